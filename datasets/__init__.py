@@ -1,0 +1,1 @@
+"""Where samples come from: the folder layout, importers and the bundled examples."""

@@ -1,0 +1,201 @@
+"""Scores connection strategies on a dataset folder: a table, results.json and one record per sample.
+
+python eval.py --methods cross_modal --test_data_path /your/dataset/path/
+"""
+
+from __future__ import annotations
+
+import argparse
+import sys
+from collections.abc import Callable, Mapping, Sequence
+from pathlib import Path
+from time import perf_counter
+from typing import TYPE_CHECKING, Any
+
+import methods
+from utils.arguments import add_run_options
+from utils.errors import UserError, run_script
+
+if TYPE_CHECKING:
+    from datasets.folder import FolderDataset
+    from methods.base import Method
+    from models.config import Config
+    from utils.evaluation import ScoreBook
+    from utils.results import EvalResults
+    from utils.types import Prediction, Sample
+
+
+def main(argv: Sequence[str] | None = None) -> EvalResults:
+    """Runs the evaluation that a command line describes.
+
+    Args:
+        argv: arguments without the script's name; None takes the process's own.
+
+    Returns:
+        What was written to results.json.
+
+    Raises:
+        UserError: the dataset, the configuration or a name is wrong.
+    """
+    argv = sys.argv[1:] if argv is None else list(argv)
+    arguments = parse_arguments(argv)
+    dataset = open_dataset(arguments.test_data_path, arguments.limit)
+    from models.config import load_config  # from here on imports take seconds, which no mistake so far should wait for
+    from models.loading import load_models, resolve_device
+    from utils import provenance
+    from utils.evaluation import describe_protocol
+    from utils.files import make_folder
+    from utils.results import EvalResults, format_table, write_results
+
+    config = load_config(arguments.config, arguments.set)
+    settings = {name: method_settings(name, config, arguments.seed) for name in dict.fromkeys(arguments.methods)}
+    roles = [role for name in settings for role in methods.requires(name)]
+    make_folder(arguments.output_dir)
+    device = resolve_device(arguments.device)
+
+    print(f"config {config.name}: {config.summary}", flush=True)
+    models = load_models(config, roles, device)
+    strategies = {name: methods.create(name, models, values) for name, values in settings.items()}
+    start = perf_counter()
+    book = evaluate(dataset, strategies, arguments)
+    seconds = perf_counter() - start
+
+    commit, uncommitted_changes = provenance.git_state(Path(__file__).parent)
+    results = EvalResults(
+        command=provenance.command_line("eval.py", argv),
+        date=provenance.current_date(),
+        commit=commit,
+        uncommitted_changes=uncommitted_changes,
+        versions=provenance.versions(),
+        config={"name": config.name, "path": str(config.path), "roles": config.roles, "methods": settings},
+        models={role: getattr(model, "provenance", None) for role, model in models.items()},
+        device=device,
+        data={"path": str(arguments.test_data_path), "limit": arguments.limit, **book.counts},
+        protocol=describe_protocol(arguments.threshold, arguments.avsbench_group),
+        seed=arguments.seed,
+        threshold=arguments.threshold,
+        seconds=round(seconds, 1),
+        scores=book.method_scores(arguments.avsbench_group),
+        baselines=book.baseline_scores(arguments.avsbench_group),
+    )
+    write_results(results, arguments.output_dir / "results.json")
+    print(f"\n{format_table(results)}\n\nwritten to {arguments.output_dir}: results.json, per_sample.csv")
+    return results
+
+
+def evaluate(dataset: FolderDataset, strategies: Mapping[str, Method], arguments: argparse.Namespace) -> ScoreBook:
+    """Runs every method over the dataset, writing the records as it goes.
+
+    Args:
+        dataset: with ground truth.
+        strategies: name -> method.
+        arguments: of the command line.
+
+    Returns:
+        The scores.
+    """
+    from tqdm import tqdm
+
+    from datasets.batches import iterate_batches
+    from utils.evaluation import ScoreBook, predict_blind
+    from utils.results import RecordFile
+
+    book = ScoreBook(list(strategies), arguments.threshold)
+    progress = tqdm(total=len(dataset), unit="sample")
+    with RecordFile(arguments.output_dir / "per_sample.csv") as records, progress:
+        for samples in iterate_batches(dataset, arguments.batch_size, arguments.num_workers):
+            predictions = {name: predict_blind(method, samples) for name, method in strategies.items()}
+            records.write(book.add(samples, predictions))
+            if arguments.save_visualizations:
+                save_overlays(samples, predictions, arguments.threshold, arguments.output_dir / "visualizations")
+            progress.update(len(samples))
+    return book
+
+
+def method_settings(name: str, config: Config, seed: int | None) -> dict[str, Any]:
+    """All settings of a method: its defaults, then the seed that was given, then what the config says."""
+    settings = methods.settings(name)
+    if seed is not None and "seed" in settings:
+        settings["seed"] = seed
+    return {**settings, **config.methods.get(name, {})}
+
+
+def open_dataset(path: Path, limit: int | None) -> FolderDataset:
+    """The dataset, its ground truth there and every file's header readable."""
+    from datasets.folder import FolderDataset
+
+    dataset = FolderDataset(path, limit)
+    if not dataset.has_gt:
+        raise UserError(f"expected ground truth in {path / 'gt_seg'}, found no such folder; a score needs it")
+    dataset.check_files()
+    return dataset
+
+
+def save_overlays(
+    samples: Sequence[Sample], predictions: Mapping[str, Sequence[Prediction]], threshold: float, folder: Path
+) -> None:
+    """Draws each method's mask and scores over the image: FOLDER/METHOD/ID.jpg."""
+    from utils.drawing import draw_overlay
+    from utils.files import make_folder
+
+    for name, of_method in predictions.items():
+        make_folder(folder / name)
+        for sample, prediction in zip(samples, of_method, strict=True):
+            overlay = draw_overlay(sample.image, prediction.score_map > threshold, prediction.score_map)
+            overlay.save(folder / name / f"{sample.id}.jpg", quality=90)
+
+
+def parse_arguments(argv: Sequence[str]) -> argparse.Namespace:
+    """The command line; argparse ends the program with code 2 on a wrong one."""
+    parser = argparse.ArgumentParser(description="Scores connection strategies on a dataset folder.")
+    add = parser.add_argument
+    add("--test_data_path", type=Path, required=True, metavar="DIR", help="holds image/ wav/ gt_seg/, paired by stem")
+    add_run_options(parser, methods.available())
+    add(
+        "--batch_size",
+        type=_at_least(1),
+        default=8,
+        metavar="N",
+        help="samples at a time; changes no score (default: %(default)s)",
+    )
+    add(
+        "--num_workers",
+        type=_at_least(0),
+        default=0,
+        metavar="N",
+        help="processes that read files ahead (default: %(default)s)",
+    )
+    add(
+        "--output_dir",
+        type=Path,
+        default=Path("outputs/eval"),
+        metavar="DIR",
+        help="where the results go (default: %(default)s)",
+    )
+    add("--limit", type=_at_least(1), metavar="N", help="only the first N samples by name")
+    add(
+        "--avsbench_group",
+        type=_group,
+        default="all",
+        metavar="1|5|all",
+        help="samples per maximum of AVSBench's F (default: all)",
+    )
+    add("--save_visualizations", action="store_true", help="also draw every prediction over its image")
+    return parser.parse_args(argv)
+
+
+def _at_least(least: int) -> Callable[[str], int]:
+    def number(text: str) -> int:
+        if not text.lstrip("-").isdigit() or int(text) < least:
+            raise argparse.ArgumentTypeError(f"expected a whole number from {least} up, found {text!r}")
+        return int(text)
+
+    return number
+
+
+def _group(text: str) -> int | None:
+    return None if text == "all" else _at_least(1)(text)
+
+
+if __name__ == "__main__":
+    sys.exit(run_script(main))

@@ -1,0 +1,250 @@
+"""One image and one sound in, the mask of what sounds out: with the picture, and the trail that led there.
+
+    python inference_demo.py
+    python inference_demo.py --methods cross_modal --img_path input.jpg --wav_path input.wav
+"""
+
+from __future__ import annotations
+
+import argparse
+import json
+import sys
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import methods
+from utils.arguments import add_run_options
+from utils.errors import UserError, run_script
+
+if TYPE_CHECKING:
+    import numpy as np
+
+    from models.config import Config
+    from utils.types import Prediction, Sample
+
+ROOT = Path(__file__).resolve().parent
+EXAMPLES = ROOT / "datasets" / "examples"
+DEFAULT_EXAMPLE: str | None = None  # a stem of EXAMPLES; None takes the first
+LABEL_WIDTH, BAR_WIDTH = 15, 24  # characters
+
+
+@dataclass(frozen=True, eq=False)
+class Answer:
+    """What one method made of the input.
+
+    Attributes:
+        prediction: score map, queries and trail.
+        mask: (H, W) bool, at the image's own size.
+        files: "overlay", "mask" and "score_map", each the path of a PNG of the image's own size.
+    """
+
+    prediction: Prediction
+    mask: np.ndarray
+    files: Mapping[str, Path]
+
+
+@dataclass(frozen=True, eq=False)
+class Demo:
+    """What a run of the demo made.
+
+    Attributes:
+        answers: method name -> its answer, in the order asked for.
+        comparison: path of the picture with all methods side by side; None for one method.
+    """
+
+    answers: Mapping[str, Answer]
+    comparison: Path | None
+
+
+def main(argv: Sequence[str] | None = None) -> Demo:
+    """Runs what a command line describes.
+
+    Args:
+        argv: arguments without the script's name; None takes the process's own.
+
+    Returns:
+        What was made; the files are written.
+
+    Raises:
+        UserError: a name, a setting or a file is wrong.
+    """
+    arguments = parse_arguments(argv)
+    img_path, wav_path = input_paths(arguments.img_path, arguments.wav_path)
+    names = list(dict.fromkeys(arguments.methods))
+    roles = [role for name in names for role in methods.requires(name)]
+    sample = read_sample(img_path, wav_path)
+    prepare_folder(arguments.output)
+
+    from models.config import load_config
+    from models.loading import load_models  # torch: seconds of imports, which no wrong argument should wait for
+
+    config = load_config(arguments.config, arguments.set)
+    say = _say_nothing if arguments.json else _say
+    say(describe_input(config, img_path, wav_path, sample))
+    models = load_models(config, roles, arguments.device)
+    answers = {}
+    for name in names:
+        method = methods.create(name, models, config.methods.get(name), seed=arguments.seed)
+        prediction = method.predict([sample])[0]
+        mask = prediction.score_map > arguments.threshold
+        answers[name] = Answer(prediction, mask, write_pictures(name, sample, prediction, mask, arguments.output))
+        say(["", *describe_answer(name, answers[name])])
+    demo = Demo(answers, write_comparison(sample, answers, arguments.output) if len(answers) > 1 else None)
+    if demo.comparison:
+        say(["", _line("side by side", demo.comparison)])
+    if arguments.json:
+        print(json.dumps(as_json(demo, config, arguments, img_path, wav_path), indent=2, allow_nan=False))
+    return demo
+
+
+def parse_arguments(argv: Sequence[str] | None) -> argparse.Namespace:
+    """The command line; argparse ends the program with code 2 on a wrong one."""
+    parser = argparse.ArgumentParser(
+        description="Shows what sounds in an image: mask, overlay and how it came about. Without arguments: a bundled example."
+    )
+    add = parser.add_argument
+    add("--img_path", type=Path, metavar="FILE", help="an image, anything Pillow opens")
+    add("--wav_path", type=Path, metavar="FILE", help="a sound, anything libsndfile or librosa reads")
+    add_run_options(parser, methods.available())
+    add("--output", type=Path, default=Path("outputs/demo"), metavar="DIR", help="where the pictures go (default: %(default)s)")
+    add("--json", action="store_true", help="print the result as JSON and nothing else")
+    return parser.parse_args(argv)
+
+
+def input_paths(img_path: Path | None, wav_path: Path | None) -> tuple[Path, Path]:
+    """The image and the sound to use: both as given, or both of the bundled example.
+
+    Raises:
+        UserError: only one of them is given, or there is no bundled example.
+    """
+    if img_path and wav_path:
+        return img_path, wav_path
+    if img_path or wav_path:
+        given, missing = ("--img_path", "--wav_path") if img_path else ("--wav_path", "--img_path")
+        raise UserError(f"expected an image and a sound, found {given} alone; give {missing} too, or neither for an example")
+    stem = DEFAULT_EXAMPLE or next((path.stem for path in sorted((EXAMPLES / "image").glob("*.jpg"))), None)
+    if stem is None:
+        raise UserError(f"there is no bundled example in {EXAMPLES}; give --img_path and --wav_path")
+    return EXAMPLES / "image" / f"{stem}.jpg", EXAMPLES / "wav" / f"{stem}.wav"
+
+
+def read_sample(img_path: Path, wav_path: Path) -> Sample:
+    """Reads the two files."""
+    from utils.media import read_audio, read_image
+    from utils.types import Sample
+
+    waveform, sampling_rate = read_audio(wav_path)
+    return Sample(img_path.stem, read_image(img_path), waveform, sampling_rate)
+
+
+def prepare_folder(path: Path) -> None:
+    """Makes the output folder before the long work, not after it."""
+    try:
+        path.mkdir(parents=True, exist_ok=True)
+    except OSError as error:
+        raise UserError(f"cannot make the output folder {path}: {error.strerror}; choose another --output") from error
+
+
+def write_pictures(name: str, sample: Sample, prediction: Prediction, mask: np.ndarray, folder: Path) -> dict[str, Path]:
+    """Writes overlay, mask and score map as IMAGE_METHOD_overlay.png and so on; returns their paths."""
+    from utils.drawing import draw_overlay, grey, save_png
+
+    pictures = {
+        "overlay": draw_overlay(sample.image, mask, prediction.score_map),
+        "mask": grey(mask),
+        "score_map": grey(prediction.score_map),
+    }
+    return {kind: save_png(picture, folder / f"{sample.id}_{name}_{kind}.png") for kind, picture in pictures.items()}
+
+
+def write_comparison(sample: Sample, answers: Mapping[str, Answer], folder: Path) -> Path:
+    """Writes the image and every method's overlay as one picture; returns its path."""
+    from PIL import Image
+
+    from utils.drawing import save_png, side_by_side
+
+    pictures = [("image", Image.fromarray(sample.image))]
+    for name, answer in answers.items():
+        asked = answer.prediction.trail.get("query") or "nothing asked for"
+        with Image.open(answer.files["overlay"]) as overlay:
+            pictures.append((f"{name}\n{asked}", overlay.convert("RGB")))
+    return save_png(side_by_side(pictures), folder / f"{sample.id}_comparison.png")
+
+
+def describe_input(config: Config, img_path: Path, wav_path: Path, sample: Sample) -> list[str]:
+    """Lines on what is used and what it is good for."""
+    from utils.audio import level_db
+
+    height, width = sample.image.shape[:2]
+    seconds, level = len(sample.waveform) / sample.sampling_rate, level_db(sample.waveform, sample.sampling_rate)
+    return [
+        _line("config", f"{config.name}: {config.summary}"),
+        _line("image", f"{img_path}  ({width} x {height} pixels)"),
+        _line("sound", f"{wav_path}  ({seconds:.1f} s, {sample.sampling_rate} Hz, loudest moment {level:.0f} dBFS)"),
+    ]
+
+
+def describe_answer(name: str, answer: Answer) -> list[str]:
+    """Lines on what a method heard, saw, weighed, asked for and found."""
+    trail = dict(answer.prediction.trail)
+    lines = [name, _line("  heard", trail.pop("heard", None))]
+    seen = trail.pop("seen", None)
+    lines.append(_line("  seen", "(does not look at the image)" if seen is None else seen or "(the caption is empty)"))
+    rows = trail.pop("candidates", [])
+    width = max((len(row["text"]) for row in rows), default=0)
+    for number, row in enumerate(rows):
+        bar = "=" * round(BAR_WIDTH * min(max(row["score"], 0), 1))
+        text = f"{row['text']:<{width}}  {row['score']:6.3f}  {bar}".rstrip()
+        lines.append(_line("" if number else "  weighed", text))
+    query, reason, seconds = trail.pop("query", None), trail.pop("reason", None), trail.pop("seconds", {})
+    lines.append(_line("  asked", f'"{query}"' if query else f"nothing: {reason}"))
+    lines += [_line(f"  {key}", _short(value)) for key, value in trail.items()]
+    lines.append(_line("  found", f"{answer.mask.mean():.1%} of the image, {answer.mask.sum()} pixels"))
+    lines.append(_line("  seconds", ", ".join(f"{stage} {value:.2f}" for stage, value in seconds.items())))
+    lines += [_line(f"  {kind}", path) for kind, path in answer.files.items()]
+    return lines
+
+
+def as_json(demo: Demo, config: Config, arguments: argparse.Namespace, img_path: Path, wav_path: Path) -> dict[str, Any]:
+    """The whole result as JSON takes it."""
+    return {
+        "config": {"name": config.name, "path": str(config.path), "summary": config.summary},
+        "img_path": str(img_path),
+        "wav_path": str(wav_path),
+        "threshold": arguments.threshold,
+        "methods": {
+            name: {
+                "queries": [{"text": query.text, "score": float(query.score)} for query in answer.prediction.queries],
+                "trail": answer.prediction.trail,
+                "mask_share": float(answer.mask.mean()),
+                "files": {kind: str(path) for kind, path in answer.files.items()},
+            }
+            for name, answer in demo.answers.items()
+        },
+        "comparison": str(demo.comparison) if demo.comparison else None,
+    }
+
+
+def _say(lines: Sequence[str]) -> None:
+    print("\n".join(lines), flush=True)
+
+
+def _say_nothing(lines: Sequence[str]) -> None:
+    """With --json nothing but JSON is printed."""
+
+
+def _line(label: str, value: object) -> str:
+    return f"{label:<{LABEL_WIDTH}} {value}"
+
+
+def _short(value: object) -> str:
+    """A trail's further value on one line: of a list of numbers, its ends."""
+    if isinstance(value, list) and len(value) > 3 and all(isinstance(number, (int, float)) for number in value):
+        return f"{value[0]:.3f} -> {value[-1]:.3f} ({len(value)} values)"
+    return str(value)
+
+
+if __name__ == "__main__":
+    sys.exit(run_script(main))

@@ -1,0 +1,100 @@
+"""The connection strategies, found by listing this folder: `NAME.py` holds the method NAME, and nothing else names it.
+
+Each file holds exactly one subclass of `methods.base.Method`. Importing this package imports none of them.
+"""
+
+from __future__ import annotations
+
+import inspect
+from collections.abc import Mapping
+from importlib import import_module
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from utils.errors import UserError
+
+if TYPE_CHECKING:
+    from methods.base import Method
+
+__all__ = ["available", "create", "requires", "settings"]
+
+FOLDER = Path(__file__).resolve().parent
+NOT_METHODS = {"base"}
+
+
+def available() -> list[str]:
+    """Returns the names of all methods, sorted; files whose name starts with "_" are not methods."""
+    names = (path.stem for path in FOLDER.glob("*.py"))
+    return sorted(name for name in names if not name.startswith("_") and name not in NOT_METHODS)
+
+
+def requires(name: str) -> tuple[str, ...]:
+    """Returns every role that the method `name` must be given, the segmenter included.
+
+    Raises:
+        UserError: there is no such method.
+    """
+    return tuple(dict.fromkeys((*_find(name).requires, "segmenter")))
+
+
+def settings(name: str) -> dict[str, Any]:
+    """Returns the settings of the method `name` with their defaults.
+
+    Raises:
+        UserError: there is no such method.
+    """
+    parameters = inspect.signature(_find(name)).parameters.values()
+    return {parameter.name: parameter.default for parameter in parameters if parameter.kind is parameter.KEYWORD_ONLY}
+
+
+def create(
+    name: str, models: Mapping[str, Any], values: Mapping[str, Any] | None = None, *, seed: int | None = None
+) -> Method:
+    """Makes a method ready to predict.
+
+    Args:
+        name: one of `available()`.
+        models: role name -> loaded model, for at least `requires(name)`.
+        values: settings that shall differ from their defaults.
+        seed: the setting "seed" of methods that have one, unless `values` names it.
+
+    Returns:
+        The method.
+
+    Raises:
+        UserError: there is no such method, it has no such setting, or a setting's value is refused.
+    """
+    values, known = dict(values or {}), settings(name)
+    for key, value in values.items():
+        if key not in known:
+            raise UserError(f'the method {name} has no setting "{key}"; it has: {", ".join(known) or "none"}')
+        if not _fits(value, known[key]):
+            raise UserError(f"{name}.{key} must be of the kind of its default {known[key]!r}; found {value!r}")
+    if seed is not None and "seed" in known:
+        values.setdefault("seed", seed)
+    return _find(name)(models, **values)
+
+
+def _fits(value: Any, default: Any) -> bool:
+    """Whether a value is of its default's kind; whole numbers are numbers, truth values are not, and None takes anything."""
+    if default is None:
+        return True
+    kind = (int, float) if isinstance(default, float) else type(default)
+    return isinstance(value, kind) and isinstance(value, bool) == isinstance(default, bool)
+
+
+def _find(name: str) -> type[Method]:
+    from methods.base import Method
+
+    if name not in available():
+        raise UserError(f'there is no method "{name}"; choose from: {", ".join(available())}')
+    module = import_module(f"{__name__}.{name}")
+    found = [
+        value
+        for value in vars(module).values()
+        if inspect.isclass(value) and issubclass(value, Method) and value.__module__ == module.__name__
+    ]
+    if len(found) != 1:
+        names = ", ".join(value.__name__ for value in found) or "none"
+        raise UserError(f"expected exactly one subclass of Method in {module.__file__}, found: {names}")
+    return found[0]

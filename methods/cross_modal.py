@@ -1,0 +1,96 @@
+"""Cross-modal verification: of the things seen in the image, the one that the sound agrees with most.
+
+An image captioner names what is there, each bare noun of its caption is compared with the sound in an audio-text space, and
+the most similar one is queried. A sound that fits nothing in view asks for nothing.
+
+Reference:
+    arXiv 2506.06537, figure 1 (cross-modal verification). The least similarity worth asking for is not given there.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+import numpy as np
+
+from methods.base import Method
+from utils.audio import SILENCE_DB, is_silent
+from utils.phrases import DEFAULT_PARSER, bare_nouns
+from utils.prompts import check_prompt, fill
+from utils.trails import abstain, candidates, propose, silence
+from utils.types import Proposal, Query, Sample
+
+
+class CrossModal(Method):
+    """Image caption -> bare nouns -> the noun most similar to the sound -> "A photo of NOUN".
+
+    Args:
+        models: "audio_text", "image_captioner" and "segmenter".
+        prompt: the query, with "{}" for the noun.
+        audio_prompt: what a noun is encoded as when compared with the sound; the paper compares the bare noun.
+        min_similarity: cosine in [-1, 1] below which nothing is asked for.
+        silence_db: dBFS; a sound that never rises above it is silent.
+        noun_parser: see `utils.phrases.bare_nouns`.
+    """
+
+    requires = ("audio_text", "image_captioner")
+
+    def __init__(
+        self,
+        models: Mapping[str, Any],
+        *,
+        prompt: str = "A photo of {}",
+        audio_prompt: str = "{}",
+        min_similarity: float = 0.0,
+        silence_db: float = SILENCE_DB,
+        noun_parser: str = DEFAULT_PARSER,
+    ) -> None:
+        super().__init__(models)
+        self.prompt = check_prompt(prompt, "prompt")
+        self.audio_prompt = check_prompt(audio_prompt, "audio_prompt")
+        self.min_similarity = min_similarity
+        self.silence_db = silence_db
+        self.noun_parser = noun_parser
+
+    def propose(self, samples: Sequence[Sample]) -> list[Proposal]:
+        """See `Method.propose`."""
+        captions = self.models["image_captioner"].caption([sample.image for sample in samples])
+        nouns = [bare_nouns(caption, self.noun_parser) for caption in captions]
+        silent = [is_silent(sample.waveform, sample.sampling_rate, self.silence_db) for sample in samples]
+        scored = [i for i in range(len(samples)) if nouns[i] and not silent[i]]
+        similarities = dict(zip(scored, self._similarities([samples[i] for i in scored], [nouns[i] for i in scored])))
+        proposals = []
+        for i, caption in enumerate(captions):
+            if silent[i]:
+                proposals.append(silence(self.silence_db, seen=caption))
+            elif not nouns[i]:
+                proposals.append(abstain("the image caption names no thing", heard="a sound", seen=caption))
+            else:
+                proposals.append(self._choose(caption, nouns[i], similarities[i]))
+        return proposals
+
+    def _similarities(self, samples: Sequence[Sample], nouns: Sequence[Sequence[str]]) -> list[np.ndarray]:
+        """Returns per sample (number of its nouns,) cosines with its sound."""
+        if not samples:
+            return []
+        audio_text = self.models["audio_text"]
+        audio_embeds = audio_text.encode_audio(
+            [sample.waveform for sample in samples], [sample.sampling_rate for sample in samples]
+        )
+        words = list(dict.fromkeys(noun for own in nouns for noun in own))
+        text_embeds = dict(zip(words, audio_text.encode_text([fill(self.audio_prompt, word) for word in words])))
+        return [
+            np.array([text_embeds[noun] @ audio_embed for noun in own])
+            for own, audio_embed in zip(nouns, audio_embeds, strict=True)
+        ]
+
+    def _choose(self, caption: str, nouns: Sequence[str], similarities: np.ndarray) -> Proposal:
+        best = int(np.argmax(similarities))
+        weighed = candidates(nouns, similarities)
+        noun, similarity = nouns[best], float(similarities[best])
+        if similarity < self.min_similarity:
+            reason = f'nothing seen fits the sound: the nearest, "{noun}", has {similarity:.2f} < {self.min_similarity:g}'
+            return abstain(reason, heard="a sound like nothing seen", seen=caption, candidates=weighed)
+        query = Query(fill(self.prompt, noun), score=similarity)
+        return propose([query], heard=f"a sound most like {noun}", seen=caption, candidates=weighed)

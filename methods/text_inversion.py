@@ -1,0 +1,158 @@
+"""Text inversion: a pseudo-word W* is optimised until "a sound of W*" means what the sound means.
+
+The sentence is read by the audio-text model's text encoder psi_t with a free word embedding e where W* stands; e* = argmin_e
+1 - cos(psi_t(e), psi_a(sound)). The image is not looked at.
+
+What the paper leaves open, and what is done here:
+    encoder, optimiser, steps, initialisation: the released code has none of it. Here the text encoder is that of whichever
+        audio-text model is configured, the optimiser Adam, with an early stop for each sound; the start is the best of the
+        token table's mean and a seeded draw of its rows. All are settings.
+    injection: the paper hands psi_t(e*) to the segmentation model, which was made for its own text encoder's outputs; how
+        it gets there is not said. Here a linear bridge from one text space to the other, fitted in closed form on a
+        vocabulary that both encode, carries it over (`handover="embedding"`). A segmenter that takes only text is asked for
+        the vocabulary's nearest word instead (`handover="words"`).
+    when to ask for nothing: here, when no word of the vocabulary is near enough to the sound.
+
+Reference:
+    arXiv 2506.06537, figure 1 (text inversion).
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from functools import cached_property
+from os import PathLike
+from typing import Any
+
+import numpy as np
+
+from methods.base import Method
+from utils.audio import SILENCE_DB, is_silent
+from utils.bridge import Bridge, fit_bridge
+from utils.errors import UserError
+from utils.prompts import check_prompt, fill
+from utils.trails import abstain, candidates, propose, silence
+from utils.types import Proposal, Query, Sample
+from utils.vocabulary import read_vocabulary
+
+HANDOVERS = ("auto", "embedding", "words")
+SHOWN = 5  # words in the trail
+
+
+class TextInversion(Method):
+    """Sound -> pseudo-word -> its sentence's embedding, carried into the segmenter's text space (or its nearest word).
+
+    Args:
+        models: "audio_text" and "segmenter".
+        vocabulary: words or the path of a text file with one a line: what the pseudo-word is named after, and what the bridge
+            is fitted on. Must be given.
+        template: the sentence that is optimised, with "{}" for W*.
+        prompt: how the segmenter is asked for a word, with "{}" for it.
+        handover: "embedding", "words", or "auto": embedding where the segmenter accepts one.
+        steps, learning_rate, patience, min_delta, starts, seed: see `utils.inversion.invert`.
+        min_similarity: cosine in [-1, 1]; nothing is asked for when no word of the vocabulary is this near to the sound.
+        silence_db: dBFS; a sound that never rises above it is silent.
+
+    Raises:
+        UserError: no vocabulary, an unknown handover, or one that the segmenter does not take.
+    """
+
+    requires = ("audio_text",)
+
+    def __init__(
+        self,
+        models: Mapping[str, Any],
+        *,
+        vocabulary: str | PathLike | Sequence[str] | None = None,
+        template: str = "a sound of {}",
+        prompt: str = "A photo of {}",
+        handover: str = "auto",
+        steps: int = 200,
+        learning_rate: float = 0.1,
+        patience: int = 20,
+        min_delta: float = 1e-3,
+        starts: int = 64,
+        seed: int = 0,
+        min_similarity: float = 0.0,
+        silence_db: float = SILENCE_DB,
+    ) -> None:
+        super().__init__(models)
+        if vocabulary is None:
+            raise UserError(
+                "text_inversion needs words to name its pseudo-words after: set text_inversion.vocabulary to a list of words "
+                "or to a text file with one a line"
+            )
+        if handover not in HANDOVERS:
+            raise UserError(f'expected the setting handover to be one of {", ".join(HANDOVERS)}, found "{handover}"')
+        accepts_embeddings = models["segmenter"].accepts_embeddings
+        if handover == "embedding" and not accepts_embeddings:
+            raise UserError('this segmenter takes no embedding; set text_inversion.handover to "words" or "auto"')
+        self.vocabulary = read_vocabulary(vocabulary)
+        self.template = check_prompt(template, "template")
+        self.prompt = check_prompt(prompt, "prompt")
+        self.hands_embedding = handover == "embedding" or (handover == "auto" and accepts_embeddings)
+        self.search = {
+            "steps": steps,
+            "learning_rate": learning_rate,
+            "patience": patience,
+            "min_delta": min_delta,
+            "starts": starts,
+            "seed": seed,
+        }
+        self.min_similarity = min_similarity
+        self.silence_db = silence_db
+
+    def propose(self, samples: Sequence[Sample]) -> list[Proposal]:
+        """See `Method.propose`."""
+        silent = [is_silent(sample.waveform, sample.sampling_rate, self.silence_db) for sample in samples]
+        audible = [sample for sample, is_quiet in zip(samples, silent, strict=True) if not is_quiet]
+        inverted = iter(self._invert(audible))
+        return [silence(self.silence_db) if is_quiet else next(inverted) for is_quiet in silent]
+
+    def _invert(self, samples: Sequence[Sample]) -> list[Proposal]:
+        if not samples:
+            return []
+        from utils.inversion import invert  # torch: not before there is something to optimise
+
+        audio_text = self.models["audio_text"]
+        audio_embeds = audio_text.encode_audio(
+            [sample.waveform for sample in samples], [sample.sampling_rate for sample in samples]
+        )  # (N, D)
+        encode, word_embeddings = audio_text.pseudo_word_encoder(self.template)
+        inversions = invert(encode, word_embeddings, audio_embeds, **self.search)
+        return [self._choose(inversion, embed) for inversion, embed in zip(inversions, audio_embeds, strict=True)]
+
+    def _choose(self, inversion: Any, audio_embed: np.ndarray) -> Proposal:
+        to_word = self._word_embeds @ inversion.text_embed  # (V,)
+        to_sound = self._word_embeds @ audio_embed  # (V,)
+        near = candidates(self.vocabulary, to_word)[:SHOWN]
+        further: dict[str, Any] = {
+            "similarity": round(inversion.similarity, 4),
+            "losses": [round(loss, 4) for loss in inversion.losses],
+        }
+        if to_sound.max() < self.min_similarity:
+            word = self.vocabulary[int(to_sound.argmax())]
+            reason = f'no known word fits the sound: the nearest, "{word}", has {to_sound.max():.2f} < {self.min_similarity:g}'
+            return abstain(reason, heard="an unknown sound", candidates=near, **further)
+        heard = "a pseudo-word W* close to " + ", ".join(row["text"] for row in near[:3])
+        text, embedding = fill(self.prompt, near[0]["text"]), None
+        further["handover"] = "words"
+        if self.hands_embedding:
+            embedding = self._bridge(inversion.text_embed[None])[0]
+            further["handover"] = "embedding"
+            further["bridge_cosine"] = _json_number(self._bridge.left_out_cosine)
+        return propose([Query(text, inversion.similarity, embedding)], heard, candidates=near, **further)
+
+    @cached_property
+    def _word_embeds(self) -> np.ndarray:
+        """(V, D) float32: the vocabulary, in the sentence, in the audio-text space."""
+        return self.models["audio_text"].encode_text([fill(self.template, word) for word in self.vocabulary])
+
+    @cached_property
+    def _bridge(self) -> Bridge:
+        asked = self.models["segmenter"].encode_text([fill(self.prompt, word) for word in self.vocabulary])
+        return fit_bridge(self._word_embeds, asked)
+
+
+def _json_number(value: float) -> float | None:
+    return round(value, 4) if np.isfinite(value) else None

@@ -1,0 +1,158 @@
+"""Which network plays which role: reads configs/NAME.yaml and the `--set` overrides, and refuses what it does not know.
+
+A config file holds `summary` (one line: what it is good for), `roles` (role -> family, weights and settings) and
+`methods` (method -> settings). Defaults live in the classes that use them; a config names what differs from them.
+"""
+
+from __future__ import annotations
+
+import copy
+import importlib
+import inspect
+import re
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+import yaml
+
+from methods import available as available_methods
+from utils.errors import UserError
+
+ROOT = Path(__file__).resolve().parents[1]
+ROLES = ("audio_text", "audio_tagger", "audio_captioner", "image_captioner", "segmenter")
+ROLE_KEYS = ("family", "weights", "revision", "license")  # all other keys of a role are settings of its class
+CONFIG_KEYS = ("summary", "roles", "methods")
+
+
+@dataclass(frozen=True)
+class Config:
+    """One choice of networks and settings, checked.
+
+    Attributes:
+        name: file name without extension.
+        path: the file it was read from.
+        summary: one line, what this config is good for.
+        roles: role -> {"family", "weights", ["revision"], ["license"], **settings of the family's class}.
+        methods: method name -> settings that differ from the defaults in the method's class.
+    """
+
+    name: str
+    path: Path
+    summary: str
+    roles: Mapping[str, Mapping[str, Any]] = field(default_factory=dict)
+    methods: Mapping[str, Mapping[str, Any]] = field(default_factory=dict)
+
+
+def load_config(name_or_path: str | Path = "tiny", overrides: Iterable[str] = ()) -> Config:
+    """Reads a config and applies overrides.
+
+    Args:
+        name_or_path: name of a file in configs/ ("tiny"), or the path of a YAML file.
+        overrides: "ROLE.key=value" or "METHOD.key=value", the value in YAML: "segmenter.weights=my/folder".
+
+    Returns:
+        The config, every role, family and setting key of it known.
+
+    Raises:
+        UserError: no such config, not the form of a config, or a name or value that does not fit; says which would.
+    """
+    path = _find(name_or_path)
+    content = _parse(path.read_text(encoding="utf-8"), str(path))
+    _require(isinstance(content, dict), f"{path} must hold {', '.join(CONFIG_KEYS)}; found {type(content).__name__}")
+    _check_known(content, CONFIG_KEYS, "key", str(path))
+    roles, methods = (_sections(content, key, path) for key in ("roles", "methods"))
+    for override in overrides:
+        _apply(override, roles, methods)
+    _check_known(roles, ROLES, "role", str(path))
+    _check_known(methods, available_methods(), "method", str(path))
+    for role, entry in roles.items():
+        _check_role(role, entry)
+    return Config(path.stem, path, str(content.get("summary") or ""), roles, methods)
+
+
+def config_names() -> list[str]:
+    """Names of the bundled configs, sorted."""
+    return sorted(path.stem for path in (ROOT / "configs").glob("*.yaml"))
+
+
+def families(role: str) -> dict[str, type]:
+    """The classes that can play a role, by family name; importing them loads no network."""
+    return importlib.import_module(f"models.{role}").FAMILIES
+
+
+def settings_of(model_class: type) -> dict[str, inspect.Parameter]:
+    """The settings of a model class: the keyword-only arguments of its constructor."""
+    parameters = inspect.signature(model_class.__init__).parameters.values()
+    return {parameter.name: parameter for parameter in parameters if parameter.kind is parameter.KEYWORD_ONLY}
+
+
+def _find(name_or_path: str | Path) -> Path:
+    bundled = ROOT / "configs" / f"{name_or_path}.yaml"
+    if re.fullmatch(r"[\w-]+", str(name_or_path)) and bundled.is_file():
+        return bundled
+    path = Path(name_or_path).expanduser()
+    for candidate in (path, ROOT / path):
+        if candidate.is_file():
+            return candidate
+    raise UserError(
+        f"there is no config {str(name_or_path)!r}; bundled at present: {', '.join(config_names())}; "
+        "or give the path of a YAML file of your own"
+    )
+
+
+class _Loader(yaml.SafeLoader):
+    """YAML 1.1 with the one addition everybody expects: 1e-3 is a number."""
+
+
+_Loader.add_implicit_resolver(
+    "tag:yaml.org,2002:float", re.compile(r"^[-+]?[0-9]+(\.[0-9]*)?[eE][-+]?[0-9]+$"), list("-+0123456789")
+)
+
+
+def _parse(text: str, where: str) -> Any:
+    try:
+        return yaml.load(text, Loader=_Loader)
+    except yaml.YAMLError as error:
+        raise UserError(f"{where} is not YAML: {' '.join(str(error).split())}") from error
+
+
+def _sections(content: Mapping[str, Any], key: str, path: Path) -> dict[str, dict[str, Any]]:
+    sections = copy.deepcopy(content.get(key)) or {}
+    fits = isinstance(sections, dict) and all(entry is None or isinstance(entry, dict) for entry in sections.values())
+    _require(fits, f"{key} in {path} must map each name to its settings")
+    return {name: entry or {} for name, entry in sections.items()}
+
+
+def _apply(override: str, roles: dict[str, dict[str, Any]], methods: dict[str, dict[str, Any]]) -> None:
+    target, equals, value = override.partition("=")
+    name, dot, key = target.strip().partition(".")
+    _require(bool(equals and dot and name and key), f"expected ROLE.key=value or METHOD.key=value, found {override!r}")
+    _check_known([name], (*ROLES, *available_methods()), "role or method", f"--set {override}")
+    section = roles if name in ROLES else methods
+    section.setdefault(name, {})[key] = _parse(value, f"--set {override}")
+
+
+def _check_role(role: str, entry: Mapping[str, Any]) -> None:
+    missing = [key for key in ("family", "weights") if not isinstance(entry.get(key), str)]
+    _require(not missing, f"role {role} needs {' and '.join(missing)}; families: {', '.join(families(role))}")
+    _check_known([entry["family"]], families(role), "family", f"role {role}")
+    settings = settings_of(families(role)[entry["family"]])
+    _check_known(entry, (*ROLE_KEYS, *settings), "setting", f"role {role} ({entry['family']})")
+    for key in entry.keys() & settings.keys():
+        default, value = settings[key].default, entry[key]
+        wanted = (int, float) if isinstance(default, float) else type(default)
+        fits = default is None or (isinstance(value, wanted) and isinstance(value, bool) == isinstance(default, bool))
+        _require(fits, f"{role}.{key} must be of the kind of its default {default!r}; found {value!r}")
+
+
+def _check_known(found: Iterable[str], known: Iterable[str], what: str, where: str) -> None:
+    known = list(known)
+    for name in found:
+        _require(name in known, f"unknown {what} {name!r} in {where}; known: {', '.join(known) or 'none'}")
+
+
+def _require(condition: bool, sentence: str) -> None:
+    if not condition:
+        raise UserError(sentence)

@@ -1,0 +1,63 @@
+"""Loads the networks a config names, each once, onto one device, and gives each a memory."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from typing import Any
+
+from models.config import ROLE_KEYS, Config, families
+from models.memo import remember
+from utils.errors import UserError
+
+
+def load_models(config: Config, roles: Iterable[str], device: str = "auto") -> dict[str, Any]:
+    """Loads what plays the given roles.
+
+    Args:
+        config: from `load_config`.
+        roles: role names, e.g. ("audio_text", "segmenter"); repeated ones count once.
+        device: "auto" or a torch device, see `resolve_device`.
+
+    Returns:
+        Role -> model that fulfils the role's contract, with a memory (`models/memo.py`) and `.provenance`.
+
+    Raises:
+        UserError: the config has nobody for a role, or a network cannot be loaded completely.
+    """
+    device = resolve_device(device)
+    models = {}
+    for role in dict.fromkeys(roles):
+        if role not in config.roles:
+            raise UserError(
+                f"the config {config.name} ({config.path}) names no network for the role {role}; it has: "
+                f"{', '.join(config.roles) or 'none'}; add it there or with --set {role}.family=... {role}.weights=..."
+            )
+        entry = dict(config.roles[role])
+        model_class = families(role)[entry.pop("family")]
+        known = {key: entry.pop(key) for key in ROLE_KEYS if key in entry}
+        models[role] = remember(model_class.from_pretrained(**known, device=device, **entry))
+    return models
+
+
+def resolve_device(device: str = "auto") -> str:
+    """Settles where networks run.
+
+    Args:
+        device: "auto" takes CUDA, else Apple's MPS, else the CPU; or "cpu", "cuda", "cuda:1", "mps".
+
+    Returns:
+        A device this machine has.
+
+    Raises:
+        UserError: no such device, or not here.
+    """
+    import torch
+
+    available = {"cuda": torch.cuda.is_available(), "mps": torch.backends.mps.is_available(), "cpu": True}
+    if device == "auto":
+        return next(kind for kind, here in available.items() if here)
+    names = [kind for kind, here in available.items() if here]
+    names += [f"cuda:{index}" for index in range(torch.cuda.device_count())]
+    if device not in names:
+        raise UserError(f"there is no device {device!r} on this machine; available: auto, {', '.join(names)}")
+    return device

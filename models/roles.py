@@ -1,0 +1,91 @@
+"""The contracts a pretrained network fulfils, one Protocol per role.
+
+Every role takes lists of host arrays of any sizes and returns lists or arrays on the host, in the same order; a result
+never depends on what else was in the list. Models own their resampling, resizing, normalising, windowing, device and dtype.
+
+Conventions:
+    images: list of (H, W, 3) uint8 RGB, sizes may differ.
+    waveforms: list of (T,) float32 mono in [-1, 1], with one sampling rate in Hz each.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from typing import Protocol, runtime_checkable
+
+import numpy as np
+import torch
+
+from utils.types import Query
+
+
+@runtime_checkable
+class AudioTextEncoder(Protocol):
+    """Sounds and sentences in one space (CLAP and its kin)."""
+
+    embed_dim: int
+
+    def encode_audio(self, waveforms: Sequence[np.ndarray], sampling_rates: Sequence[int]) -> np.ndarray:
+        """Returns audio_embeds: (N, embed_dim) float32, rows L2-normalised."""
+
+    def encode_text(self, texts: Sequence[str]) -> np.ndarray:
+        """Returns text_embeds: (N, embed_dim) float32, rows L2-normalised."""
+
+    def pseudo_word_encoder(self, template: str) -> tuple[Callable[[torch.Tensor], torch.Tensor], torch.Tensor]:
+        """What text inversion needs: a sentence with a free word in it.
+
+        Args:
+            template: sentence with exactly one "{}" where the pseudo-word stands, e.g. "a sound of {}".
+
+        Returns:
+            encode: differentiable map (B, W) word embeddings -> (B, embed_dim) L2-normalised text_embeds.
+            word_embeddings: (V, W) float32, the token table the pseudo-word lives in (for initialisation and scale).
+        """
+
+
+@runtime_checkable
+class AudioTagger(Protocol):
+    """Sounds to labelled probabilities (AST, AudioSet's 527 labels)."""
+
+    def tag(
+        self, waveforms: Sequence[np.ndarray], sampling_rates: Sequence[int], top_k: int = 5
+    ) -> list[list[tuple[str, float]]]:
+        """Returns per sound the `top_k` (label, probability in [0, 1]), best first."""
+
+
+@runtime_checkable
+class AudioCaptioner(Protocol):
+    """Sounds to one sentence each."""
+
+    def caption(self, waveforms: Sequence[np.ndarray], sampling_rates: Sequence[int]) -> list[str]:
+        """Returns one caption per sound, stripped; "" where the model says nothing."""
+
+
+@runtime_checkable
+class ImageCaptioner(Protocol):
+    """Images to one sentence each."""
+
+    def caption(self, images: Sequence[np.ndarray]) -> list[str]:
+        """Returns one caption per image, stripped; "" where the model says nothing."""
+
+
+@runtime_checkable
+class Segmenter(Protocol):
+    """Queries to soft maps in the image's own pixel frame.
+
+    Attributes:
+        accepts_embeddings: whether `Query.embedding` is understood.
+        text_embed_dim: width of such an embedding; 0 where they are not understood.
+    """
+
+    accepts_embeddings: bool
+    text_embed_dim: int
+
+    def segment(self, images: Sequence[np.ndarray], queries: Sequence[Sequence[Query]]) -> list[np.ndarray]:
+        """Returns per image (H, W) float32 in [0, 1]: the maximum over its queries, all zero for no query.
+
+        Each image is encoded once however many queries it has.
+        """
+
+    def encode_text(self, texts: Sequence[str]) -> np.ndarray:
+        """Returns (N, text_embed_dim) float32, unnormalised as the decoder expects them, where embeddings are accepted."""

@@ -1,0 +1,107 @@
+"""Segmenters: queries to soft maps in the image's own pixel frame."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+import numpy as np
+import torch
+from torch.nn.functional import interpolate
+
+from models.pretrained import MAX_BATCH, Pretrained
+from utils.types import Query
+
+
+class ClipSegmenter(Pretrained):
+    """CLIPSeg: a light decoder on frozen CLIP, conditioned on a sentence or on an embedding in CLIP's text space.
+
+    The network sees the image squashed to its own square, as its processor prepares it, and the map is stretched back,
+    so a pixel of the map is the same pixel of the image.
+
+    Reference: Lüddecke and Ecker, "Image segmentation using text and image prompts", CVPR 2022.
+    """
+
+    family = "clipseg"
+    network_class = "CLIPSegForImageSegmentation"
+    processor_class = "CLIPSegProcessor"
+    accepts_embeddings = True
+
+    @property
+    def text_embed_dim(self) -> int:
+        return self.network.config.projection_dim
+
+    def segment(self, images: Sequence[np.ndarray], queries: Sequence[Sequence[Query]]) -> list[np.ndarray]:
+        """Finds in each image what its queries ask for.
+
+        Args:
+            images: (H, W, 3) uint8 RGB each, sizes may differ.
+            queries: any number per image; one with an embedding is asked by it, else by its text.
+
+        Returns:
+            Per image (H, W) float32 in [0, 1]: the maximum over its queries, all zero for no query.
+        """
+        score_maps = [np.zeros(image.shape[:2], dtype=np.float32) for image in images]
+        asked = [index for index, (_, some) in enumerate(zip(images, queries, strict=True)) if some]
+        for start in range(0, len(asked), MAX_BATCH):
+            chunk = asked[start : start + MAX_BATCH]
+            embeds = self._embeds([query for index in chunk for query in queries[index]])
+            rows = [row for row, index in enumerate(chunk) for _ in queries[index]]
+            maps = self._decode(self._encode_images([images[index] for index in chunk]), rows, embeds)
+            for index, some in zip(chunk, maps.split([len(queries[index]) for index in chunk]), strict=True):
+                score_maps[index] = _in_frame(some, images[index].shape[:2])
+        return score_maps
+
+    def encode_text(self, texts: Sequence[str]) -> np.ndarray:
+        """Embeds sentences as the decoder expects them.
+
+        Returns:
+            (N, text_embed_dim) float32, not normalised.
+        """
+        if not len(texts):
+            return np.zeros((0, self.text_embed_dim), dtype=np.float32)
+        tokenizer, text_config = self.processor.tokenizer, self.network.config.text_config
+        max_length = min(tokenizer.model_max_length, text_config.max_position_embeddings)
+        tokens = tokenizer(list(texts), padding=True, truncation=True, max_length=max_length, return_tensors="pt")
+        with self.inference():
+            features = self.network.clip.get_text_features(
+                input_ids=tokens["input_ids"].to(self.device), attention_mask=tokens["attention_mask"].to(self.device)
+            )
+        return features.pooler_output.float().cpu().numpy()
+
+    def _encode_images(self, images: Sequence[np.ndarray]) -> list[torch.Tensor]:
+        """Images -> the activations the decoder reads, one (N, tokens, width) for each of its layers."""
+        pixel_values = self.pixel_values(images).to(self.device)
+        with self.inference():
+            hidden_states = self.network.clip.vision_model(pixel_values, output_hidden_states=True).hidden_states
+        return [hidden_states[layer + 1] for layer in self.network.extract_layers]  # the first is the patch embedding
+
+    def _embeds(self, queries: Sequence[Query]) -> torch.Tensor:
+        """Queries -> (Q, text_embed_dim)."""
+        from_text = iter(self.encode_text([query.text for query in queries if query.embedding is None]))
+        embeds = [next(from_text) if query.embedding is None else np.asarray(query.embedding) for query in queries]
+        for embed in embeds:
+            if embed.shape != (self.text_embed_dim,):
+                raise ValueError(f"expected query embeddings of shape ({self.text_embed_dim},), found {embed.shape}")
+        return torch.from_numpy(np.stack(embeds).astype(np.float32)).to(self.device)
+
+    def _decode(self, activations: list[torch.Tensor], rows: list[int], embeds: torch.Tensor) -> torch.Tensor:
+        """Maps of each query over the image in its row of the activations: (Q, h, w) float32 in [0, 1]."""
+        maps = []
+        for start in range(0, len(rows), MAX_BATCH):
+            part = slice(start, start + MAX_BATCH)
+            repeated = [layer[rows[part]] for layer in activations]
+            with self.inference():
+                maps.append(self.network.decoder(repeated, embeds[part]).logits.float().sigmoid())
+        return torch.cat(maps)
+
+
+def _in_frame(maps: torch.Tensor, size: tuple[int, int]) -> np.ndarray:
+    """(Q, h, w) -> (H, W), the maximum over queries, one full-size map in memory at a time."""
+    score_map = torch.zeros(size, device=maps.device)
+    for low_res_map in maps:
+        full = interpolate(low_res_map[None, None], size=size, mode="bilinear", align_corners=False)[0, 0]
+        score_map = torch.maximum(score_map, full)
+    return score_map.clamp(0, 1).cpu().numpy()
+
+
+FAMILIES = {family.family: family for family in (ClipSegmenter,)}

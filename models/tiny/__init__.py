@@ -1,0 +1,1 @@
+"""The bundled small networks: their weights, how they were trained, and what they know."""

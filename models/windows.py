@@ -1,0 +1,70 @@
+"""Cuts a sound of any rate and length into windows a network can hear; nothing in it is random.
+
+Conventions:
+    waveform: (T,) float32 mono in [-1, 1]; T may be 0, which is silence.
+    window: (L,) float32 at the network's own sampling rate, L at most the network's length.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+import numpy as np
+
+
+def resample(waveform: np.ndarray, sampling_rate: int, target_rate: int) -> np.ndarray:
+    """Changes the sampling rate.
+
+    Args:
+        waveform: (T,) at `sampling_rate` Hz.
+        sampling_rate: Hz, positive.
+        target_rate: Hz, positive.
+
+    Returns:
+        (T * target_rate / sampling_rate, rounded,) float32.
+    """
+    waveform = np.asarray(waveform, dtype=np.float32)
+    if waveform.ndim != 1 or sampling_rate <= 0:
+        raise ValueError(
+            f"expected a mono waveform (T,) at a rate above 0, found {waveform.shape} at {sampling_rate} Hz"
+        )
+    if sampling_rate == target_rate or not waveform.size:
+        return waveform
+    import soxr  # what librosa resamples with; importing librosa itself takes seconds
+
+    return soxr.resample(waveform, sampling_rate, target_rate)
+
+
+def cut(waveform: np.ndarray, length: int, min_length: int = 1) -> list[np.ndarray]:
+    """Cuts a sound into consecutive windows; the last one is aligned to the end.
+
+    Args:
+        waveform: (T,).
+        length: samples a window.
+        min_length: shorter sounds are padded with silence up to here.
+
+    Returns:
+        One window (T,) if T <= length, else windows (length,) that cover the sound, the last two overlapping where
+        T is no multiple of `length`. Never empty.
+    """
+    if len(waveform) < min_length:
+        waveform = np.pad(waveform, (0, min_length - len(waveform)))
+    if len(waveform) <= length:
+        return [waveform]
+    starts = [*range(0, len(waveform) - length, length), len(waveform) - length]
+    return [waveform[start : start + length] for start in starts]
+
+
+def average(window_values: np.ndarray, counts: Sequence[int]) -> np.ndarray:
+    """Averages what was said of the windows over each sound.
+
+    Args:
+        window_values: (sum of counts, D), the windows of the first sound first.
+        counts: windows of each sound, each at least 1.
+
+    Returns:
+        (len(counts), D) float32.
+    """
+    ends = np.cumsum(counts)
+    sounds = [window_values[end - count : end].mean(axis=0) for end, count in zip(ends, counts, strict=True)]
+    return np.asarray(sounds, dtype=np.float32).reshape(len(counts), window_values.shape[1])

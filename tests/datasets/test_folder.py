@@ -1,0 +1,163 @@
+"""The folder layout is read as written down, and what is not in it is refused by name."""
+
+from pathlib import Path
+
+import numpy as np
+import pytest
+import soundfile
+from PIL import Image
+
+from datasets.batches import iterate_batches
+from datasets.folder import FolderDataset
+from utils.errors import UserError
+
+SIZE = (12, 20)  # (H, W)
+
+
+def add_sample(root: Path, stem: str, image="image", image_suffix=".png", wav_suffix=".wav", mask_size=SIZE) -> None:
+    """Writes one sample whose image has one grey level, whose mask is its left half and whose sound is 1 s of 0.25."""
+    for folder in (image, "wav", "gt_seg"):
+        (root / folder).mkdir(parents=True, exist_ok=True)
+    Image.new("RGB", SIZE[::-1], (90, 90, 90)).save(root / image / f"{stem}{image_suffix}")
+    soundfile.write(root / "wav" / f"{stem}{wav_suffix}", np.full((8000, 2), 0.25), 8000)
+    mask = np.zeros(mask_size, np.uint8)
+    mask[:, : mask_size[1] // 2] = 255
+    Image.fromarray(mask).save(root / "gt_seg" / f"{stem}.png")
+
+
+@pytest.fixture
+def root(tmp_path):
+    for stem in ("b", "a.mp4_2", "a.mp4_1"):
+        add_sample(tmp_path, stem)
+    return tmp_path
+
+
+def test_a_sample_is_read_as_the_types_say(root):
+    dataset = FolderDataset(root)
+    assert (len(dataset), dataset.ids, dataset.has_gt) == (3, ["a.mp4_1", "a.mp4_2", "b"], True)
+    sample = dataset[2]
+    assert (sample.id, sample.sampling_rate) == ("b", 8000)
+    assert (sample.image.shape, sample.image.dtype, set(sample.image.ravel())) == ((12, 20, 3), np.uint8, {90})
+    assert (sample.waveform.shape, sample.waveform.dtype) == ((8000,), np.float32)
+    assert sample.waveform == pytest.approx(0.25, abs=1e-4)
+    assert (sample.gt_mask.dtype, sample.gt_mask.sum(0).tolist()) == (bool, [12] * 10 + [0] * 10)
+
+
+def test_the_img_folder_and_any_case_of_suffixes_are_read(tmp_path):
+    add_sample(tmp_path, "a", image="img", image_suffix=".JPG", wav_suffix=".WAV")
+    add_sample(tmp_path, "b", image="img", image_suffix=".jpeg", wav_suffix=".flac")
+    assert [sample.id for sample in FolderDataset(tmp_path)] == ["a", "b"]
+
+
+def test_limit_keeps_the_first_by_name(root):
+    assert FolderDataset(root, limit=2).ids == ["a.mp4_1", "a.mp4_2"]
+    assert len(FolderDataset(root, limit=99)) == 3
+
+
+def test_hidden_and_left_behind_files_are_passed_over(root):
+    for name in (".DS_Store", "._b.png", "Thumbs.db"):
+        (root / "image" / name).write_bytes(b"\0")
+    assert len(FolderDataset(root)) == 3
+
+
+def test_without_ground_truth_masks_are_none(root):
+    for path in (root / "gt_seg").iterdir():
+        path.unlink()
+    (root / "gt_seg").rmdir()
+    dataset = FolderDataset(root)
+    assert (dataset.has_gt, dataset[0].gt_mask) == (False, None)
+
+
+def test_stems_that_differ_only_in_unicode_form_are_one(root):
+    add_sample(root, "caf\N{LATIN SMALL LETTER E WITH ACUTE}")
+    (sound,) = (root / "wav").glob("caf*")
+    sound.rename(root / "wav" / "cafe\N{COMBINING ACUTE ACCENT}.wav")
+    assert "caf\N{LATIN SMALL LETTER E WITH ACUTE}" in FolderDataset(root).ids
+
+
+def test_a_mask_of_another_size_is_brought_to_its_image(tmp_path):
+    add_sample(tmp_path, "a", mask_size=(24, 40))
+    np.testing.assert_array_equal(FolderDataset(tmp_path)[0].gt_mask.sum(0), [12] * 10 + [0] * 10)
+
+
+def test_a_mask_that_lies_across_its_image_is_refused(tmp_path):
+    add_sample(tmp_path, "a", mask_size=SIZE[::-1])
+    with pytest.raises(UserError, match="a.png to be 20x12 pixels like its upright image, found 12x20; rotate it"):
+        FolderDataset(tmp_path)[0]
+
+
+def test_missing_partners_are_counted_and_named(root):
+    for stem in ("c", "d", "e", "f"):
+        add_sample(root, stem)
+        (root / "wav" / f"{stem}.wav").unlink()
+    (root / "gt_seg" / "b.png").unlink()
+    with pytest.raises(UserError, match=r"4 in image without a partner in wav \(c, d, e and 1 more\); add or remove"):
+        FolderDataset(root)
+    for stem in ("c", "d", "e", "f"):
+        (root / "image" / f"{stem}.png").unlink()
+    with pytest.raises(UserError, match=r"1 in image without .* gt_seg \(b\) and 4 in gt_seg without .* \(c, d, e and"):
+        FolderDataset(root)
+
+
+def test_two_files_of_one_stem_are_refused(root):
+    add_sample(root, "b", image_suffix=".jpg")
+    with pytest.raises(UserError, match=r"one file per stem in .*image, found b.jpg and b.png; remove one"):
+        FolderDataset(root)
+
+
+def test_files_of_another_kind_and_folders_are_refused(root):
+    (root / "wav" / "notes.txt").touch()
+    with pytest.raises(
+        UserError, match=r"expected only files \(.*\.wav.*\) in .*wav, found notes.txt; move or convert"
+    ):
+        FolderDataset(root)
+    (root / "wav" / "notes.txt").unlink()
+    (root / "image" / "dog").mkdir()
+    with pytest.raises(UserError, match=r"in .*image, found dog"):
+        FolderDataset(root)
+
+
+def test_wrong_roots_are_refused_with_what_is_there(root, tmp_path_factory):
+    with pytest.raises(UserError, match="expected a dataset folder at .*nowhere, found none"):
+        FolderDataset(root / "nowhere")
+    with pytest.raises(
+        UserError, match="expected the folders image, wav, gt_seg in .*wav, found a.mp4_1.wav, a.mp4_2.wav"
+    ):
+        FolderDataset(root / "wav")
+    (root / "img").mkdir()
+    with pytest.raises(UserError, match="found both image and img; remove or rename one"):
+        FolderDataset(root)
+    empty = tmp_path_factory.mktemp("empty")
+    with pytest.raises(UserError, match="found nothing; see the data layout"):
+        FolderDataset(empty)
+    (empty / "image").mkdir()
+    with pytest.raises(UserError, match="expected the folder wav in .*, found none"):
+        FolderDataset(empty)
+    (empty / "wav").mkdir()
+    with pytest.raises(UserError, match="expected images in .*image, found none"):
+        FolderDataset(empty)
+
+
+@pytest.mark.parametrize("broken", ["image/b.png", "wav/b.wav", "gt_seg/b.png"])
+def test_broken_files_are_found_by_their_headers(root, broken):
+    FolderDataset(root).check_files()
+    (root / broken).write_bytes(b"not what the name says")
+    with pytest.raises(UserError, match=f"cannot read the (image|sound) .*{broken}"):
+        FolderDataset(root).check_files()
+    FolderDataset(root, limit=2).check_files()
+
+
+@pytest.mark.parametrize("num_workers", [0, 2])
+def test_batches_come_in_order_for_any_number_of_processes(root, num_workers):
+    batches = list(iterate_batches(FolderDataset(root), batch_size=2, num_workers=num_workers))
+    assert [[sample.id for sample in batch] for batch in batches] == [["a.mp4_1", "a.mp4_2"], ["b"]]
+    assert batches[1][0].gt_mask.sum() == 120
+
+
+@pytest.mark.parametrize("num_workers", [0, 1])
+def test_what_a_worker_cannot_read_ends_in_its_own_sentence(root, num_workers):
+    (root / "gt_seg" / "b.png").write_bytes(b"not what the name says")
+    batches = iterate_batches(FolderDataset(root), batch_size=2, num_workers=num_workers)
+    assert len(next(batches)) == 2
+    with pytest.raises(UserError, match="^cannot read the image .*b.png: it is no image Pillow knows; [^\n]*$"):
+        next(batches)

@@ -1,0 +1,135 @@
+"""What every method in the folder must do, whatever its idea: a new file is tested here without an edit."""
+
+from __future__ import annotations
+
+import json
+from dataclasses import replace
+
+import numpy as np
+import pytest
+
+import methods
+from methods.base import Method
+from models.config import ROLES
+from utils.errors import UserError
+
+every_method = pytest.mark.parametrize("name", methods.available())
+
+
+@pytest.fixture
+def make(fakes):
+    def make(name: str, **values) -> Method:
+        models = {role: model for role, model in fakes.make_models().items() if role in methods.requires(name)}
+        return methods.create(name, models, {**fakes.METHOD_SETTINGS.get(name, {}), **values})
+
+    return make
+
+
+@pytest.fixture
+def samples(fakes):
+    return [
+        fakes.make_sample("dog", ("dog", "violin"), name="a"),
+        fakes.make_sample("violin", ("dog", "violin"), size=(64, 33), seconds=1.3, rate=16000, name="b"),
+        fakes.make_sample(None, ("dog",), name="silent"),
+        fakes.make_sample("drum", ("sea lion", "drum", "dog"), size=(21, 90), seconds=0.1, name="c"),
+        fakes.make_sample("dog", (), name="grey"),
+        fakes.make_sample("dog", ("dog",), seconds=0.0, name="empty sound"),
+        fakes.make_sample("sea lion", ("sea lion",), size=(16, 16), name="d"),
+        *(fakes.make_sample(thing, ("dog", "drum"), name=f"more {thing}") for thing in ("dog", "drum", "dog", "drum")),
+    ]
+
+
+def same(first, second) -> bool:
+    trails = [{key: value for key, value in answer.trail.items() if key != "seconds"} for answer in (first, second)]
+    return trails[0] == trails[1] and np.array_equal(first.score_map, second.score_map)
+
+
+@every_method
+def test_declares_roles_that_exist_and_settings_with_defaults(name):
+    assert set(methods.requires(name)) <= set(ROLES)
+    assert methods.requires(name)[-1] == "segmenter" and methods.requires(name).count("segmenter") == 1
+    assert "models" not in methods.settings(name)
+
+
+@every_method
+def test_one_prediction_a_sample_of_its_images_size(name, make, samples):
+    predictions = make(name).predict(samples)
+    assert len(predictions) == len(samples)
+    for sample, prediction in zip(samples, predictions, strict=True):
+        assert prediction.score_map.shape == sample.image.shape[:2]
+        assert prediction.score_map.dtype == np.float32
+        assert 0 <= prediction.score_map.min() and prediction.score_map.max() <= 1
+
+
+@every_method
+def test_trails_have_the_same_keys_and_are_json(name, make, samples):
+    for prediction in make(name).predict(samples):
+        trail = prediction.trail
+        assert list(trail)[:5] == ["heard", "seen", "candidates", "query", "reason"]
+        assert json.loads(json.dumps(trail, allow_nan=False)) == trail
+        assert isinstance(trail["heard"], str)
+        assert [set(row) for row in trail["candidates"]] == [{"text", "score"}] * len(trail["candidates"])
+        scores = [row["score"] for row in trail["candidates"]]
+        assert scores == sorted(scores, reverse=True)
+        assert (trail["query"] is None) == (trail["reason"] is not None) == (not prediction.queries)
+        if prediction.queries:
+            assert trail["query"] == "; ".join(query.text for query in prediction.queries)
+            assert np.isfinite([query.score for query in prediction.queries]).all()
+
+
+@every_method
+@pytest.mark.parametrize("which", ["silent", "empty sound"])
+def test_silence_asks_for_nothing_and_says_so(name, which, make, samples):
+    sample = next(sample for sample in samples if sample.id == which)
+    prediction = make(name).predict([sample])[0]
+    assert prediction.queries == ()
+    assert prediction.score_map.max() == 0
+    assert "silent" in prediction.trail["reason"]
+
+
+@every_method
+def test_no_result_depends_on_the_batch_or_its_order(name, make, samples):
+    method = make(name)
+    together = method.predict(samples)
+    backwards = make(name).predict(samples[::-1])[::-1]
+    for sample, one, other in zip(samples, together, backwards, strict=True):
+        assert same(one, other), sample.id
+        assert same(one, make(name).predict([sample])[0]), sample.id
+        assert same(one, method.predict([sample])[0]), sample.id
+
+
+@every_method
+def test_the_ground_truth_is_out_of_sight(name, make, samples):
+    without = make(name).predict([replace(sample, gt_mask=None) for sample in samples])
+    inverted = make(name).predict([replace(sample, gt_mask=~sample.gt_mask) for sample in samples])
+    assert all(map(same, without, inverted))
+
+
+@every_method
+def test_the_global_random_state_is_neither_used_nor_touched(name, make, samples):
+    import torch
+
+    np.random.seed(1), torch.manual_seed(1)
+    first = make(name).predict(samples[:2])
+    np.random.seed(2), torch.manual_seed(2)
+    states = np.random.get_state()[1].copy(), torch.get_rng_state()
+    second = make(name).predict(samples[:2])
+    assert all(map(same, first, second))
+    assert np.array_equal(states[0], np.random.get_state()[1]) and torch.equal(states[1], torch.get_rng_state())
+
+
+@every_method
+def test_nothing_in_is_nothing_out(name, make):
+    assert make(name).predict([]) == []
+
+
+@every_method
+def test_an_unknown_setting_is_answered_with_the_known_ones(name, make):
+    with pytest.raises(UserError, match=f'{name} has no setting "loudness"; it has: .*silence_db'):
+        make(name, loudness=3)
+
+
+@every_method
+def test_a_setting_of_the_wrong_kind_is_refused(name, make):
+    with pytest.raises(UserError, match=f"{name}.silence_db must be of the kind of its default -60.0; found 'loud'"):
+        make(name, silence_db="loud")

@@ -1,0 +1,122 @@
+"""Methods are found by listing the folder: right names, wrong names, and a toy method that is one new file."""
+
+from __future__ import annotations
+
+import shutil
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+import methods
+from utils.errors import UserError
+
+ROOT = Path(__file__).resolve().parents[2]
+
+TOY = '''
+"""A toy: whatever sounds, it is the violin."""
+
+from methods.base import Method
+from utils.trails import propose
+from utils.types import Query
+
+
+class Toy(Method):
+    """Always the violin."""
+
+    def __init__(self, models, *, prompt="A photo of {}"):
+        super().__init__(models)
+        self.prompt = prompt
+
+    def propose(self, samples):
+        """Asks for the violin."""
+        return [propose([Query(self.prompt.format("violin"))], heard="no matter what") for _ in samples]
+'''
+
+RUN = """
+import sys, types
+
+def load_models(config, roles, device):
+    sys.path.append({folder!r})
+    import fakes
+    return {{role: model for role, model in fakes.make_models().items() if role in roles}}
+
+sys.modules["models.loading"] = types.SimpleNamespace(load_models=load_models)
+import inference_demo
+from utils.errors import run_script
+sys.exit(run_script(inference_demo.main))
+"""
+
+
+def test_the_four_strategies_of_the_paper_are_there():
+    assert {"caption", "classify", "cross_modal", "text_inversion"} <= set(methods.available())
+    assert "base" not in methods.available()
+
+
+@pytest.mark.parametrize("ask", [methods.requires, methods.settings, lambda name: methods.create(name, {})])
+@pytest.mark.parametrize("name", ["cross-modal", "base", "", "../x"])
+def test_a_wrong_name_is_answered_with_the_right_ones(ask, name):
+    with pytest.raises(UserError, match="choose from: caption, classify, cross_modal, text_inversion"):
+        ask(name)
+
+
+def test_roles_and_settings_of_a_method():
+    assert methods.requires("cross_modal") == ("audio_text", "image_captioner", "segmenter")
+    assert methods.settings("classify")["top_k"] == 1
+
+
+def test_the_seed_goes_to_methods_that_have_one_unless_it_is_set(fakes):
+    models, values = fakes.make_models(), {"vocabulary": ["dog"]}
+    assert methods.create("text_inversion", models, values, seed=5).search["seed"] == 5
+    assert methods.create("text_inversion", models, {**values, "seed": 3}, seed=5).search["seed"] == 3
+    assert methods.create("caption", models, seed=5).silence_db == -60
+
+
+def test_listing_imports_no_method_and_nothing_heavy():
+    code = "import sys, methods; methods.available(); print({'numpy', 'torch', 'methods.base'} & set(sys.modules))"
+    done = subprocess.run([sys.executable, "-c", code], cwd=ROOT, capture_output=True, text=True)
+    assert done.stdout.strip() == "set()", done.stderr
+
+
+def test_a_file_with_no_method_or_two_is_named(tmp_path, monkeypatch):
+    monkeypatch.setattr(methods, "FOLDER", tmp_path)
+    monkeypatch.setattr(methods, "__path__", [str(tmp_path)])
+    (tmp_path / "hollow_toy.py").write_text("from methods.base import Method\n")
+    (tmp_path / "twin_toy.py").write_text(TOY + TOY.replace("class Toy", "class Twin"))
+    (tmp_path / "_shared.py").write_text("")
+    assert methods.available() == ["hollow_toy", "twin_toy"]
+    with pytest.raises(UserError, match="exactly one subclass of Method in .*hollow_toy.py, found: none"):
+        methods.requires("hollow_toy")
+    with pytest.raises(UserError, match="found: Toy, Twin"):
+        methods.requires("twin_toy")
+
+
+def test_adding_a_method_takes_one_new_file(tmp_path, fakes):
+    """Copies the code, drops one file into methods/, and runs it from the command line."""
+    from PIL import Image
+    from soundfile import write
+
+    for folder in ("methods", "models", "utils", "configs"):
+        (tmp_path / folder).mkdir()
+        for path in [*(ROOT / folder).glob("*.py"), *(ROOT / folder).glob("*.yaml")]:
+            shutil.copy(path, tmp_path / folder)
+    shutil.copy(ROOT / "inference_demo.py", tmp_path)
+    (tmp_path / "methods" / "toy.py").write_text(TOY)
+    (tmp_path / "fake.yaml").write_text("summary: fakes for a test\nmethods:\n  toy:\n    prompt: my {}\n")
+    sample = fakes.make_sample("dog", ("dog", "violin"))
+    Image.fromarray(sample.image).save(tmp_path / "scene.png")
+    write(tmp_path / "scene.wav", sample.waveform, sample.sampling_rate)
+    (tmp_path / "run.py").write_text(RUN.format(folder=str(Path(fakes.__file__).parent)))
+
+    def run(*arguments: str) -> subprocess.CompletedProcess:
+        command = [sys.executable, "run.py", "--config", "fake.yaml", "--img_path", "scene.png", "--wav_path", "scene.wav"]
+        return subprocess.run([*command, *arguments], cwd=tmp_path, capture_output=True, text=True)
+
+    done = run("--methods", "toy")
+    assert done.returncode == 0, done.stderr
+    assert '"my violin"' in done.stdout
+    assert (tmp_path / "outputs/demo/scene_toy_mask.png").is_file()
+    listed = run("--methods", "tyo")
+    assert listed.returncode == 2
+    assert 'there is no method "tyo"; choose from: caption, classify, cross_modal, text_inversion, toy' in listed.stderr

@@ -1,0 +1,83 @@
+"""Text inversion: the pseudo-word comes to mean the sound, and is handed on as an embedding or as a word."""
+
+from __future__ import annotations
+
+import numpy as np
+import pytest
+
+import methods
+from utils.errors import UserError
+
+
+@pytest.fixture
+def make(fakes):
+    def make(accepts_embeddings: bool = True, **values):
+        models = fakes.make_models(accepts_embeddings)
+        return methods.create("text_inversion", models, {**fakes.METHOD_SETTINGS["text_inversion"], **values})
+
+    return make
+
+
+@pytest.mark.parametrize("sounding", ["dog", "violin", "sea lion", "drum"])
+@pytest.mark.parametrize("handover", ["embedding", "words"])
+def test_the_thing_that_sounds_is_found(fakes, make, sounding, handover):
+    sample = fakes.make_sample(sounding, ("dog", "violin", "sea lion", "drum"))
+    prediction = make(handover=handover).predict([sample])[0]
+    assert np.array_equal(prediction.score_map > 0.5, sample.gt_mask)
+    assert prediction.queries[0].text == f"A photo of {sounding}"
+    assert prediction.queries[0].score > 0.9
+    assert prediction.trail["handover"] == handover
+    assert prediction.trail["candidates"][0]["text"] == sounding
+    assert prediction.trail["heard"].startswith(f"a pseudo-word W* close to {sounding}, ")
+
+
+def test_the_loss_falls_and_its_curve_ends_where_the_similarity_says(fakes, make):
+    trail = make().predict([fakes.make_sample("dog")])[0].trail
+    losses = trail["losses"]
+    assert losses[-1] < 0.1 < losses[0]
+    assert min(losses) == pytest.approx(1 - trail["similarity"], abs=2e-4)
+
+
+def test_auto_hands_on_what_the_segmenter_takes(fakes, make):
+    sample = fakes.make_sample("dog")
+    with_embedding = make(accepts_embeddings=True).predict([sample])[0]
+    assert with_embedding.queries[0].embedding.shape == (fakes.SEGMENTER_DIM,)
+    assert with_embedding.queries[0].embedding.dtype == np.float32
+    assert with_embedding.trail["handover"] == "embedding"
+    with_words = make(accepts_embeddings=False).predict([sample])[0]
+    assert with_words.queries[0].embedding is None
+    assert with_words.trail["handover"] == "words" and "bridge_cosine" not in with_words.trail
+
+
+def test_the_same_seed_gives_the_same_and_another_seed_another_start(fakes, make):
+    sample = fakes.make_sample("dog")
+    first, again, other = (make(starts=3, seed=seed).predict([sample])[0].trail["losses"] for seed in (0, 0, 1))
+    assert first == again
+    assert first != other
+
+
+def test_no_steps_keep_the_start(fakes, make):
+    trail = make(steps=0).predict([fakes.make_sample("dog")])[0].trail
+    assert len(trail["losses"]) == 1
+
+
+def test_a_sound_near_no_known_word_asks_for_nothing(fakes, make):
+    prediction = make(vocabulary=["violin", "sea lion"], min_similarity=0.5).predict([fakes.make_sample("dog")])[0]
+    assert prediction.queries == () and prediction.score_map.max() == 0
+    assert prediction.trail["reason"].startswith("no known word fits the sound: the nearest,")
+    assert prediction.trail["losses"]
+
+
+def test_the_vocabulary_can_be_a_file_and_must_be_given(fakes, make, tmp_path):
+    path = tmp_path / "words.txt"
+    path.write_text("dog\nviolin\n")
+    assert make(vocabulary=str(path)).vocabulary == ["dog", "violin"]
+    with pytest.raises(UserError, match="set text_inversion.vocabulary"):
+        make(vocabulary=None)
+
+
+def test_an_embedding_for_a_segmenter_of_text_is_refused(make):
+    with pytest.raises(UserError, match="segmenter takes no embedding"):
+        make(accepts_embeddings=False, handover="embedding")
+    with pytest.raises(UserError, match='one of auto, embedding, words, found "image"'):
+        make(handover="image")

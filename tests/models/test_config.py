@@ -1,0 +1,131 @@
+import subprocess
+import sys
+
+import pytest
+
+from models.config import ROLES, ROOT, config_names, families, load_config, settings_of
+from utils.errors import UserError
+
+CONFIG = """
+summary: a test
+roles:
+  image_captioner: {family: blip, weights: some/where/else, repetition_penalty: 1.0}
+  segmenter: {family: clipseg, weights: CIDAS/clipseg-rd64-refined, revision: abc}
+"""
+
+
+@pytest.fixture
+def path(tmp_path):
+    path = tmp_path / "mine.yaml"
+    path.write_text(CONFIG)
+    return path
+
+
+def test_tiny_names_a_network_for_every_role():
+    config = load_config("tiny")
+    assert config.name == "tiny" and config.path == ROOT / "configs" / "tiny.yaml"
+    assert tuple(config.roles) == ROLES and "\n" not in config.summary and config.summary
+    assert {entry["weights"].rpartition("/")[0] for entry in config.roles.values()} == {"models/tiny"}
+    assert load_config() == config
+
+
+def test_every_bundled_config_is_valid():
+    assert "tiny" in config_names()
+    for name in config_names():
+        assert load_config(name).name == name
+
+
+def test_a_file_of_ones_own(path):
+    config = load_config(path)
+    assert config.name == "mine" and config.summary == "a test" and config.methods == {}
+    assert config.roles["segmenter"] == {
+        "family": "clipseg",
+        "weights": "CIDAS/clipseg-rd64-refined",
+        "revision": "abc",
+    }
+
+
+@pytest.mark.parametrize(
+    ("override", "value"),
+    [
+        ("image_captioner.repetition_penalty=2", 2),
+        ("image_captioner.repetition_penalty=2.5e0", 2.5),
+        ("image_captioner.repetition_penalty=1e-3", 0.001),
+        ("image_captioner.max_new_tokens=30", 30),
+        ("image_captioner.weights=a=b", "a=b"),
+    ],
+)
+def test_overrides_are_yaml(path, override, value):
+    role, key = override.partition("=")[0].split(".")
+    assert load_config(path, [override]).roles[role][key] == value
+
+
+def test_the_last_override_wins_and_the_file_is_not_touched(path):
+    overrides = ["segmenter.revision=one", "segmenter.revision=two"]
+    assert load_config(path, overrides).roles["segmenter"]["revision"] == "two"
+    assert load_config(path).roles["segmenter"]["revision"] == "abc"
+
+
+def test_an_override_may_add_a_role(path):
+    config = load_config(path, ["audio_text.family=clap", "audio_text.weights=laion/clap-htsat-unfused"])
+    assert config.roles["audio_text"] == {"family": "clap", "weights": "laion/clap-htsat-unfused"}
+
+
+def test_an_override_may_set_a_method(path):
+    config = load_config(path, ["cross_modal.min_similarity=0.1"])
+    assert config.methods == {"cross_modal": {"min_similarity": 0.1}}
+
+
+@pytest.mark.parametrize(
+    ("overrides", "sentence"),
+    [
+        (["segmentr.weights=x"], "unknown role or method 'segmentr'.*known:.*segmenter"),
+        (["segmenter.wieghts=x"], "unknown setting 'wieghts'.*known: family, weights, revision, license$"),
+        (["image_captioner.penalty=1"], "unknown setting 'penalty'.*max_new_tokens, repetition_penalty"),
+        (["segmenter.family=clipsg"], "unknown family 'clipsg'.*known: clipseg"),
+        (["audio_text.family=clap"], "role audio_text needs weights"),
+        (["image_captioner.max_new_tokens=many"], "max_new_tokens must be of the kind of its default 16; found 'many'"),
+        (["image_captioner.max_new_tokens=true"], "found True"),
+        (["segmenter.weights"], "expected ROLE.key=value or METHOD.key=value, found 'segmenter.weights'"),
+        (["segmenter=x"], "expected ROLE.key=value"),
+        (["segmenter.revision=[1"], "is not YAML"),
+    ],
+)
+def test_what_does_not_fit_is_refused_with_what_would(path, overrides, sentence):
+    with pytest.raises(UserError, match=sentence):
+        load_config(path, overrides)
+
+
+@pytest.mark.parametrize(
+    ("text", "sentence"),
+    [
+        ("roles: [clap]", "roles in .* must map"),
+        ("- a", "must hold summary, roles, methods; found list"),
+        ("", "must hold summary, roles, methods; found NoneType"),
+        ("rolls: {}", "unknown key 'rolls'.*known: summary, roles, methods"),
+        ("roles: {painter: {}}", "unknown role 'painter'.*audio_text"),
+        ("methods: {guess: {}}", "unknown method 'guess'"),
+        ("roles: {", "is not YAML"),
+    ],
+)
+def test_files_of_another_form_are_refused(tmp_path, text, sentence):
+    (tmp_path / "bad.yaml").write_text(text)
+    with pytest.raises(UserError, match=sentence):
+        load_config(tmp_path / "bad.yaml")
+
+
+def test_an_unknown_name_is_answered_with_the_known_ones():
+    with pytest.raises(UserError, match="no config 'bsae'; bundled at present: .*tiny.*YAML file of your own"):
+        load_config("bsae")
+
+
+def test_every_family_can_be_built_from_its_settings_alone():
+    for role in ROLES:
+        for name, model_class in families(role).items():
+            assert model_class.family == name
+            assert all(setting.default is not setting.empty for setting in settings_of(model_class).values())
+
+
+def test_naming_a_config_imports_nothing_heavy():
+    code = "import sys, models.config, models.loading; sys.exit(bool({'torch', 'transformers'} & set(sys.modules)))"
+    assert subprocess.run([sys.executable, "-c", code], cwd=ROOT).returncode == 0

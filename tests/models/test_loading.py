@@ -1,0 +1,217 @@
+import hashlib
+import importlib.util
+import json
+import shutil
+
+import pytest
+import torch
+from safetensors.torch import load_file, save_file
+
+from models.audio_tagger import AudioClassifier
+from models.audio_text import ClapEncoder
+from models.config import ROLES, ROOT, Config, families, load_config
+from models.loading import load_models, resolve_device
+from models.pretrained import local_folder
+from models.roles import AudioCaptioner, AudioTagger, AudioTextEncoder, ImageCaptioner, Segmenter
+from models.segmenter import ClipSegmenter
+from utils.errors import UserError
+
+CONTRACTS = dict(zip(ROLES, (AudioTextEncoder, AudioTagger, AudioCaptioner, ImageCaptioner, Segmenter), strict=True))
+
+
+@pytest.fixture
+def config(folders, tmp_path):
+    roles = {role: {"family": next(iter(families(role))), "weights": str(folder)} for role, folder in folders.items()}
+    return Config("random", tmp_path / "random.yaml", "knows nothing", roles)
+
+
+@pytest.mark.parametrize("role", ROLES)
+def test_every_model_class_loads_beside_our_own_datasets_package(config, role):
+    """The local `datasets/` hides Hugging Face's package of that name from transformers."""
+    assert importlib.util.find_spec("datasets").origin == str(ROOT / "datasets" / "__init__.py")
+    model = load_models(config, [role], device="cpu")[role]
+    assert isinstance(model, CONTRACTS[role]) and isinstance(model, families(role)[config.roles[role]["family"]])
+    assert {parameter.dtype for parameter in model.network.parameters()} == {torch.float32}  # saved as float16
+    assert not model.network.training and not any(parameter.requires_grad for parameter in model.network.parameters())
+
+
+@pytest.mark.parametrize("role", ROLES)
+def test_the_bundled_weights_load(role):
+    config = load_config("tiny")
+    if not (ROOT / config.roles[role]["weights"]).is_dir():
+        pytest.skip("not trained yet")
+    assert isinstance(load_models(config, [role], device="cpu")[role], CONTRACTS[role])
+
+
+def test_only_what_is_asked_for_is_loaded_and_each_once(config, monkeypatch):
+    loaded = []
+    load = ClipSegmenter.from_pretrained
+    monkeypatch.setattr(ClipSegmenter, "from_pretrained", lambda *args, **kw: loaded.append(kw) or load(*args, **kw))
+    assert list(load_models(config, ["segmenter", "segmenter"])) == ["segmenter"]
+    assert len(loaded) == 1 and loaded[0]["device"] == resolve_device("auto")
+
+
+def test_models_remember(config):
+    model = load_models(config, ["audio_text"], device="cpu")["audio_text"]
+    calls = []
+    embed = model.network.text_model.forward
+    model.network.text_model.forward = lambda *args, **kw: calls.append(1) or embed(*args, **kw)
+    first = model.encode_text(["dog", "cat"])
+    assert (model.encode_text(["cat", "dog", "cat"]) == first[[1, 0, 1]]).all()
+    assert len(calls) == 1
+
+
+def test_settings_and_provenance_reach_the_model(config, folders):
+    entry = {**config.roles["image_captioner"], "license": "GPL-2.0", "max_new_tokens": 4, "revision": "ignored"}
+    model = load_models(Config("x", config.path, "", {"image_captioner": entry}), ["image_captioner"])[
+        "image_captioner"
+    ]
+    assert model.max_new_tokens == 4 and model.repetition_penalty == 2.5
+    sha256 = hashlib.sha256((folders["image_captioner"] / "model.safetensors").read_bytes()).hexdigest()
+    assert model.provenance == {
+        "family": "blip",
+        "id": str(folders["image_captioner"]),
+        "revision": None,
+        "sha256": sha256,
+        "license": "GPL-2.0",
+    }
+
+
+def test_a_role_the_config_lacks(config):
+    lacking = Config("half", config.path, "", {"segmenter": config.roles["segmenter"]})
+    with pytest.raises(UserError, match="half .* names no network for the role audio_text; it has: segmenter"):
+        load_models(lacking, ["segmenter", "audio_text"])
+
+
+@pytest.mark.parametrize(
+    ("weights", "folder"),
+    [
+        ("models/tiny/clap", ROOT / "models/tiny/clap"),
+        ("models/nowhere", ROOT / "models/nowhere"),
+        ("./mine", ROOT / "mine"),
+        ("laion/clap-htsat-unfused", None),
+        ("bert-base-uncased", None),
+    ],
+)
+def test_folders_are_told_from_hub_ids_wherever_one_stands(weights, folder, tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    assert local_folder(weights) == folder
+
+
+def test_an_absolute_folder(tmp_path):
+    assert local_folder(str(tmp_path)) == tmp_path
+    assert local_folder(str(tmp_path / "missing")) == tmp_path / "missing"
+
+
+@pytest.fixture
+def copy(folders, tmp_path):
+    """A CLAP checkpoint to damage."""
+    return shutil.copytree(folders["audio_text"], tmp_path / "clap")
+
+
+def test_a_missing_folder_and_missing_files(copy):
+    with pytest.raises(UserError, match="nowhere: the folder itself is not there; .*python -m models.tiny.train"):
+        ClapEncoder.from_pretrained("models/tiny/nowhere")
+    (copy / "model.safetensors").unlink()
+    with pytest.raises(UserError, match=r"clap: model.safetensors is not there; name another folder"):
+        ClapEncoder.from_pretrained(str(copy))
+    (copy / "config.json").unlink()
+    with pytest.raises(UserError, match="config.json is not there"):
+        ClapEncoder.from_pretrained(str(copy))
+
+
+def test_pickled_weights_are_no_weights(copy):
+    torch.save(load_file(copy / "model.safetensors"), copy / "pytorch_model.bin")
+    (copy / "model.safetensors").unlink()
+    with pytest.raises(UserError, match="model.safetensors is not there"):
+        ClapEncoder.from_pretrained(str(copy))
+
+
+def damage(folder, change):
+    tensors = load_file(folder / "model.safetensors")
+    change(tensors)
+    save_file(tensors, folder / "model.safetensors", metadata={"format": "pt"})
+
+
+def test_a_missing_tensor_is_never_random(copy):
+    damage(copy, lambda tensors: tensors.pop("text_projection.linear1.weight"))
+    with pytest.raises(UserError, match="1 of its tensors are missing.*text_projection.linear1.weight"):
+        ClapEncoder.from_pretrained(str(copy))
+
+
+def test_a_tensor_of_another_shape_is_refused(copy):
+    damage(copy, lambda tensors: tensors.update({"text_projection.linear1.weight": torch.zeros(3, 3)}))
+    with pytest.raises(UserError, match="cannot load .* as clap"):
+        ClapEncoder.from_pretrained(str(copy))
+
+
+def test_index_tables_older_checkpoints_lack_are_computed(copy, folders):
+    damage(copy, lambda tensors: tensors.pop("text_model.embeddings.position_ids"))
+    texts = ["a sound of a dog"]
+    expected = ClapEncoder.from_pretrained(str(folders["audio_text"])).encode_text(texts)
+    assert (ClapEncoder.from_pretrained(str(copy)).encode_text(texts) == expected).all()
+
+
+def test_a_base_network_without_its_head_is_refused(folders, tmp_path):
+    from transformers import ASTModel
+
+    folder = shutil.copytree(folders["audio_tagger"], tmp_path / "ast")
+    ASTModel.from_pretrained(folder).save_pretrained(folder)
+    with pytest.raises(UserError, match="tensors are missing .*classifier"):
+        AudioClassifier.from_pretrained(str(folder))
+
+
+def test_truncated_weights(copy):
+    content = (copy / "model.safetensors").read_bytes()
+    (copy / "model.safetensors").write_bytes(content[: len(content) // 2])
+    with pytest.raises(UserError, match="cannot load .* as clap: "):
+        ClapEncoder.from_pretrained(str(copy))
+
+
+def test_another_architecture_is_named(folders):
+    with pytest.raises(UserError, match="as clap: expected a clap checkpoint, found a clipseg one"):
+        ClapEncoder.from_pretrained(str(folders["segmenter"]))
+
+
+def test_a_missing_tokenizer(copy):
+    for name in ("tokenizer.json", "tokenizer_config.json", "processor_config.json"):
+        (copy / name).unlink()
+    with pytest.raises(UserError, match="cannot load .* as clap: "):
+        ClapEncoder.from_pretrained(str(copy))
+
+
+def test_code_in_a_checkpoint_is_not_run(copy):
+    config = json.loads((copy / "config.json").read_text())
+    config |= {"model_type": "mine", "auto_map": {"AutoConfig": "evil.Config"}}
+    (copy / "config.json").write_text(json.dumps(config))
+    (copy / "evil.py").write_text("raise SystemExit('ran')")
+    with pytest.raises(UserError, match="cannot load .* as clap"):
+        ClapEncoder.from_pretrained(str(copy))
+
+
+def test_a_hub_id_that_was_never_fetched():
+    with pytest.raises(
+        UserError, match="cannot load nobody/nothing as clap: .*`hf download nobody/nothing`.*name another"
+    ):
+        ClapEncoder.from_pretrained("nobody/nothing")
+
+
+def test_loading_is_silent(folders, capfd):
+    ClapEncoder.from_pretrained(str(folders["audio_text"]))
+    assert capfd.readouterr() == ("", "")
+
+
+@pytest.mark.parametrize("device", ["gpu", "cuda:99", "cuda:x", "", "cpu:0"])
+def test_unknown_devices_are_refused(device):
+    with pytest.raises(UserError, match=f"no device '{device}' on this machine; available: auto, .*cpu"):
+        resolve_device(device)
+
+
+@pytest.mark.parametrize(
+    ("cuda", "mps", "expected"), [(True, True, "cuda"), (False, True, "mps"), (False, False, "cpu")]
+)
+def test_auto_takes_the_fastest(monkeypatch, cuda, mps, expected):
+    monkeypatch.setattr(torch.cuda, "is_available", lambda: cuda)
+    monkeypatch.setattr(torch.backends.mps, "is_available", lambda: mps)
+    assert resolve_device("auto") == resolve_device(expected) == expected
+    assert resolve_device("cpu") == "cpu"

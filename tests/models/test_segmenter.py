@@ -1,0 +1,131 @@
+import numpy as np
+import pytest
+import torch
+from torch.nn.functional import interpolate
+
+from models.roles import Segmenter
+from utils.types import Query
+
+TEXTS = ["a photo of a guitar", "dog", "a man and a woman with a violin"]
+
+
+@pytest.fixture(scope="module")
+def segmenter(loaded):
+    return loaded["segmenter"]
+
+
+@pytest.fixture(scope="module")
+def library(segmenter):
+    """(network, processor) loaded by the library alone."""
+    from transformers import CLIPSegForImageSegmentation, CLIPSegProcessor
+
+    folder = segmenter.provenance["id"]
+    network = CLIPSegForImageSegmentation.from_pretrained(folder, dtype=torch.float32).eval()
+    return network, CLIPSegProcessor.from_pretrained(folder)
+
+
+def queries(*texts):
+    return tuple(Query(text) for text in texts)
+
+
+def test_maps_are_soft_and_in_the_frame_of_each_image(segmenter, images):
+    maps = segmenter.segment(images, [queries(TEXTS[i % 3]) for i in range(len(images))])
+    assert isinstance(segmenter, Segmenter) and segmenter.accepts_embeddings and segmenter.text_embed_dim == 24
+    for score_map, image in zip(maps, images, strict=True):
+        assert score_map.shape == image.shape[:2] and score_map.dtype == np.float32
+        assert 0 <= score_map.min() <= score_map.max() <= 1
+    assert len(np.unique(maps[0])) > 100
+    assert segmenter.segment([], []) == []
+
+
+def test_no_query_is_an_empty_map(segmenter, images):
+    empty, asked = segmenter.segment(images[:2], [(), queries("dog")])
+    assert empty.shape == (48, 80) and empty.dtype == np.float32 and not empty.any()
+    assert asked.any()
+
+
+def test_it_equals_the_plain_forward_pass(segmenter, library, images):
+    network, processor = library
+    image = images[0]
+    inputs = processor(text=TEXTS, images=[image] * 3, padding=True, return_tensors="pt")
+    with torch.no_grad():
+        logits = network(**inputs).logits  # (3, h, w)
+    expected = interpolate(logits.sigmoid()[:, None], size=(48, 80), mode="bilinear")[:, 0].numpy()
+    for text, one in zip(TEXTS, expected, strict=True):
+        np.testing.assert_allclose(segmenter.segment([image], [queries(text)])[0], one, atol=1e-5)
+    np.testing.assert_allclose(segmenter.segment([image], [queries(*TEXTS)])[0], expected.max(axis=0), atol=1e-5)
+
+
+def test_images_are_prepared_as_the_processor_does(segmenter, library, images):
+    from PIL import Image
+
+    expected = library[1](images=[Image.fromarray(image) for image in images], return_tensors="pt")["pixel_values"]
+    np.testing.assert_allclose(segmenter.pixel_values(images), expected, atol=1e-5)
+
+
+def test_alone_or_in_a_batch_and_twice_it_is_the_same(segmenter, images):
+    asked = [queries(*TEXTS), queries("dog"), (), queries("a cat", "dog"), queries("cat")]
+    together = segmenter.segment(images, asked)
+    for image, some, score_map in zip(images, asked, together, strict=True):
+        np.testing.assert_allclose(segmenter.segment([image], [some])[0], score_map, atol=1e-5)
+    for first, second in zip(together, segmenter.segment(images, asked), strict=True):
+        np.testing.assert_array_equal(first, second)
+
+
+def test_more_than_one_batch_of_images_and_queries(segmenter, images):
+    many = [images[0], images[1]] * 9
+    maps = segmenter.segment(many, [queries(*TEXTS)] * 18)
+    for index, score_map in enumerate(maps):
+        np.testing.assert_allclose(score_map, maps[index % 2], atol=1e-5)
+
+
+def test_each_image_is_encoded_once(segmenter, images, monkeypatch):
+    encoded = []
+    vision_model = segmenter.network.clip.vision_model
+    forward = vision_model.forward
+    monkeypatch.setattr(
+        vision_model, "forward", lambda pixels, **kw: encoded.append(len(pixels)) or forward(pixels, **kw)
+    )
+    segmenter.segment(images[:3], [queries(*TEXTS), (), queries("dog")])
+    assert encoded == [2]
+
+
+def test_an_embedding_asks_as_its_text_does(segmenter, library, images):
+    network, processor = library
+    embeds = segmenter.encode_text(TEXTS)
+    with torch.no_grad():
+        tokens = processor(text=TEXTS, padding=True, return_tensors="pt")
+        expected = network.get_conditional_embeddings(batch_size=3, **tokens)
+    assert embeds.shape == (3, 24) and embeds.dtype == np.float32
+    np.testing.assert_allclose(embeds, expected, atol=1e-5)
+    np.testing.assert_allclose(segmenter.encode_text(TEXTS[1:2])[0], embeds[1], atol=1e-5)
+    by_text, by_embedding, mixed = segmenter.segment(
+        images[:1] * 3,
+        [
+            queries(*TEXTS[:2]),
+            [Query("ignored", embedding=embeds[0]), Query("ignored", embedding=embeds[1])],
+            [Query("ignored", embedding=embeds[0]), Query(TEXTS[1])],
+        ],
+    )
+    np.testing.assert_allclose(by_embedding, by_text, atol=1e-5)
+    np.testing.assert_allclose(mixed, by_text, atol=1e-5)
+    assert segmenter.encode_text([]).shape == (0, 24)
+
+
+def test_embeddings_of_another_space_are_refused(segmenter, images):
+    with pytest.raises(ValueError, match=r"shape \(24,\), found \(512,\)"):
+        segmenter.segment(images[:1], [[Query("dog", embedding=np.zeros(512, np.float32))]])
+
+
+def test_a_pixel_of_the_map_is_the_same_pixel_of_the_image(segmenter, monkeypatch):
+    """A decoder that answers with the brightness it was shown: the map must lie where the image is bright."""
+    monkeypatch.setattr(segmenter, "_encode_images", lambda images: [segmenter.pixel_values(images).mean(dim=1)])
+    monkeypatch.setattr(segmenter, "_decode", lambda layers, rows, embeds: (layers[0][rows] * 20).sigmoid())
+    image = np.zeros((32, 128, 3), np.uint8)  # the network sees 64 x 64
+    image[8:16, 90:110] = 255
+    score_map = segmenter.segment([image], [queries("dog")])[0]
+    np.testing.assert_array_equal(score_map > 0.5, image[..., 0] > 127)
+
+
+def test_long_texts_are_cut(segmenter):
+    np.testing.assert_allclose(segmenter.encode_text(["dog " * 200]), segmenter.encode_text(["dog " * 100]), atol=1e-5)

@@ -1,0 +1,280 @@
+"""The evaluation script end to end: right answers score 1, nothing depends on batches, mistakes end in one sentence."""
+
+import csv
+import json
+import subprocess
+import sys
+from dataclasses import fields
+from pathlib import Path
+from time import perf_counter
+
+import numpy as np
+import pytest
+import soundfile
+from PIL import Image
+
+import eval as script
+import methods
+import models.loading
+from utils.errors import UserError, run_script
+from utils.results import SampleRecord
+
+ROOT = Path(script.__file__).resolve().parent
+SCENES = {  # stem: (what sounds, what is in view, (H, W))
+    "a.mp4_1": ("dog", ("dog", "violin"), (48, 80)),
+    "a.mp4_2": ("violin", ("dog", "violin"), (61, 47)),
+    "b": ("drum", ("drum", "sea lion", "dog"), (224, 224)),
+    "c": ("sea lion", ("sea lion",), (300, 260)),
+    "d": (None, ("dog",), (40, 40)),
+    "e": ("drum", ("dog", "violin"), (64, 64)),
+}
+
+
+@pytest.fixture(scope="module")
+def data(tmp_path_factory, fakes):
+    """Six scenes of the fake world on disk; in "d" nothing sounds, in "e" what sounds is not in view."""
+    root = tmp_path_factory.mktemp("data")
+    for folder in ("image", "wav", "gt_seg"):
+        (root / folder).mkdir()
+    for stem, (sounding, visible, size) in SCENES.items():
+        sample = fakes.make_sample(sounding, visible, size)
+        Image.fromarray(sample.image).save(root / "image" / f"{stem}.png")
+        soundfile.write(root / "wav" / f"{stem}.wav", sample.waveform, sample.sampling_rate)
+        Image.fromarray(sample.gt_mask).save(root / "gt_seg" / f"{stem}.png")
+    return root
+
+
+@pytest.fixture(autouse=True)
+def fake_models(monkeypatch, fakes):
+    """Every config's networks are the fakes, and what the segmenter was given is kept."""
+    played = fakes.make_models()
+    played["segmenter"].provenance = {"id": "fake", "sha256": "0" * 64}
+    monkeypatch.setattr(
+        models.loading, "load_models", lambda config, roles, device: {r: played[r] for r in sorted(set(roles))}
+    )
+    return played
+
+
+def evaluate(data, output, *further):
+    return script.main(["--test_data_path", str(data), "--output_dir", str(output), "--device", "cpu", *further])
+
+
+def rows_of(output):
+    return list(csv.DictReader((output / "per_sample.csv").open(newline="", encoding="utf-8")))
+
+
+def test_right_answers_score_as_computed_by_hand(data, tmp_path):
+    results = evaluate(data, tmp_path, "--set", "cross_modal.min_similarity=0.3")
+    scores = results.scores["cross_modal"]
+    # Four of six scenes are answered right; two have an empty ground truth and get an empty answer.
+    # Bilinear edges of maps and nearest edges of masks differ by a pixel at most.
+    assert (scores.j, scores.f) == (pytest.approx(4 / 6, abs=1e-3), pytest.approx(4 / 6, abs=1e-3))
+    assert (scores.avsbench_iou, scores.avsbench_f_max) == (pytest.approx(1, abs=1e-3), pytest.approx(1, abs=1e-3))
+    assert scores.empty_predictions == 2
+    assert results.data == {"path": str(data), "limit": None, "samples": 6, "gt_empty": 2}
+    rows = rows_of(tmp_path)
+    assert [float(row["iou_fixed"]) for row in rows] == pytest.approx([1, 1, 1, 1, 0, 0], abs=1e-3)
+    assert [float(row["avsbench_iou"]) for row in rows] == pytest.approx([1] * 6, abs=1e-3)
+
+
+def test_the_whole_image_scores_the_share_of_the_foreground(data, tmp_path):
+    masks = [np.asarray(Image.open(data / "gt_seg" / f"{stem}.png").resize((224, 224), 0)) for stem in SCENES]
+    assert evaluate(data, tmp_path).baselines["whole image"].j == pytest.approx(
+        np.mean([mask.mean() for mask in masks])
+    )
+
+
+def test_results_json_tells_how_the_numbers_came_about(data, tmp_path):
+    results = evaluate(
+        data, tmp_path, "--set", "cross_modal.min_similarity=0.2", "--seed", "7", "--avsbench_group", "5"
+    )
+    found = json.loads((tmp_path / "results.json").read_text(encoding="utf-8"))
+    assert found["command"].startswith(f"python eval.py --test_data_path {data} ")
+    assert found["scores"]["cross_modal"]["j"] == results.scores["cross_modal"].j
+    assert found["config"]["name"] == "tiny"
+    assert found["config"]["roles"]["segmenter"]["family"] == "clipseg"
+    assert found["config"]["methods"]["cross_modal"]["min_similarity"] == 0.2
+    assert found["config"]["methods"]["cross_modal"]["prompt"] == "A photo of {}"  # defaults are told too
+    assert found["models"]["segmenter"] == {"id": "fake", "sha256": "0" * 64}
+    assert sorted(found["models"]) == ["audio_text", "image_captioner", "segmenter"]
+    assert found["protocol"]["resolution"] == [224, 224]
+    assert found["protocol"]["avsbench_f_group"] == 5
+    assert (found["seed"], found["threshold"], found["device"]) == (7, 0.5, "cpu")
+    assert set(found) >= {"date", "commit", "versions"}
+
+
+def test_the_seed_reaches_the_methods_that_draw(data, tmp_path):
+    words = "text_inversion.vocabulary=[dog,violin,drum,sea lion]"
+    options = ["--methods", "text_inversion", "--limit", "1", "--set", words, "text_inversion.steps=3"]
+    assert evaluate(data, tmp_path, *options, "--seed", "7").config["methods"]["text_inversion"]["seed"] == 7
+    assert evaluate(data, tmp_path, *options).config["methods"]["text_inversion"]["seed"] == 0
+    options += ["text_inversion.seed=5"]
+    assert evaluate(data, tmp_path, *options).config["methods"]["text_inversion"]["seed"] == 5
+
+
+@pytest.mark.parametrize("further", [["--batch_size", "1"], ["--batch_size", "4"], ["--num_workers", "2"]])
+def test_neither_batches_nor_processes_change_a_number(data, tmp_path, further):
+    names = ["--methods", "cross_modal", "classify", "caption"]
+    one, other = evaluate(data, tmp_path / "one", *names), evaluate(data, tmp_path / "other", *names, *further)
+    assert one.scores == other.scores
+    assert (tmp_path / "one" / "per_sample.csv").read_bytes() == (tmp_path / "other" / "per_sample.csv").read_bytes()
+
+
+def test_records_name_sample_method_query_and_reason(data, tmp_path):
+    evaluate(data, tmp_path, "--method", "cross_modal", "classify", "cross_modal")
+    rows = rows_of(tmp_path)
+    assert list(rows[0]) == [field.name for field in fields(SampleRecord)]
+    assert [(row["id"], row["method"]) for row in rows] == [(s, m) for s in SCENES for m in ("cross_modal", "classify")]
+    assert rows[0]["query"] == "A photo of dog"
+    assert (rows[0]["reason"], rows[0]["gt_empty"], rows[0]["prediction_empty"]) == ("", "False", "False")
+    assert "silent" in rows[8]["reason"]
+    assert (rows[8]["query"], rows[8]["gt_empty"], rows[8]["prediction_empty"]) == ("", "True", "True")
+
+
+def test_limit_and_threshold(data, tmp_path, capsys):
+    results = evaluate(data, tmp_path, "--limit", "2", "--threshold", "0.95")
+    assert results.data["samples"] == 2
+    assert (results.scores["cross_modal"].j, results.scores["cross_modal"].empty_predictions) == (0, 2)
+    printed = capsys.readouterr().out
+    assert "config tiny: " in printed
+    assert "oracle (adaptive threshold)" in printed
+    assert "honest (0.95)" in printed
+
+
+def test_visualizations_have_the_image_size(data, tmp_path):
+    evaluate(data, tmp_path, "--limit", "3", "--save_visualizations")
+    for stem in list(SCENES)[:3]:
+        with Image.open(tmp_path / "visualizations" / "cross_modal" / f"{stem}.jpg") as overlay:
+            assert overlay.size == SCENES[stem][2][::-1]
+
+
+class Nosy:
+    """A method that answers the ground truth where it is given it."""
+
+    def predict(self, samples):
+        from utils.types import Prediction
+
+        nothing = [np.zeros(sample.image.shape[:2], np.float32) for sample in samples]
+        masks = [nothing[i] if sample.gt_mask is None else sample.gt_mask for i, sample in enumerate(samples)]
+        return [Prediction(mask.astype(np.float32)) for mask in masks]
+
+
+def test_the_ground_truth_never_reaches_a_method(data, tmp_path, monkeypatch):
+    monkeypatch.setattr(methods, "create", lambda name, models, values: Nosy())
+    assert evaluate(data, tmp_path).scores["cross_modal"].empty_predictions == 6
+
+
+class Wrong(Nosy):
+    """A method whose score maps are all of one size."""
+
+    def predict(self, samples):
+        from utils.types import Prediction
+
+        return [Prediction(np.zeros((5, 5), np.float32)) for _ in samples]
+
+
+def test_score_maps_of_another_size_than_the_image_are_refused(data, tmp_path, monkeypatch):
+    monkeypatch.setattr(methods, "create", lambda name, models, values: Wrong())
+    with pytest.raises(ValueError, match=r"expected a score map of \(48, 80\) for sample a.mp4_1, found \(5, 5\)"):
+        evaluate(data, tmp_path)
+
+
+def test_a_run_that_stops_keeps_its_records(data, tmp_path, monkeypatch, fake_models, capsys):
+    evaluate(data, tmp_path)
+    before = (tmp_path / "results.json").read_bytes()
+    segment, calls = fake_models["segmenter"].segment, []
+
+    def stop_at_the_third(images, queries):
+        calls.append(len(images))
+        if len(calls) == 3:
+            raise KeyboardInterrupt
+        return segment(images, queries)
+
+    monkeypatch.setattr(fake_models["segmenter"], "segment", stop_at_the_third)
+    with pytest.raises(KeyboardInterrupt):
+        evaluate(data, tmp_path, "--batch_size", "1")
+    assert (tmp_path / "results.json").read_bytes() == before
+    assert len(rows_of(tmp_path)) == 6  # the older, complete file
+    assert (tmp_path / "per_sample.csv.partial").read_text(encoding="utf-8").count("\n") == 3  # header and two records
+    assert "the records so far are in" in capsys.readouterr().err
+
+
+@pytest.mark.parametrize(
+    ("arguments", "message"),
+    [
+        (["--test_data_path", "nowhere"], "expected a dataset folder at nowhere, found none"),
+        (["--methods", "telepathy"], "telepathy.*cross_modal"),
+        (["--config", "gigantic"], "no config 'gigantic'.*tiny"),
+        (["--set", "segmenter.colour=red"], "colour"),
+        (["--device", "abacus"], "no device 'abacus'"),
+        (["--output_dir", str(ROOT / "eval.py")], "cannot make the folder .*eval.py"),
+    ],
+)
+def test_mistakes_are_answered_with_what_would_do(data, tmp_path, arguments, message):
+    with pytest.raises(UserError, match=message) as caught:
+        evaluate(data, tmp_path, *arguments)
+    assert "\n" not in str(caught.value)
+
+
+@pytest.mark.parametrize(
+    ("arguments", "message"),
+    [
+        ([], "required: --test_data_path"),
+        (["--test_data_path", "x", "--batch_size", "0"], "--batch_size: expected a whole number from 1 up, found '0'"),
+        (["--test_data_path", "x", "--limit", "many"], "--limit: expected a whole number from 1 up, found 'many'"),
+        (
+            ["--test_data_path", "x", "--threshold", "50"],
+            "--threshold: expected a number from 0 to below 1, found '50'",
+        ),
+        (["--test_data_path", "x", "--avsbench_group", "some"], "--avsbench_group: expected a whole number"),
+    ],
+)
+def test_wrong_arguments_end_with_code_2(arguments, message, capsys):
+    with pytest.raises(SystemExit, match="2"):
+        script.main(arguments)
+    assert message in capsys.readouterr().err
+
+
+def test_a_dataset_without_ground_truth_is_refused(data, tmp_path):
+    for folder in ("image", "wav"):
+        (tmp_path / folder).symlink_to(data / folder)
+    with pytest.raises(UserError, match="expected ground truth in .*gt_seg, found no such folder"):
+        evaluate(tmp_path, tmp_path / "out")
+
+
+def test_a_broken_file_is_found_before_any_model_is_loaded(data, tmp_path, monkeypatch):
+    monkeypatch.setattr(models.loading, "load_models", lambda *_: pytest.fail("models were loaded"))
+    for folder in ("image", "wav", "gt_seg"):
+        (tmp_path / folder).mkdir()
+        for path in (data / folder).iterdir():
+            (tmp_path / folder / path.name).symlink_to(path)
+    (tmp_path / "gt_seg" / "c.png").unlink()
+    (tmp_path / "gt_seg" / "c.png").write_bytes(b"no picture")
+    with pytest.raises(UserError, match="cannot read the image .*c.png"):
+        evaluate(tmp_path, tmp_path / "out")
+
+
+def test_scripts_end_with_one_sentence_and_a_code(capsys):
+    def mistake():
+        raise UserError("expected this, found that; do so")
+
+    def interrupt():
+        raise KeyboardInterrupt
+
+    assert [run_script(main) for main in (mistake, interrupt, lambda: "done")] == [2, 130, 0]
+    assert capsys.readouterr().err == "error: expected this, found that; do so\ninterrupted\n"
+
+
+def test_the_script_itself_answers_a_mistake_without_a_traceback():
+    command = [sys.executable, "eval.py", "--test_data_path", "nowhere"]
+    done = subprocess.run(command, cwd=ROOT, capture_output=True, text=True, timeout=60)
+    assert done.returncode == 2
+    assert done.stderr == "error: expected a dataset folder at nowhere, found none; check the path\n"
+
+
+def test_help_answers_within_a_second():
+    start = perf_counter()
+    done = subprocess.run([sys.executable, "eval.py", "--help"], cwd=ROOT, capture_output=True, text=True, timeout=60)
+    assert perf_counter() - start < 1
+    for option in ("--methods", "--test_data_path", "--config", "--save_visualizations", "cross_modal"):
+        assert option in done.stdout

@@ -1,0 +1,102 @@
+"""Bare nouns of captions: every kind the tiny models know, in every place a caption puts it, and captions of real photos."""
+
+from __future__ import annotations
+
+import os
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+from utils.errors import UserError
+from utils.phrases import bare_nouns
+
+KINDS = (
+    "frog,blackbird,crow,cuckoo,duck,goose,hen,heron,lark,owl,penguin,quetzal,rooster,seagull,toucan,turkey,vulture,"
+    "grasshopper,hornet,moth,chimpanzee,gorilla,dolphin,orca,sea lion,whale,bear,bison,bull,cow,goat,sheep,lamb,camel,"
+    "lion,tiger,reindeer,deer,dog,fox,elephant,donkey,horse,zebra,ferret,hippo,pig,beaver,mouse,rabbit,squirrel,koala,"
+    "camera,cymbal,drum,drum kit,cello,violin,bassoon,kettle,toilet,hammer,saw,scissors,fire truck,rubber duck,"
+    "apple,banana,pineapple,mushroom,rose,pumpkin,pizza,planet,flower,sock,hat,ball,tree,teapot,key"
+).split(",")
+
+
+def with_article(kind: str) -> str:
+    if kind == "scissors":
+        return kind
+    return f"an {kind}" if kind[0] in "aeiou" else f"a {kind}"
+
+
+@pytest.mark.parametrize("kind", KINDS)
+def test_a_kind_is_found_wherever_it_stands(kind):
+    a_kind = with_article(kind)
+    assert bare_nouns(a_kind) == [kind]
+    assert bare_nouns(f"{a_kind} and a piano") == [kind, "piano"]
+    assert bare_nouns(f"a piano and {a_kind}") == ["piano", kind]
+    assert bare_nouns(f"a guitar, {a_kind} and a piano") == ["guitar", kind, "piano"]
+    assert bare_nouns(f"{a_kind}, a guitar and a piano") == [kind, "guitar", "piano"]
+    assert bare_nouns(f"a guitar, a piano and {a_kind}") == ["guitar", "piano", kind]
+
+
+def test_any_two_kinds_do_not_disturb_each_other():
+    kinds = [kind for kind in KINDS if kind != "saw"]
+    for first, second in zip(kinds, kinds[7:] + kinds[:7], strict=True):
+        caption = f"{with_article(first)}, {with_article(second)} and a saw"
+        assert bare_nouns(caption) == [first, second, "saw"], caption
+
+
+@pytest.mark.parametrize(
+    ("caption", "nouns"),
+    [
+        ("a dog, a sea lion and a drum kit", ["dog", "sea lion", "drum kit"]),
+        ("a violin and a bird", ["violin", "bird"]),
+        ("a saw and a drum", ["saw", "drum"]),
+        ("A man is playing a guitar", ["man", "guitar"]),
+        ("two dogs running in a field", ["dogs", "field"]),
+        ("a close up of a red fire truck parked on the street", ["fire truck", "street"]),
+        ("A man and a woman singing into a microphone.", ["man", "woman", "microphone"]),
+        ("a black and white photo of a train", ["train"]),
+        ("the small brown dog", ["dog"]),
+        ("the man's dog", ["man", "dog"]),
+        ("there is a dog that is barking at a train", ["dog", "train"]),
+        ("a teddy bear", ["teddy bear"]),
+        ("a man playing a snare drum", ["man", "snare drum"]),
+        ("Guitar is being played", ["guitar"]),
+        ("dog and drum", ["dog", "drum"]),
+        ("a dog and a dog and a cat", ["dog", "cat"]),
+        ("a dog. A dog and a bird.", ["dog", "bird"]),
+    ],
+)
+def test_captions(caption, nouns):
+    assert bare_nouns(caption) == nouns
+
+
+@pytest.mark.parametrize("caption", ["", "   ", "it is very big", "running and barking loudly", "...", "a", "##/##"])
+def test_no_noun_is_an_empty_list(caption):
+    assert bare_nouns(caption) == []
+
+
+def test_a_missing_spacy_pipeline_is_the_users_to_install():
+    with pytest.raises(UserError, match="en_core_web_nowhere.*spacy download en_core_web_nowhere"):
+        bare_nouns("a dog", parser="en_core_web_nowhere")
+
+
+def test_spacy_keeps_the_compound_noun_of_each_chunk(monkeypatch):
+    spacy = pytest.importorskip("spacy")
+    tokens = spacy.tokens.Doc(
+        spacy.blank("en").vocab,
+        words=["a", "red", "fire", "truck", "and", "two", "dogs"],
+        pos=["DET", "ADJ", "NOUN", "NOUN", "CCONJ", "NUM", "NOUN"],
+        deps=["det", "amod", "compound", "ROOT", "cc", "nummod", "conj"],
+        heads=[3, 3, 3, 3, 3, 6, 3],
+    )
+    monkeypatch.setattr("utils.phrases._spacy_pipeline", lambda name: lambda caption: tokens)
+    assert bare_nouns("a red fire truck and two dogs", parser="en_core_web_sm") == ["fire truck", "dogs"]
+
+
+def test_needs_no_corpus(tmp_path):
+    code = "from utils.phrases import bare_nouns; print(bare_nouns('a dog, a sea lion and a drum kit'))"
+    environment = {**os.environ, "NLTK_DATA": str(tmp_path), "HOME": str(tmp_path), "USERPROFILE": str(tmp_path)}
+    root = Path(__file__).resolve().parents[2]
+    done = subprocess.run([sys.executable, "-c", code], cwd=root, env=environment, capture_output=True, text=True)
+    assert done.stdout.strip() == "['dog', 'sea lion', 'drum kit']", done.stderr

@@ -1,0 +1,1 @@
+"""Pure computing: metrics, masks, media, phrases, drawing and reports."""

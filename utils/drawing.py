@@ -1,0 +1,149 @@
+"""Pictures of a result: the mask over its image, and several pictures side by side.
+
+Conventions:
+    image: (H, W, 3) uint8 RGB; what is drawn over it keeps its size and aspect.
+    mask: (H, W) bool.
+    score_map: (H, W) float in [0, 1].
+"""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Sequence
+from pathlib import Path
+
+import numpy as np
+from PIL import Image, ImageDraw, ImageFont
+
+__all__ = ["draw_overlay", "grey", "save_png", "side_by_side"]
+
+TINT = np.array([255, 0, 144], np.float32)  # a magenta that photographs rarely hold
+LINE, RIM = np.array([255, 255, 255], np.uint8), np.array([0, 0, 0], np.uint8)  # a white line on black shows on anything
+TINT_SHARE = 0.45  # of a certain pixel
+LINE_SHARE = 0.005  # of the image's mean side
+PANEL = 420  # pixels, the box a picture is fitted into
+FONT_SIZE = 22
+GAP = 12
+
+
+def draw_overlay(image: np.ndarray, mask: np.ndarray, score_map: np.ndarray | None = None) -> Image.Image:
+    """Draws a mask's contour and tint over its image.
+
+    Args:
+        image: (H, W, 3) uint8 RGB.
+        mask: (H, W) bool.
+        score_map: (H, W) float in [0, 1]; where given, the tint's strength follows it, inside and outside of the mask.
+
+    Returns:
+        RGB picture of the image's size.
+
+    Raises:
+        ValueError: the sizes differ.
+    """
+    mask = np.asarray(mask, bool)
+    strength = mask.astype(np.float32) if score_map is None else np.asarray(score_map, np.float32).clip(0, 1)
+    if not image.shape[:2] == mask.shape == strength.shape:
+        raise ValueError(f"expected one size, found image {image.shape}, mask {mask.shape}, score map {strength.shape}")
+    share = TINT_SHARE * strength[..., None]  # (H, W, 1)
+    canvas = np.rint(image * (1 - share) + TINT * share).astype(np.uint8)
+    width = line_width(mask.shape)
+    outer, inner = _grown(mask, width), ~_grown(~mask, width)
+    canvas[outer & ~mask] = RIM
+    canvas[mask & ~inner] = LINE
+    return Image.fromarray(canvas)
+
+
+def line_width(shape: tuple[int, int]) -> int:
+    """Returns the contour's width in pixels for an image of shape (H, W)."""
+    return max(1, round(LINE_SHARE * (shape[0] + shape[1]) / 2))
+
+
+def grey(values: np.ndarray) -> Image.Image:
+    """Turns a mask or score map into an 8-bit grey picture of its size: 0 to 255 for 0 to 1, False to True."""
+    return Image.fromarray(np.rint(np.asarray(values, np.float32).clip(0, 1) * 255).astype(np.uint8))
+
+
+def side_by_side(pictures: Sequence[tuple[str, Image.Image]], columns: int | None = None) -> Image.Image:
+    """Puts titled pictures into one, row by row, each fitted into a box of the same size without changing its aspect.
+
+    Args:
+        pictures: (title, picture); a title may have several lines, those too long for the box are wrapped.
+        columns: pictures a row; by default all in one row up to three, then as near to a square as it goes.
+
+    Returns:
+        RGB picture.
+
+    Raises:
+        ValueError: there are no pictures.
+    """
+    if not pictures:
+        raise ValueError("expected at least one picture to put side by side, found none")
+    columns = columns or (len(pictures) if len(pictures) <= 3 else int(np.ceil(np.sqrt(len(pictures)))))
+    font = ImageFont.load_default(FONT_SIZE)
+    titles = [_wrapped(title, font) for title, _ in pictures]
+    fitted = [_fitted(picture) for _, picture in pictures]
+    line_height = FONT_SIZE + 6
+    rows = [range(first, min(first + columns, len(pictures))) for first in range(0, len(pictures), columns)]
+    title_heights = [line_height * max(len(titles[i]) for i in row) for row in rows]
+    panel_heights = [max(fitted[i].height for i in row) for row in rows]
+    height = GAP + sum(title_heights) + sum(panel_heights) + GAP * len(rows)
+    canvas = Image.new("RGB", (GAP + columns * (PANEL + GAP), height), "white")
+    draw = ImageDraw.Draw(canvas)
+    top = GAP
+    for row, title_height, panel_height in zip(rows, title_heights, panel_heights, strict=True):
+        for column, i in enumerate(row):
+            left = GAP + column * (PANEL + GAP)
+            for number, line in enumerate(titles[i]):
+                draw.text((left, top + number * line_height), line, fill="black", font=font)
+            canvas.paste(fitted[i], (left + (PANEL - fitted[i].width) // 2, top + title_height))
+        top += title_height + panel_height + GAP
+    return canvas
+
+
+def save_png(picture: Image.Image, path: str | os.PathLike) -> Path:
+    """Writes a picture as PNG, whole or not at all: a reader never finds half a file."""
+    path = Path(path)
+    unfinished = path.with_name(f".{path.name}.{os.getpid()}")
+    try:
+        picture.save(unfinished, format="PNG")
+        os.replace(unfinished, path)
+    finally:
+        unfinished.unlink(missing_ok=True)
+    return path
+
+
+def _grown(mask: np.ndarray, width: int) -> np.ndarray:
+    """The pixels within `width` of the mask along either axis, corners cut; each axis is one running sum."""
+    return _grown_along(_grown_along(mask, width, 0), max(width - width // 3, 1), 1) | _grown_along(
+        _grown_along(mask, width, 1), max(width - width // 3, 1), 0
+    )
+
+
+def _grown_along(mask: np.ndarray, width: int, axis: int) -> np.ndarray:
+    counts = np.cumsum(mask, axis=axis, dtype=np.int32)
+    last = mask.shape[axis] - 1
+    places = np.arange(last + 1)
+    up_to = np.take(counts, np.minimum(places + width, last), axis=axis)
+    before = np.take(counts, np.maximum(places - width - 1, 0), axis=axis)
+    starts = np.expand_dims(places - width - 1 < 0, 1 - axis)
+    return up_to - np.where(starts, 0, before) > 0
+
+
+def _fitted(picture: Image.Image) -> Image.Image:
+    scale = PANEL / max(picture.size)
+    size = tuple(max(1, round(side * scale)) for side in picture.size)
+    return picture.convert("RGB").resize(size, Image.Resampling.LANCZOS)
+
+
+def _wrapped(title: str, font: ImageFont.FreeTypeFont) -> list[str]:
+    lines = []
+    for paragraph in title.split("\n"):
+        line = ""
+        for word in paragraph.split(" "):
+            longer = f"{line} {word}".strip()
+            if line and font.getlength(longer) > PANEL:
+                lines.append(line)
+                longer = word
+            line = longer
+        lines.append(line)
+    return lines

@@ -1,0 +1,36 @@
+"""What a user can get wrong, said in one sentence, and how a script ends on it."""
+
+from __future__ import annotations
+
+import sys
+from collections.abc import Callable
+
+__all__ = ["UserError", "run_script"]
+
+USER_ERROR_CODE = 2  # the code argparse exits with on a wrong argument
+INTERRUPTED_CODE = 130  # 128 + SIGINT, what shells expect
+
+
+class UserError(Exception):
+    """A mistake in what the user gave: the message says what was expected, what was found and what to do."""
+
+
+def run_script(main: Callable[[], object]) -> int:
+    """Runs a script's `main` and turns its end into an exit code.
+
+    Args:
+        main: takes no argument; its return value is dropped.
+
+    Returns:
+        0 when `main` returns, 2 after a `UserError` (its sentence goes to stderr, without a traceback), 130 after
+        Ctrl-C. Any other exception is a bug and keeps its traceback.
+    """
+    try:
+        main()
+    except UserError as error:
+        print(f"error: {error}", file=sys.stderr)
+        return USER_ERROR_CODE
+    except KeyboardInterrupt:
+        print("interrupted", file=sys.stderr)
+        return INTERRUPTED_CODE
+    return 0

@@ -1,0 +1,34 @@
+"""Folders and files for results: a folder that can be written to, and text that appears whole or not at all."""
+
+from __future__ import annotations
+
+import os
+from pathlib import Path
+
+from utils.errors import UserError
+
+__all__ = ["make_folder", "write_text_atomic"]
+
+
+def make_folder(path: Path) -> None:
+    """Makes a folder for results and its parents; called before the long work, not after it.
+
+    Raises:
+        UserError: it cannot be made or not be written to.
+    """
+    try:
+        path.mkdir(parents=True, exist_ok=True)
+    except OSError as error:
+        raise UserError(f"cannot make the folder {path}: {error.strerror}; choose another for the results") from error
+    if not os.access(path, os.W_OK):
+        raise UserError(f"the folder {path} cannot be written to; choose another for the results")
+
+
+def write_text_atomic(path: Path, text: str) -> None:
+    """Writes a text file so that a reader finds the old content or the new, never a part."""
+    partial_path = path.with_name(path.name + ".partial")
+    with partial_path.open("w", encoding="utf-8") as file:
+        file.write(text)
+        file.flush()
+        os.fsync(file.fileno())
+    os.replace(partial_path, path)

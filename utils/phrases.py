@@ -1,0 +1,128 @@
+"""Bare nouns from a caption: "a man is playing a red guitar" becomes ["man", "guitar"].
+
+The words are tagged and chunked by a maintained library: textblob's bundled English chunker, which needs no corpus and no
+network, or a spaCy pipeline where the user has one. What is done here is only to settle tags that textblob, which looks
+at each word alone, gets wrong beside an article, and to keep of each noun phrase its compound noun.
+
+Conventions:
+    caption: one or several English sentences.
+    nouns: lower case, in the order of the caption, each once; articles, numbers, adjectives and possessives are dropped,
+        compounds ("sea lion", "fire truck") and plurals ("dogs") are kept as they are.
+
+Reference:
+    arXiv 2506.06537 scores bare nouns ("man", "guitar"); its released code passes spaCy noun chunks, articles included.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from functools import lru_cache
+from typing import Any
+
+from utils.errors import UserError
+
+__all__ = ["DEFAULT_PARSER", "bare_nouns"]
+
+DEFAULT_PARSER = "textblob"
+NOUN_TAGS = {"NN", "NNS", "NNP", "NNPS"}
+# Nouns about the picture or about how many there are: none of them is a thing that could sound.
+NOT_THINGS = frozenset(
+    "close close-up photo photograph picture image view scene front back side top bottom middle background foreground"
+    " group couple pair bunch lot number row".split()
+)
+
+
+def bare_nouns(caption: str, parser: str = DEFAULT_PARSER) -> list[str]:
+    """Lists the things a caption names.
+
+    Args:
+        caption: an English sentence, or "".
+        parser: "textblob", or the name of an installed spaCy pipeline such as "en_core_web_sm".
+
+    Returns:
+        The bare nouns, see the module's conventions; [] where there is none.
+
+    Raises:
+        UserError: `parser` is a spaCy pipeline that is not installed.
+    """
+    caption = " ".join(caption.lower().split())
+    if not caption:
+        return []
+    runs = _textblob_nouns(caption) if parser == DEFAULT_PARSER else _spacy_nouns(caption, parser)
+    nouns = (" ".join(run) for run in runs)
+    return list(dict.fromkeys(noun for noun in nouns if noun not in NOT_THINGS))
+
+
+def _textblob_nouns(caption: str) -> list[list[str]]:
+    runs: list[list[str]] = [[]]
+    for sentence in _textblob_parser().parse(caption).split():
+        for word, tag, chunk, *_ in sentence:
+            if tag not in NOUN_TAGS or chunk.startswith("B-"):
+                runs.append([])
+            if tag in NOUN_TAGS:
+                runs[-1].append(word)
+        runs.append([])
+    return [run for run in runs if run]
+
+
+@lru_cache(maxsize=1)
+def _textblob_parser() -> Any:
+    from textblob.en import Parser, lexicon  # a second to import: not before a caption is parsed
+
+    class CaptionParser(Parser):
+        """textblob's parser with tags settled by their neighbours before phrases are chunked."""
+
+        def find_tags(self, tokens: Sequence[str], **kwargs: Any) -> list[list[str]]:
+            return _settle_tags(super().find_tags(tokens, **kwargs))
+
+    return CaptionParser(lexicon=lexicon, language="en")
+
+
+def _settle_tags(tagged: Sequence[Sequence[str]]) -> list[list[str]]:
+    """Turns verbs and adjectives into nouns where only a noun can stand: "a saw", "with drum", "a cymbal and a dog"."""
+    settled = [list(token) for token in tagged]
+    for i, token in enumerate(settled):
+        before = settled[i - 1][1] if i else ""
+        after, then = [token[1] for token in (*settled[i + 1 : i + 3], ("", ""), ("", ""))[:2]]
+        if _is_noun(token[1], before, after, then):
+            token[1] = "NN"
+    return settled
+
+
+def _is_noun(tag: str, before: str, after: str, then: str) -> bool:
+    """Whether a word tagged `tag` is a noun, by the tags of the word before it and of the two after it ("" for none)."""
+    if tag in {"VB", "VBP", "VBD"} and before in {"DT", "PRP$"}:
+        return True  # an article comes before no finite verb: "a saw", "the drum set"
+    if tag in {"VB", "VBP"} and before in {"IN", "CD", "JJ"}:
+        return True  # "with drum", "a big bear"
+    if tag in {"VB", "VBP"} and before in {"NN", "CC", ",", ""}:
+        return after in {"", ".", ",", "CC", "VBZ", "VBG"}  # "a snare drum", "dog and drum", but not "drum on the table"
+    if tag == "JJ" and before in {"DT", "PRP$"}:
+        follower = then if after in {"CC", ","} else after
+        return not follower.startswith(("JJ", "NN", "CD", "RB", "VBG", "VBN", "CC"))  # not in "a black and white dog"
+    return False
+
+
+def _spacy_nouns(caption: str, pipeline: str) -> list[list[str]]:
+    runs = []
+    for chunk in _spacy_pipeline(pipeline)(caption).noun_chunks:
+        run: list[str] = []
+        for token in reversed([token for token in chunk if token.i <= chunk.root.i]):
+            if token.pos_ not in {"NOUN", "PROPN"}:
+                break
+            run.insert(0, token.text)
+        runs.append(run)
+    return [run for run in runs if run]
+
+
+@lru_cache(maxsize=2)
+def _spacy_pipeline(name: str) -> Any:
+    try:
+        import spacy
+
+        return spacy.load(name)
+    except (ImportError, OSError) as error:
+        raise UserError(
+            f'expected "{DEFAULT_PARSER}" or an installed spaCy pipeline as the noun parser, found "{name}"; '
+            f"install it with: pip install spacy && python -m spacy download {name}"
+        ) from error

@@ -1,0 +1,43 @@
+"""A list of words a user gives, in a setting or in a text file."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Sequence
+from pathlib import Path
+
+from utils.errors import UserError
+
+__all__ = ["read_vocabulary"]
+
+REPOSITORY = Path(__file__).resolve().parent.parent
+
+
+def read_vocabulary(words: str | os.PathLike | Sequence[str]) -> list[str]:
+    """Reads a vocabulary.
+
+    Args:
+        words: the words themselves, or the path of a UTF-8 text file with one on each line, where empty lines and lines that
+            start with "#" are not words. A relative path is looked up from the current folder, then from the repository.
+
+    Returns:
+        The words, stripped, in the order given, each once.
+
+    Raises:
+        UserError: there is no such file, or no word.
+    """
+    if isinstance(words, str | os.PathLike):
+        places = (Path(words), REPOSITORY / words)
+        path = next((place for place in places if place.is_file()), None)
+        if path is None:
+            raise UserError(f"expected a vocabulary file with one word a line at {words}, found nothing; check the path")
+        lines = path.read_text(encoding="utf-8").splitlines()
+        words = [line for line in lines if not line.lstrip().startswith("#")]
+        source = str(path)
+    else:
+        source = "the list given"
+    stripped = (str(word).strip() for word in words)
+    vocabulary = list(dict.fromkeys(word for word in stripped if word))
+    if not vocabulary:
+        raise UserError(f"expected a vocabulary of at least one word, found none in {source}")
+    return vocabulary
