@@ -15,7 +15,7 @@ COLOUR = np.where(MASK[..., None], np.array([64, 0, 0], np.uint8), np.uint8(0)) 
 
 
 def palette_image(colours):
-    image = Image.fromarray(MASK.astype(np.uint8), "L")
+    image = Image.fromarray(MASK.astype(np.uint8))
     image = Image.frombytes("P", image.size, image.tobytes())
     image.putpalette(colours)
     return image

@@ -17,7 +17,7 @@ from transformers import (
 
 from datasets.stamp_catalog import SOUNDING
 from datasets.stamp_sounds import SAMPLING_RATE
-from models.tiny.train.loop import Schedule, batches, fit
+from models.tiny.train.loop import Schedule, batches, fit, initialise
 from models.tiny.train.sounds import load_bank, load_features
 from models.tiny.train.words import byte_level_bpe
 
@@ -45,7 +45,9 @@ def build() -> tuple[WhisperForConditionalGeneration, WhisperProcessor]:
         bos_token_id=end, eos_token_id=end, decoder_start_token_id=start, suppress_tokens=None,
         begin_suppress_tokens=None, attn_implementation="eager",
     )  # fmt: skip
-    return WhisperForConditionalGeneration(config), WhisperProcessor(extractor, tokenizer)
+    model = WhisperForConditionalGeneration(config)
+    initialise(model)
+    return model, WhisperProcessor(extractor, tokenizer)
 
 
 def caption_labels(tokenizer: WhisperTokenizer) -> torch.Tensor:

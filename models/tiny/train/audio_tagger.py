@@ -11,7 +11,7 @@ from transformers import ASTConfig, ASTFeatureExtractor, ASTForAudioClassificati
 
 from datasets.stamp_catalog import SOUNDING
 from datasets.stamp_sounds import SAMPLING_RATE
-from models.tiny.train.loop import Schedule, batches, fit
+from models.tiny.train.loop import Schedule, batches, fit, initialise
 from models.tiny.train.sounds import load_bank, load_features
 
 FRAMES = 400  # 10 ms each
@@ -31,7 +31,9 @@ def build() -> tuple[ASTForAudioClassification, ASTFeatureExtractor]:
         label2id={label: i for i, label in enumerate(labels)}, problem_type="single_label_classification",
         attn_implementation="eager",
     )  # fmt: skip
-    return ASTForAudioClassification(config), ASTFeatureExtractor(num_mel_bins=64, max_length=FRAMES, mean=-3.0, std=3.0)
+    model = ASTForAudioClassification(config)
+    initialise(model)
+    return model, ASTFeatureExtractor(num_mel_bins=64, max_length=FRAMES, mean=-3.0, std=3.0)
 
 
 def window(waveform: np.ndarray) -> np.ndarray:

@@ -11,7 +11,7 @@ from transformers import ClapConfig, ClapFeatureExtractor, ClapModel, ClapProces
 
 from datasets.stamp_catalog import KINDS
 from datasets.stamp_sounds import SAMPLING_RATE
-from models.tiny.train.loop import Schedule, batches, fit
+from models.tiny.train.loop import Schedule, batches, fit, initialise
 from models.tiny.train.sounds import load_bank, load_features
 from models.tiny.train.words import any_description, byte_level_bpe
 
@@ -44,7 +44,9 @@ def build() -> tuple[ClapModel, ClapProcessor]:
         ),
         projection_dim=128,
     )  # fmt: skip
-    return ClapModel(config), ClapProcessor(extractor, tokenizer)
+    model = ClapModel(config)
+    initialise(model)
+    return model, ClapProcessor(extractor, tokenizer)
 
 
 def train(root: Path, runs: Path, seed: int) -> tuple[ClapModel, ClapProcessor]:

@@ -24,7 +24,7 @@ from transformers import (
 
 from datasets.stamp_catalog import KIND_INDEX, KINDS
 from datasets.stamps import CANVASES, SPLITS, scene
-from models.tiny.train.loop import Schedule, batches, fit
+from models.tiny.train.loop import Schedule, batches, fit, initialise
 from models.tiny.train.vision import MEAN, STD, DenseTrunk, SceneMaker, normalise, vision_config
 from models.tiny.train.words import any_query, byte_level_bpe, wording
 
@@ -38,7 +38,7 @@ CONDITION_NOISE = 0.15  # of the spread of the condition over kinds
 
 
 def build(image_size: int = IMAGE_SIZE) -> tuple[CLIPSegForImageSegmentation, CLIPSegProcessor]:
-    """The untrained network, explicitly initialised: the library's own start gives logits in the hundreds at this size."""
+    """The untrained network, explicitly initialised."""
     specials = ["<|startoftext|>", "<|endoftext|>"]
     vocab, merges = byte_level_bpe(specials, CLIPTokenizer(), suffix="</w>")
     tokenizer = CLIPTokenizer(vocab=vocab, merges=merges, model_max_length=MAX_TOKENS)
@@ -54,15 +54,7 @@ def build(image_size: int = IMAGE_SIZE) -> tuple[CLIPSegForImageSegmentation, CL
         attn_implementation="eager",
     )  # fmt: skip
     model = CLIPSegForImageSegmentation(config)
-    for module in [*model.clip.text_model.modules(), *model.decoder.modules()]:
-        if isinstance(module, nn.Linear):
-            nn.init.normal_(module.weight, std=module.in_features**-0.5)
-            if module.bias is not None:
-                nn.init.zeros_(module.bias)
-        elif isinstance(module, nn.Embedding):
-            nn.init.normal_(module.weight, std=0.2)
-    for projection in (model.clip.text_projection, model.clip.visual_projection):
-        nn.init.normal_(projection.weight, std=projection.in_features**-0.5)
+    initialise(model.clip.text_model, model.clip.text_projection, model.clip.visual_projection, model.decoder)
     nn.init.ones_(model.decoder.film_mul.bias)
     nn.init.normal_(model.decoder.transposed_convolution.weight, std=0.02)
     nn.init.constant_(model.decoder.transposed_convolution.bias, -2.0)
