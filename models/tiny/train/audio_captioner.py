@@ -24,9 +24,9 @@ from models.tiny.train.words import byte_level_bpe
 SECONDS = 4
 MAX_TOKENS = 16
 BATCH = 32
-SCHEDULE = Schedule(2000, lr=1e-3, matrix_lr=3e-3, warmup=150)
+SCHEDULE = Schedule(1300, lr=1e-3, matrix_lr=3e-3, warmup=80)
 STAGE = 3
-PER_KIND = 120  # training sounds
+PER_KIND = 100  # training sounds
 
 
 def build() -> tuple[WhisperForConditionalGeneration, WhisperProcessor]:

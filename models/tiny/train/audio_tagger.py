@@ -16,9 +16,9 @@ from models.tiny.train.sounds import load_bank, load_features
 
 FRAMES = 400  # 10 ms each
 BATCH = 48
-SCHEDULE = Schedule(1600, lr=1e-3, matrix_lr=3e-3, warmup=100)
+SCHEDULE = Schedule(1000, lr=1e-3, matrix_lr=3e-3, warmup=60)
 STAGE = 2
-PER_KIND = 120  # training sounds
+PER_KIND = 100  # training sounds
 
 
 def build() -> tuple[ASTForAudioClassification, ASTFeatureExtractor]:

@@ -17,7 +17,7 @@ from models.tiny.train.words import image_caption, word_list
 IMAGE_SIZE = 96  # naming things needs less detail than drawing their outline
 MAX_TOKENS = 24
 BATCH = 32
-SCHEDULE = Schedule(900, lr=1e-3, matrix_lr=1.5e-3, warmup=100)
+SCHEDULE = Schedule(1400, lr=1e-3, matrix_lr=2e-3, warmup=80)
 STAGE = 30
 
 
