@@ -1,5 +1,6 @@
 """One image and one sound in, the mask of what sounds out: with the picture, and the trail that led there.
 
+Usage:
     python inference_demo.py
     python inference_demo.py --methods cross_modal --img_path input.jpg --wav_path input.wav
 """
@@ -17,6 +18,7 @@ from typing import TYPE_CHECKING, Any
 import methods
 from utils.arguments import add_run_options
 from utils.errors import UserError, run_script
+from utils.files import make_folder
 
 if TYPE_CHECKING:
     import numpy as np
@@ -27,7 +29,7 @@ if TYPE_CHECKING:
 ROOT = Path(__file__).resolve().parent
 EXAMPLES = ROOT / "datasets" / "examples"
 DEFAULT_EXAMPLE: str | None = None  # a stem of EXAMPLES; None takes the first
-LABEL_WIDTH, BAR_WIDTH = 15, 24  # characters
+LABEL_WIDTH = 15  # characters
 
 
 @dataclass(frozen=True, eq=False)
@@ -75,7 +77,7 @@ def main(argv: Sequence[str] | None = None) -> Demo:
     names = list(dict.fromkeys(arguments.methods))
     roles = [role for name in names for role in methods.requires(name)]
     sample = read_sample(img_path, wav_path)
-    prepare_folder(arguments.output)
+    make_folder(arguments.output)
 
     from models.config import load_config
     from models.loading import load_models  # torch: seconds of imports, which no wrong argument should wait for
@@ -102,13 +104,19 @@ def main(argv: Sequence[str] | None = None) -> Demo:
 def parse_arguments(argv: Sequence[str] | None) -> argparse.Namespace:
     """The command line; argparse ends the program with code 2 on a wrong one."""
     parser = argparse.ArgumentParser(
-        description="Shows what sounds in an image: mask, overlay and how it came about. Without arguments: a bundled example."
+        description="Shows what sounds in an image, and how that was found. Without arguments: a bundled example."
     )
     add = parser.add_argument
     add("--img_path", type=Path, metavar="FILE", help="an image, anything Pillow opens")
     add("--wav_path", type=Path, metavar="FILE", help="a sound, anything libsndfile or librosa reads")
     add_run_options(parser, methods.available())
-    add("--output", type=Path, default=Path("outputs/demo"), metavar="DIR", help="where the pictures go (default: %(default)s)")
+    add(
+        "--output",
+        type=Path,
+        default=Path("outputs/demo"),
+        metavar="DIR",
+        help="where the pictures go (default: %(default)s)",
+    )
     add("--json", action="store_true", help="print the result as JSON and nothing else")
     return parser.parse_args(argv)
 
@@ -123,7 +131,9 @@ def input_paths(img_path: Path | None, wav_path: Path | None) -> tuple[Path, Pat
         return img_path, wav_path
     if img_path or wav_path:
         given, missing = ("--img_path", "--wav_path") if img_path else ("--wav_path", "--img_path")
-        raise UserError(f"expected an image and a sound, found {given} alone; give {missing} too, or neither for an example")
+        raise UserError(
+            f"expected an image and a sound, found {given} alone; give {missing} too, or neither for an example"
+        )
     stem = DEFAULT_EXAMPLE or next((path.stem for path in sorted((EXAMPLES / "image").glob("*.jpg"))), None)
     if stem is None:
         raise UserError(f"there is no bundled example in {EXAMPLES}; give --img_path and --wav_path")
@@ -139,15 +149,9 @@ def read_sample(img_path: Path, wav_path: Path) -> Sample:
     return Sample(img_path.stem, read_image(img_path), waveform, sampling_rate)
 
 
-def prepare_folder(path: Path) -> None:
-    """Makes the output folder before the long work, not after it."""
-    try:
-        path.mkdir(parents=True, exist_ok=True)
-    except OSError as error:
-        raise UserError(f"cannot make the output folder {path}: {error.strerror}; choose another --output") from error
-
-
-def write_pictures(name: str, sample: Sample, prediction: Prediction, mask: np.ndarray, folder: Path) -> dict[str, Path]:
+def write_pictures(
+    name: str, sample: Sample, prediction: Prediction, mask: np.ndarray, folder: Path
+) -> dict[str, Path]:
     """Writes overlay, mask and score map as IMAGE_METHOD_overlay.png and so on; returns their paths."""
     from utils.drawing import draw_overlay, grey, save_png
 
@@ -179,35 +183,26 @@ def describe_input(config: Config, img_path: Path, wav_path: Path, sample: Sampl
 
     height, width = sample.image.shape[:2]
     seconds, level = len(sample.waveform) / sample.sampling_rate, level_db(sample.waveform, sample.sampling_rate)
+    loudness = f"loudest moment {level:.0f} dBFS" if level > float("-inf") else "nothing but silence"
     return [
         _line("config", f"{config.name}: {config.summary}"),
         _line("image", f"{img_path}  ({width} x {height} pixels)"),
-        _line("sound", f"{wav_path}  ({seconds:.1f} s, {sample.sampling_rate} Hz, loudest moment {level:.0f} dBFS)"),
+        _line("sound", f"{wav_path}  ({seconds:.1f} s, {sample.sampling_rate} Hz, {loudness})"),
     ]
 
 
 def describe_answer(name: str, answer: Answer) -> list[str]:
-    """Lines on what a method heard, saw, weighed, asked for and found."""
-    trail = dict(answer.prediction.trail)
-    lines = [name, _line("  heard", trail.pop("heard", None))]
-    seen = trail.pop("seen", None)
-    lines.append(_line("  seen", "(does not look at the image)" if seen is None else seen or "(the caption is empty)"))
-    rows = trail.pop("candidates", [])
-    width = max((len(row["text"]) for row in rows), default=0)
-    for number, row in enumerate(rows):
-        bar = "=" * round(BAR_WIDTH * min(max(row["score"], 0), 1))
-        text = f"{row['text']:<{width}}  {row['score']:6.3f}  {bar}".rstrip()
-        lines.append(_line("" if number else "  weighed", text))
-    query, reason, seconds = trail.pop("query", None), trail.pop("reason", None), trail.pop("seconds", {})
-    lines.append(_line("  asked", f'"{query}"' if query else f"nothing: {reason}"))
-    lines += [_line(f"  {key}", _short(value)) for key, value in trail.items()]
-    lines.append(_line("  found", f"{answer.mask.mean():.1%} of the image, {answer.mask.sum()} pixels"))
-    lines.append(_line("  seconds", ", ".join(f"{stage} {value:.2f}" for stage, value in seconds.items())))
-    lines += [_line(f"  {kind}", path) for kind, path in answer.files.items()]
-    return lines
+    """Lines on what a method heard, saw, weighed, asked for and found, and where the pictures are."""
+    from utils.trails import describe_trail
+
+    found = f"{answer.mask.mean():.1%} of the image, {answer.mask.sum()} pixels"
+    rows = [*describe_trail(answer.prediction.trail), ("found", found), *answer.files.items()]
+    return [name, *(_line(f"  {label}" if label else "", value) for label, value in rows)]
 
 
-def as_json(demo: Demo, config: Config, arguments: argparse.Namespace, img_path: Path, wav_path: Path) -> dict[str, Any]:
+def as_json(
+    demo: Demo, config: Config, arguments: argparse.Namespace, img_path: Path, wav_path: Path
+) -> dict[str, Any]:
     """The whole result as JSON takes it."""
     return {
         "config": {"name": config.name, "path": str(config.path), "summary": config.summary},
@@ -237,13 +232,6 @@ def _say_nothing(lines: Sequence[str]) -> None:
 
 def _line(label: str, value: object) -> str:
     return f"{label:<{LABEL_WIDTH}} {value}"
-
-
-def _short(value: object) -> str:
-    """A trail's further value on one line: of a list of numbers, its ends."""
-    if isinstance(value, list) and len(value) > 3 and all(isinstance(number, (int, float)) for number in value):
-        return f"{value[0]:.3f} -> {value[-1]:.3f} ({len(value)} values)"
-    return str(value)
 
 
 if __name__ == "__main__":

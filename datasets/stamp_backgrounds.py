@@ -1,7 +1,7 @@
 """Backgrounds for composed scenes: crops of photographs, and textures drawn from random numbers.
 
-Photographs are split by file, textures by family: "cells" is drawn for testing only, every other family for both splits, with
-random numbers that differ.
+Photographs are split by file, textures by family: "cells" is drawn for testing only, every other family for both
+splits, with random numbers that differ.
 """
 
 from __future__ import annotations

@@ -1,15 +1,15 @@
 """The things of the stamps world: which nouns there are, and which photograph and recording belongs to each.
 
-Everything comes from two Debian packages, both GPL-2: photographic cut-outs with alpha and recordings of the same things from
-`tuxpaint-stamps-default`, photographs for backgrounds from `tuxpaint-data`. Nothing needs root:
+Everything comes from two Debian packages, both GPL-2: photographic cut-outs with alpha and recordings of the same
+things from `tuxpaint-stamps-default`, photographs for backgrounds from `tuxpaint-data`. Nothing needs root:
 
     mkdir -p data && cd data
     apt-get download tuxpaint-stamps-default tuxpaint-data
     for deb in tuxpaint-*.deb; do dpkg-deb -x "$deb" tuxpaint; done
 
-A kind is kept when it has a photographic cut-out and an audible recording of its own; recordings that the package gives to
-two kinds (badger and beaver, ram and chamois) are used for one of them only, and four recordings that are pure silence
-(giraffe, iguana, rhea, wombat) are not used.
+A kind is kept when it has a photographic cut-out and an audible recording of its own; recordings that the package
+gives to two kinds (badger and beaver, ram and chamois) are used for one of them only, and four recordings that are
+pure silence (giraffe, iguana, rhea, wombat) are not used.
 """
 
 from __future__ import annotations
@@ -157,7 +157,7 @@ SILENT: tuple[Kind, ...] = tuple(Kind(noun, (photo,)) for noun, photo in _SILENT
 KINDS: tuple[Kind, ...] = SOUNDING + SILENT
 KIND_INDEX: dict[str, int] = {kind.noun: index for index, kind in enumerate(KINDS)}
 
-# Photographs kept for testing only; every other template photograph is for training. The one with sheep in it is not used.
+# Photographs kept for testing only; every other one is for training, but for the one with sheep in it.
 TEST_PHOTOS = ("cliff", "lighthouse", "mossy_log", "ocean_waves", "rocks", "trees_at_dusk")
 UNUSED_PHOTOS = ("sheep",)
 
@@ -180,7 +180,8 @@ def check_root(root: Path) -> Path:
     ):
         if not probe.exists():
             raise UserError(
-                f"Expected the Debian package {package} unpacked at {root}, found no {probe.relative_to(root)}; get it with: "
+                f"expected the Debian package {package} unpacked at {root}, "
+                f"found no {probe.relative_to(root)}; get it with: "
                 f"apt-get download {package} && dpkg-deb -x {package}_*.deb {root}"
             )
     return root

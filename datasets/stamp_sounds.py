@@ -1,7 +1,7 @@
 """Sounds of the stamps world: one recording per kind, varied in pitch, tempo, place in time, room, noise and gain.
 
-Variations are held out by what they are: the plane of pitch (semitones) and tempo is divided into 5 x 5 cells, of which five are
-for testing only, one in each row and column; the noise colour "blue" is for testing only too.
+Variations are held out by what they are: the plane of pitch (semitones) and tempo is divided into 5 x 5 cells, of
+which five are for testing only, one in each row and column; the noise colour "blue" is for testing only too.
 """
 
 from __future__ import annotations

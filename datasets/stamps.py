@@ -1,10 +1,10 @@
 """Scenes of the stamps world: photographic cut-outs on varied backgrounds, and the sound of one of them.
 
-A scene is planned first (which kinds, where, how large, which of them sounds) and rendered after, so that the same plan gives the
-same picture at any size. Held out for testing are: random seeds, background photographs and one texture family
-(`datasets/stamp_backgrounds.py`), every unordered pair of kinds in `is_test_pair` (no training scene shows both), sound
-variations (`datasets/stamp_sounds.py`), and the second photographs of `Kind.unseen_photos`, which only the split
-"unseen_photos" shows.
+A scene is planned first (which kinds, where, how large, which of them sounds) and rendered after, so that the same
+plan gives the same picture at any size. Held out for testing are: random seeds, background photographs and one
+texture family (`datasets/stamp_backgrounds.py`), every unordered pair of kinds in `is_test_pair` (no training scene
+shows both), sound variations (`datasets/stamp_sounds.py`), and the second photographs of `Kind.unseen_photos`, which
+only the split "unseen_photos" shows.
 
     python -m datasets.stamps --out DIR --split test --scenes 300
 
@@ -156,7 +156,7 @@ def _mipmaps(path: Path) -> tuple[Image.Image, ...]:
 
 
 def _cut_out(placed: Placed, root: Path, width: int, height: int) -> tuple[np.ndarray, int, int] | None:
-    """Draws one cut-out: premultiplied (h, w, 4) float32 in [0, 255] and where its corner goes, clipped to the canvas."""
+    """One cut-out, clipped to the canvas: premultiplied (h, w, 4) float32 in [0, 255], and where its corner goes."""
     levels = _mipmaps(stamp_path(root, placed.stamp, "png"))
     full = levels[0]
     side = placed.size * (width * height) ** 0.5
@@ -187,7 +187,9 @@ def _cut_out(placed: Placed, root: Path, width: int, height: int) -> tuple[np.nd
     return pixels, left, top
 
 
-def render(rng: np.random.Generator, objects: tuple[Placed, ...], root: Path, split: str, width: int, height: int) -> Scene | None:
+def render(
+    rng: np.random.Generator, objects: tuple[Placed, ...], root: Path, split: str, width: int, height: int
+) -> Scene | None:
     """Draws planned objects, in random depth order, over a random background.
 
     Returns:
@@ -215,15 +217,19 @@ def render(rng: np.random.Generator, objects: tuple[Placed, ...], root: Path, sp
     return Scene(image, label_map, tuple(objects[i] for i in order), int(np.flatnonzero(order == 0)[0]))
 
 
-def scene(rng: np.random.Generator, root: Path, split: str, sounding: int, silent: int, width: int, height: int) -> Scene:
+def scene(
+    rng: np.random.Generator, root: Path, split: str, sounding: int, silent: int, width: int, height: int
+) -> Scene:
     """A random scene: `sounding` kinds that have a sound, one of which is heard, and `silent` distractors."""
     check_root(root)
-    for attempt in range(1000):
+    for _ in range(1000):
         # after a few failures the same kinds would fail again: everything is drawn anew
         drawn = render(rng, plan(rng, split, sounding, silent), root, split, width, height)
         if drawn is not None:
             return drawn
-    raise RuntimeError(f"expected a scene of {sounding + silent} things within 1000 attempts, found none at {width}x{height}")
+    raise RuntimeError(
+        f"expected a scene of {sounding + silent} things within 1000 attempts, found none at {width}x{height}"
+    )
 
 
 def write_split(
@@ -262,7 +268,10 @@ def write_split(
         played = others[rng.integers(len(others))] if swap_sounds else heard
         waveform = sound(rng, played, root, "train" if split == "train" else "test")
         soundfile.write(out / "wav" / f"{stem}.wav", waveform, SAMPLING_RATE, subtype="PCM_16")
-        objects = [{"noun": placed.kind.noun, "stamp": placed.stamp, "sounds": bool(placed.kind.sounds)} for placed in drawn.objects]
+        objects = [
+            {"noun": placed.kind.noun, "stamp": placed.stamp, "sounds": bool(placed.kind.sounds)}
+            for placed in drawn.objects
+        ]
         records.append({"id": stem, "sounding": heard.noun, "played": played.noun, "objects": objects})
     text = json.dumps({"split": split, "seed": seed, "scenes": records}, indent=1)
     (out / "scenes.json").write_text(text + "\n")
@@ -275,7 +284,9 @@ def main(argv: list[str] | None = None) -> None:
     parser.add_argument("--split", choices=SPLITS, default="test")
     parser.add_argument("--scenes", type=int, default=300, help="how many (default: %(default)s)")
     parser.add_argument("--seed", type=int, default=0)
-    parser.add_argument("--root", type=Path, default=DEFAULT_ROOT, help="unpacked Debian packages (default: %(default)s)")
+    parser.add_argument(
+        "--root", type=Path, default=DEFAULT_ROOT, help="unpacked Debian packages (default: %(default)s)"
+    )
     parser.add_argument(
         "--swap_sounds", action="store_true", help="play the sound of another thing in view, keep the ground truth"
     )

@@ -76,7 +76,7 @@ def create(
 
 
 def _fits(value: Any, default: Any) -> bool:
-    """Whether a value is of its default's kind; whole numbers are numbers, truth values are not, and None takes anything."""
+    """Whether a value is of its default's kind: whole numbers are numbers, truth values are not, None takes all."""
     if default is None:
         return True
     kind = (int, float) if isinstance(default, float) else type(default)

@@ -1,6 +1,6 @@
 """Audio captioning: a sentence on the sound is itself the query.
 
-The image is not looked at, and nothing is taken out of the sentence: "Guitar is being played" is what the segmenter is asked.
+The image is not looked at, and nothing is taken out of the sentence: the segmenter is asked "Guitar is being played".
 
 Reference:
     arXiv 2506.06537, figure 1 (audio captioning).

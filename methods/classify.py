@@ -3,8 +3,8 @@
 The image is not looked at: the class is asked for whether or not such a thing is in view.
 
 Reference:
-    arXiv 2506.06537, figure 1 (audio classification), which asks for the first class of AudioSet's. The least probability
-    worth asking for is not given there.
+    arXiv 2506.06537, figure 1 (audio classification), which asks for the first class of AudioSet's. The least
+    probability worth asking for is not given there.
 """
 
 from __future__ import annotations
@@ -72,8 +72,11 @@ class Classify(Method):
         weighed = candidates([label for label, _ in tags], [probability for _, probability in tags])
         chosen = [tag for tag in tags[: self.top_k] if tag[1] >= self.min_probability]
         if not chosen:
-            best = f': the most probable, "{tags[0][0]}", has {tags[0][1]:.2f} < {self.min_probability:g}' if tags else ""
-            return abstain(f"no known sound was recognised{best}", heard="an unknown sound", candidates=weighed)
+            reason = "no known sound was recognised"
+            if tags:
+                label, probability = tags[0]
+                reason += f': the most probable, "{label}", has {probability:.2f} < {self.min_probability:g}'
+            return abstain(reason, heard="an unknown sound", candidates=weighed)
         queries = [Query(fill(self.prompt, label), score=float(probability)) for label, probability in chosen]
         heard = ", ".join(f"{label} ({probability:.0%})" for label, probability in chosen)
         return propose(queries, heard=heard, candidates=weighed)

@@ -1,7 +1,7 @@
 """Cross-modal verification: of the things seen in the image, the one that the sound agrees with most.
 
-An image captioner names what is there, each bare noun of its caption is compared with the sound in an audio-text space, and
-the most similar one is queried. A sound that fits nothing in view asks for nothing.
+An image captioner names what is there, each bare noun of its caption is compared with the sound in an audio-text space,
+and the most similar one is queried. A sound that fits nothing in view asks for nothing.
 
 Reference:
     arXiv 2506.06537, figure 1 (cross-modal verification). The least similarity worth asking for is not given there.
@@ -59,7 +59,8 @@ class CrossModal(Method):
         nouns = [bare_nouns(caption, self.noun_parser) for caption in captions]
         silent = [is_silent(sample.waveform, sample.sampling_rate, self.silence_db) for sample in samples]
         scored = [i for i in range(len(samples)) if nouns[i] and not silent[i]]
-        similarities = dict(zip(scored, self._similarities([samples[i] for i in scored], [nouns[i] for i in scored])))
+        compared = self._similarities([samples[i] for i in scored], [nouns[i] for i in scored])
+        similarities = dict(zip(scored, compared, strict=True))
         proposals = []
         for i, caption in enumerate(captions):
             if silent[i]:
@@ -79,9 +80,10 @@ class CrossModal(Method):
             [sample.waveform for sample in samples], [sample.sampling_rate for sample in samples]
         )
         words = list(dict.fromkeys(noun for own in nouns for noun in own))
-        text_embeds = dict(zip(words, audio_text.encode_text([fill(self.audio_prompt, word) for word in words])))
+        text_embeds = audio_text.encode_text([fill(self.audio_prompt, word) for word in words])
+        embed_of = dict(zip(words, text_embeds, strict=True))
         return [
-            np.array([text_embeds[noun] @ audio_embed for noun in own])
+            np.array([embed_of[noun] @ audio_embed for noun in own])
             for own, audio_embed in zip(nouns, audio_embeds, strict=True)
         ]
 
@@ -90,7 +92,8 @@ class CrossModal(Method):
         weighed = candidates(nouns, similarities)
         noun, similarity = nouns[best], float(similarities[best])
         if similarity < self.min_similarity:
-            reason = f'nothing seen fits the sound: the nearest, "{noun}", has {similarity:.2f} < {self.min_similarity:g}'
+            least = f"{similarity:.2f} < {self.min_similarity:g}"
+            reason = f'nothing seen fits the sound: the nearest, "{noun}", has {least}'
             return abstain(reason, heard="a sound like nothing seen", seen=caption, candidates=weighed)
         query = Query(fill(self.prompt, noun), score=similarity)
         return propose([query], heard=f"a sound most like {noun}", seen=caption, candidates=weighed)

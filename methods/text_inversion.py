@@ -1,16 +1,16 @@
 """Text inversion: a pseudo-word W* is optimised until "a sound of W*" means what the sound means.
 
-The sentence is read by the audio-text model's text encoder psi_t with a free word embedding e where W* stands; e* = argmin_e
-1 - cos(psi_t(e), psi_a(sound)). The image is not looked at.
+The sentence is read by the audio-text model's text encoder psi_t with a free word embedding e where W* stands;
+e* = argmin_e 1 - cos(psi_t(e), psi_a(sound)). The image is not looked at.
 
 What the paper leaves open, and what is done here:
-    encoder, optimiser, steps, initialisation: the released code has none of it. Here the text encoder is that of whichever
-        audio-text model is configured, the optimiser Adam, with an early stop for each sound; the start is the best of the
-        token table's mean and a seeded draw of its rows. All are settings.
-    injection: the paper hands psi_t(e*) to the segmentation model, which was made for its own text encoder's outputs; how
-        it gets there is not said. Here a linear bridge from one text space to the other, fitted in closed form on a
-        vocabulary that both encode, carries it over (`handover="embedding"`). A segmenter that takes only text is asked for
-        the vocabulary's nearest word instead (`handover="words"`).
+    encoder, optimiser, steps, initialisation: the released code has none of it. Here the text encoder is that of
+        whichever audio-text model is configured, the optimiser Adam, with an early stop for each sound; the start is
+        the best of the token table's mean and a seeded draw of its rows. All are settings.
+    injection: the paper hands psi_t(e*) to the segmentation model, which was made for its own text encoder's outputs;
+        how it gets there is not said. Here a linear bridge from one text space to the other, fitted in closed form on a
+        vocabulary that both encode, carries it over (`handover="embedding"`). A segmenter that takes only text is asked
+        for the vocabulary's nearest word instead (`handover="words"`).
     when to ask for nothing: here, when no word of the vocabulary is near enough to the sound.
 
 Reference:
@@ -44,13 +44,15 @@ class TextInversion(Method):
 
     Args:
         models: "audio_text" and "segmenter".
-        vocabulary: words or the path of a text file with one a line: what the pseudo-word is named after, and what the bridge
-            is fitted on. Must be given.
+        vocabulary: words or the path of a text file with one a line: what the pseudo-word is named after, and what the
+            bridge is fitted on. Must be given.
         template: the sentence that is optimised, with "{}" for W*.
         prompt: how the segmenter is asked for a word, with "{}" for it.
         handover: "embedding", "words", or "auto": embedding where the segmenter accepts one.
-        steps, learning_rate, patience, min_delta, starts, seed: see `utils.inversion.invert`.
-        min_similarity: cosine in [-1, 1]; nothing is asked for when no word of the vocabulary is this near to the sound.
+        steps, learning_rate, patience, min_delta, starts, seed: see `utils.inversion.invert`. A long search leaves the
+            words behind for what only the encoder knows; the defaults stop once it is near one.
+        ridge: of the bridge, see `utils.bridge.fit_bridge`.
+        min_similarity: cosine in [-1, 1]; nothing is asked for when no word of the vocabulary is this near the sound.
         silence_db: dBFS; a sound that never rises above it is silent.
 
     Raises:
@@ -67,20 +69,21 @@ class TextInversion(Method):
         template: str = "a sound of {}",
         prompt: str = "A photo of {}",
         handover: str = "auto",
-        steps: int = 200,
-        learning_rate: float = 0.1,
-        patience: int = 20,
-        min_delta: float = 1e-3,
+        steps: int = 100,
+        learning_rate: float = 0.3,
+        patience: int = 10,
+        min_delta: float = 2e-3,
         starts: int = 64,
         seed: int = 0,
+        ridge: float = 0.03,
         min_similarity: float = 0.0,
         silence_db: float = SILENCE_DB,
     ) -> None:
         super().__init__(models)
         if vocabulary is None:
             raise UserError(
-                "text_inversion needs words to name its pseudo-words after: set text_inversion.vocabulary to a list of words "
-                "or to a text file with one a line"
+                "text_inversion needs words to name its pseudo-words after: set text_inversion.vocabulary to a list of "
+                "words or to a text file with one a line"
             )
         if handover not in HANDOVERS:
             raise UserError(f'expected the setting handover to be one of {", ".join(HANDOVERS)}, found "{handover}"')
@@ -99,6 +102,7 @@ class TextInversion(Method):
             "starts": starts,
             "seed": seed,
         }
+        self.ridge = ridge
         self.min_similarity = min_similarity
         self.silence_db = silence_db
 
@@ -131,17 +135,18 @@ class TextInversion(Method):
             "losses": [round(loss, 4) for loss in inversion.losses],
         }
         if to_sound.max() < self.min_similarity:
-            word = self.vocabulary[int(to_sound.argmax())]
-            reason = f'no known word fits the sound: the nearest, "{word}", has {to_sound.max():.2f} < {self.min_similarity:g}'
+            word, least = self.vocabulary[int(to_sound.argmax())], f"{to_sound.max():.2f} < {self.min_similarity:g}"
+            reason = f'no known word fits the sound: the nearest, "{word}", has {least}'
             return abstain(reason, heard="an unknown sound", candidates=near, **further)
         heard = "a pseudo-word W* close to " + ", ".join(row["text"] for row in near[:3])
-        text, embedding = fill(self.prompt, near[0]["text"]), None
+        word, embedding = near[0]["text"], None
         further["handover"] = "words"
         if self.hands_embedding:
-            embedding = self._bridge(inversion.text_embed[None])[0]
+            word, embedding = f"W* (near {word})", self._bridge(inversion.text_embed[None])[0]
             further["handover"] = "embedding"
-            further["bridge_cosine"] = _json_number(self._bridge.left_out_cosine)
-        return propose([Query(text, inversion.similarity, embedding)], heard, candidates=near, **further)
+            further["arrives_near"] = self._nearest_asked(embedding)
+        query = Query(fill(self.prompt, word), inversion.similarity, embedding)
+        return propose([query], heard, candidates=near, **further)
 
     @cached_property
     def _word_embeds(self) -> np.ndarray:
@@ -149,10 +154,17 @@ class TextInversion(Method):
         return self.models["audio_text"].encode_text([fill(self.template, word) for word in self.vocabulary])
 
     @cached_property
+    def _asked_embeds(self) -> np.ndarray:
+        """(V, E) float32: the vocabulary, in the prompt, in the segmenter's text space."""
+        return self.models["segmenter"].encode_text([fill(self.prompt, word) for word in self.vocabulary])
+
+    @cached_property
     def _bridge(self) -> Bridge:
-        asked = self.models["segmenter"].encode_text([fill(self.prompt, word) for word in self.vocabulary])
-        return fit_bridge(self._word_embeds, asked)
+        return fit_bridge(self._word_embeds, self._asked_embeds, self.ridge)
 
-
-def _json_number(value: float) -> float | None:
-    return round(value, 4) if np.isfinite(value) else None
+    def _nearest_asked(self, embedding: np.ndarray) -> list[dict[str, Any]]:
+        """The words nearest to an embedding in the segmenter's text space, by the cosine of what sets them apart."""
+        centre = self._asked_embeds.mean(0)
+        apart, own = self._asked_embeds - centre, embedding - centre
+        lengths = np.linalg.norm(apart, axis=1) * np.linalg.norm(own)
+        return candidates(self.vocabulary, apart @ own / np.maximum(lengths, 1e-12))[:SHOWN]

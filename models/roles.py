@@ -1,7 +1,8 @@
 """The contracts a pretrained network fulfils, one Protocol per role.
 
-Every role takes lists of host arrays of any sizes and returns lists or arrays on the host, in the same order; a result
-never depends on what else was in the list. Models own their resampling, resizing, normalising, windowing, device and dtype.
+Every role takes lists of host arrays of any sizes and returns lists or arrays on the host, in the same order; a
+result never depends on what else was in the list. Models own their resampling, resizing, normalising, windowing,
+device and dtype.
 
 Conventions:
     images: list of (H, W, 3) uint8 RGB, sizes may differ.
@@ -88,4 +89,4 @@ class Segmenter(Protocol):
         """
 
     def encode_text(self, texts: Sequence[str]) -> np.ndarray:
-        """Returns (N, text_embed_dim) float32, unnormalised as the decoder expects them, where embeddings are accepted."""
+        """Returns (N, text_embed_dim) float32, as the decoder expects them, where embeddings are accepted."""

@@ -1,7 +1,7 @@
 """Networks that are right by construction, in a world where a thing is a colour to the eye and a pitch to the ear.
 
-Every role is played as `models/roles.py` asks for, so that what a method makes of it is known beforehand: the fakes read the
-colours and the pitch that are really there, of images and sounds of any size, and know nothing else.
+Every role is played as `models/roles.py` asks for, so that what a method makes of it is known beforehand: the fakes
+read the colours and the pitch that are really there, of images and sounds of any size, and know nothing else.
 """
 
 from __future__ import annotations
@@ -41,7 +41,7 @@ def make_sample(
     rate: int = RATE,
     name: str = "scene",
 ) -> Sample:
-    """An image with the visible things in equal columns with grey between them, and the tone of what sounds (None: silence)."""
+    """An image with the visible things in columns on grey, and the tone of what sounds (None: silence)."""
     height, width = size
     image = np.full((height, width, 3), 128, np.uint8)
     share = width // max(len(visible), 1)
@@ -116,7 +116,7 @@ class FakeTagger:
 
 
 class FakeAudioCaptioner:
-    """"a dog is heard", or "" for a sound of no known thing."""
+    """Says "a dog is heard", or "" of a sound of no known thing."""
 
     def caption(self, waveforms, sampling_rates):
         numbers = [heard(waveform, rate) for waveform, rate in zip(waveforms, sampling_rates, strict=True)]
@@ -124,7 +124,7 @@ class FakeAudioCaptioner:
 
 
 class FakeImageCaptioner:
-    """"a violin and a dog": the things in view in the reverse of their order in the world, so that first is not right."""
+    """Says "a violin and a dog": what is in view in the reverse of the world's order, so that first is not right."""
 
     def caption(self, images):
         seen = [[f"a {name}" for name in reversed(NAMES) if colour_mask(image, name).any()] for image in images]

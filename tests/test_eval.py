@@ -16,7 +16,9 @@ from PIL import Image
 import eval as script
 import methods
 import models.loading
+from datasets.folder import FolderDataset
 from utils.errors import UserError, run_script
+from utils.masks import resize_mask
 from utils.results import SampleRecord
 
 ROOT = Path(script.__file__).resolve().parent
@@ -60,7 +62,8 @@ def evaluate(data, output, *further):
 
 
 def rows_of(output):
-    return list(csv.DictReader((output / "per_sample.csv").open(newline="", encoding="utf-8")))
+    with (output / "per_sample.csv").open(newline="", encoding="utf-8") as file:
+        return list(csv.DictReader(file))
 
 
 def test_right_answers_score_as_computed_by_hand(data, tmp_path):
@@ -78,10 +81,8 @@ def test_right_answers_score_as_computed_by_hand(data, tmp_path):
 
 
 def test_the_whole_image_scores_the_share_of_the_foreground(data, tmp_path):
-    masks = [np.asarray(Image.open(data / "gt_seg" / f"{stem}.png").resize((224, 224), 0)) for stem in SCENES]
-    assert evaluate(data, tmp_path).baselines["whole image"].j == pytest.approx(
-        np.mean([mask.mean() for mask in masks])
-    )
+    masks = [resize_mask(sample.gt_mask, (224, 224)) for sample in FolderDataset(data)]
+    assert evaluate(data, tmp_path).baselines["whole image"].j == pytest.approx(np.mean(masks))
 
 
 def test_results_json_tells_how_the_numbers_came_about(data, tmp_path):
@@ -238,7 +239,7 @@ def test_wrong_arguments_end_with_code_2(arguments, message, capsys):
 def test_a_dataset_without_ground_truth_is_refused(data, tmp_path):
     for folder in ("image", "wav"):
         (tmp_path / folder).symlink_to(data / folder)
-    with pytest.raises(UserError, match="expected ground truth in .*gt_seg, found no such folder"):
+    with pytest.raises(UserError, match=r"expected ground truth in .*gt_seg, found no such folder"):
         evaluate(tmp_path, tmp_path / "out")
 
 
@@ -250,7 +251,7 @@ def test_a_broken_file_is_found_before_any_model_is_loaded(data, tmp_path, monke
             (tmp_path / folder / path.name).symlink_to(path)
     (tmp_path / "gt_seg" / "c.png").unlink()
     (tmp_path / "gt_seg" / "c.png").write_bytes(b"no picture")
-    with pytest.raises(UserError, match="cannot read the image .*c.png"):
+    with pytest.raises(UserError, match=r"cannot read the image .*c.png"):
         evaluate(tmp_path, tmp_path / "out")
 
 

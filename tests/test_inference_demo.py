@@ -42,7 +42,9 @@ def scene(tmp_path, fakes, monkeypatch):
 
 
 def run(*arguments: str) -> inference_demo.Demo:
-    return inference_demo.main(["--config", "fake.yaml", "--img_path", "input.png", "--wav_path", "input.wav", *arguments])
+    return inference_demo.main(
+        ["--config", "fake.yaml", "--img_path", "input.png", "--wav_path", "input.wav", *arguments]
+    )
 
 
 def test_writes_mask_score_map_and_overlay_of_the_images_size(scene, capsys):
@@ -121,7 +123,7 @@ def test_silence_is_an_answer_not_an_error(scene, capsys):
 
 def test_without_arguments_the_first_bundled_example_is_used(scene, monkeypatch):
     examples = scene.folder / "examples"
-    for stem, name in (("b", "image/b.jpg"), ("a", "image/a.jpg"), ("a", "wav/a.wav"), ("b", "wav/b.wav")):
+    for name in ("image/b.jpg", "image/a.jpg", "wav/a.wav", "wav/b.wav"):
         (examples / name).parent.mkdir(parents=True, exist_ok=True)
         if name.endswith(".jpg"):
             Image.open("input.png").save(examples / name, quality=95)
@@ -151,7 +153,7 @@ def test_without_arguments_the_first_bundled_example_is_used(scene, monkeypatch)
         (["--methods", "magic"], 'no method "magic"; choose from: caption, classify'),
         (["--config", "huge"], "no config 'huge'"),
         (["--set", "classify.loudness=3", "--methods", "classify"], 'classify has no setting "loudness"'),
-        (["--output", "input.png/below"], "cannot make the output folder"),
+        (["--output", "input.png/below"], "cannot make the folder"),
     ],
 )
 def test_a_mistake_is_one_sentence_and_exit_code_two(scene, capsys, arguments, sentence):

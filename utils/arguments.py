@@ -23,7 +23,12 @@ def add_run_options(parser: argparse.ArgumentParser, methods: list[str]) -> None
         metavar="NAME",
         help=f"one or several connection strategies: {', '.join(methods)} (default: cross_modal)",
     )
-    add("--config", default="tiny", metavar="NAME|PATH", help="which network plays which role, a file of configs/ (default: %(default)s)")
+    add(
+        "--config",
+        default="tiny",
+        metavar="NAME|PATH",
+        help="which network plays which role, a file of configs/ (default: %(default)s)",
+    )
     add(
         "--set",
         nargs="+",
@@ -34,7 +39,13 @@ def add_run_options(parser: argparse.ArgumentParser, methods: list[str]) -> None
     )
     add("--device", default="auto", help="auto (cuda, else mps, else cpu), or one of these (default: %(default)s)")
     add("--seed", type=int, metavar="N", help="for the methods that draw numbers (text_inversion)")
-    add("--threshold", type=share, default=0.5, metavar="T", help="the mask is where the score is above (default: %(default)s)")
+    add(
+        "--threshold",
+        type=share,
+        default=0.5,
+        metavar="T",
+        help="the mask is where the score is above (default: %(default)s)",
+    )
 
 
 def share(text: str) -> float:

@@ -17,8 +17,8 @@ from PIL import Image, ImageDraw, ImageFont
 
 __all__ = ["draw_overlay", "grey", "save_png", "side_by_side"]
 
-TINT = np.array([255, 0, 144], np.float32)  # a magenta that photographs rarely hold
-LINE, RIM = np.array([255, 255, 255], np.uint8), np.array([0, 0, 0], np.uint8)  # a white line on black shows on anything
+TINT = (255.0, 0.0, 144.0)  # a magenta that photographs rarely hold
+LINE, RIM = np.array([255, 255, 255], np.uint8), np.array([0, 0, 0], np.uint8)  # together they show on anything
 TINT_SHARE = 0.45  # of a certain pixel
 LINE_SHARE = 0.005  # of the image's mean side
 PANEL = 420  # pixels, the box a picture is fitted into
@@ -44,8 +44,10 @@ def draw_overlay(image: np.ndarray, mask: np.ndarray, score_map: np.ndarray | No
     strength = mask.astype(np.float32) if score_map is None else np.asarray(score_map, np.float32).clip(0, 1)
     if not image.shape[:2] == mask.shape == strength.shape:
         raise ValueError(f"expected one size, found image {image.shape}, mask {mask.shape}, score map {strength.shape}")
-    share = TINT_SHARE * strength[..., None]  # (H, W, 1)
-    canvas = np.rint(image * (1 - share) + TINT * share).astype(np.uint8)
+    share = TINT_SHARE * strength
+    canvas = np.empty_like(image)
+    for channel, tint in enumerate(TINT):  # one at a time: a large photograph in floats takes its toll on memory
+        canvas[..., channel] = np.rint(image[..., channel] * (1 - share) + tint * share)
     width = line_width(mask.shape)
     outer, inner = _grown(mask, width), ~_grown(~mask, width)
     canvas[outer & ~mask] = RIM

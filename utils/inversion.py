@@ -1,10 +1,10 @@
 """Text inversion: the free word whose sentence means what a sound means.
 
-For each target t the word embedding e* = argmin_e 1 - cos(psi_t(e), t) is sought with Adam, psi_t being a text encoder that
-reads a sentence with the free word e in it.
+For each target t the word embedding e* = argmin_e 1 - cos(psi_t(e), t) is sought with Adam, psi_t being a text encoder
+that reads a sentence with the free word e in it.
 
-The targets are optimised in blocks of one fixed size, filled up with copies, and no term joins two rows: what comes out for a
-target does not depend on which others are there. A row's result is its best step up to the row's own stop.
+The targets are optimised in blocks of one fixed size, filled up with copies, and no term joins two rows: what comes out
+for a target does not depend on which others are there. A row's result is its best step up to the row's own stop.
 
 References:
     Gal et al., 2022, arXiv 2208.01618 (pseudo-words). Kingma and Ba, 2015, arXiv 1412.6980 (Adam).
@@ -138,7 +138,5 @@ def _descend(
             break
         (word.grad,) = torch.autograd.grad(loss.sum(), word)
         adam.step()
-    return [
-        Inversion(best_word[row].cpu().numpy(), best_embed[row].cpu().numpy(), 1 - float(lowest[row]), tuple(losses[row]))
-        for row in range(len(start))
-    ]
+    words, embeds = best_word.cpu().numpy(), best_embed.cpu().numpy()
+    return [Inversion(words[row], embeds[row], 1 - float(lowest[row]), tuple(losses[row])) for row in range(len(start))]

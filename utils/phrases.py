@@ -1,13 +1,13 @@
 """Bare nouns from a caption: "a man is playing a red guitar" becomes ["man", "guitar"].
 
-The words are tagged and chunked by a maintained library: textblob's bundled English chunker, which needs no corpus and no
-network, or a spaCy pipeline where the user has one. What is done here is only to settle tags that textblob, which looks
-at each word alone, gets wrong beside an article, and to keep of each noun phrase its compound noun.
+The words are tagged and chunked by a maintained library: textblob's bundled English chunker, which needs no corpus and
+no network, or a spaCy pipeline where the user has one. What is done here is only to settle tags that textblob, which
+looks at each word alone, gets wrong beside an article, and to keep of each noun phrase its compound noun.
 
 Conventions:
     caption: one or several English sentences.
-    nouns: lower case, in the order of the caption, each once; articles, numbers, adjectives and possessives are dropped,
-        compounds ("sea lion", "fire truck") and plurals ("dogs") are kept as they are.
+    nouns: lower case, in the order of the caption, each once; articles, numbers, adjectives and possessives are
+        dropped, compounds ("sea lion", "fire truck") and plurals ("dogs") are kept as they are.
 
 Reference:
     arXiv 2506.06537 scores bare nouns ("man", "guitar"); its released code passes spaCy noun chunks, articles included.
@@ -25,11 +25,13 @@ __all__ = ["DEFAULT_PARSER", "bare_nouns"]
 
 DEFAULT_PARSER = "textblob"
 NOUN_TAGS = {"NN", "NNS", "NNP", "NNPS"}
+MODIFIED_TAGS = ("JJ", "NN", "CD", "RB", "VBG", "VBN")  # what an adjective can stand before in a noun phrase
 # Nouns about the picture or about how many there are: none of them is a thing that could sound.
-NOT_THINGS = frozenset(
-    "close close-up photo photograph picture image view scene front back side top bottom middle background foreground"
-    " group couple pair bunch lot number row".split()
-)
+NOT_THINGS = {
+    *("close", "close-up", "photo", "photograph", "picture", "image", "view", "scene"),
+    *("front", "back", "side", "top", "bottom", "middle", "background", "foreground"),
+    *("group", "couple", "pair", "bunch", "lot", "number", "row"),
+}
 
 
 def bare_nouns(caption: str, parser: str = DEFAULT_PARSER) -> list[str]:
@@ -83,23 +85,27 @@ def _settle_tags(tagged: Sequence[Sequence[str]]) -> list[list[str]]:
     settled = [list(token) for token in tagged]
     for i, token in enumerate(settled):
         before = settled[i - 1][1] if i else ""
-        after, then = [token[1] for token in (*settled[i + 1 : i + 3], ("", ""), ("", ""))[:2]]
-        if _is_noun(token[1], before, after, then):
+        following = [other[1] for other in settled[i + 1 : i + 4]]
+        if _is_noun(token[1], before, [*following, "", "", ""]):
             token[1] = "NN"
     return settled
 
 
-def _is_noun(tag: str, before: str, after: str, then: str) -> bool:
-    """Whether a word tagged `tag` is a noun, by the tags of the word before it and of the two after it ("" for none)."""
+def _is_noun(tag: str, before: str, following: Sequence[str]) -> bool:
+    """Whether a word tagged `tag` is a noun, by the tags of the word before it and of those after it ("" for none)."""
+    after, second, third, *_ = following
     if tag in {"VB", "VBP", "VBD"} and before in {"DT", "PRP$"}:
         return True  # an article comes before no finite verb: "a saw", "the drum set"
     if tag in {"VB", "VBP"} and before in {"IN", "CD", "JJ"}:
         return True  # "with drum", "a big bear"
     if tag in {"VB", "VBP"} and before in {"NN", "CC", ",", ""}:
-        return after in {"", ".", ",", "CC", "VBZ", "VBG"}  # "a snare drum", "dog and drum", but not "drum on the table"
+        return after in {"", ".", ",", "CC", "VBZ", "VBG"}  # "a snare drum", "dog and drum"
     if tag == "JJ" and before in {"DT", "PRP$"}:
-        follower = then if after in {"CC", ","} else after
-        return not follower.startswith(("JJ", "NN", "CD", "RB", "VBG", "VBN", "CC"))  # not in "a black and white dog"
+        if after not in {"CC", ","}:
+            return not after.startswith(MODIFIED_TAGS)  # "a cymbal on a stand", not "a loud cymbal"
+        if second.startswith("NN"):
+            return not third.startswith("NN")  # "an orange, corn and a saw", not "a black and tan dog"
+        return not second.startswith((*MODIFIED_TAGS, "CC"))  # "a cymbal and a dog", not "a black and white dog"
     return False
 
 

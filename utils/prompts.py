@@ -20,7 +20,7 @@ def check_prompt(prompt: str, setting: str) -> str:
         UserError: there is no "{}" in it, or several.
     """
     if not isinstance(prompt, str) or prompt.count(SLOT) != 1:
-        raise UserError(f'expected a sentence with one "{SLOT}" for the word as the setting {setting}, found {prompt!r}')
+        raise UserError(f'expected a sentence with one "{SLOT}" for the word as the setting {setting}, not {prompt!r}')
     return prompt
 
 

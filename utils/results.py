@@ -151,7 +151,7 @@ def format_table(results: EvalResults) -> str:
     lines = [" | ".join(parts).rstrip() for parts in (top, head)]
     lines.append("-" * len(" | ".join(head)))
     lines += [" | ".join(parts) for parts in body.values()]
-    return "\n".join(lines + ["", *_notes(results)])
+    return "\n".join([*lines, "", *_notes(results)])
 
 
 def _notes(results: EvalResults) -> list[str]:

@@ -1,4 +1,4 @@
-"""The record of how a method came to its query, with the same keys whatever the method.
+"""The record of how a method came to its query: the same keys whatever the method, and their story in words.
 
 Conventions, for every trail:
     heard: str, a short sentence on the sound.
@@ -11,12 +11,14 @@ Conventions, for every trail:
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from typing import Any
 
 from utils.types import Proposal, Query
 
-__all__ = ["abstain", "candidates", "propose", "silence"]
+__all__ = ["abstain", "candidates", "describe_trail", "propose", "silence"]
+
+BAR_WIDTH = 24  # characters, for a score of 1
 
 
 def candidates(texts: Sequence[str], scores: Iterable[float]) -> list[dict[str, Any]]:
@@ -62,3 +64,41 @@ def _trail(
         "reason": reason,
         **further,
     }
+
+
+def describe_trail(trail: Mapping[str, Any]) -> list[tuple[str, str]]:
+    """Puts a trail into words for a person.
+
+    Args:
+        trail: of any method; with or without "seconds".
+
+    Returns:
+        (label, text) for each line, in the order of the story: heard, seen, weighed (a line each candidate, the label
+        only on the first), asked, then the method's own keys and the seconds.
+    """
+    further = dict(trail)
+    heard, seen, rows, query, reason = (
+        further.pop(key, None) for key in ("heard", "seen", "candidates", "query", "reason")
+    )
+    seconds = further.pop("seconds", {})
+    unseen = "(does not look at the image)" if seen is None else "(an empty caption)"
+    lines = [("heard", heard), ("seen", seen or unseen)]
+    width = max((len(row["text"]) for row in rows or []), default=0)
+    for number, row in enumerate(rows or []):
+        bar = "=" * round(BAR_WIDTH * min(max(row["score"], 0), 1))
+        lines.append(("" if number else "weighed", f"{row['text']:<{width}}  {row['score']:6.3f}  {bar}".rstrip()))
+    lines.append(("asked", f'"{query}"' if query else f"nothing: {reason}"))
+    lines += [(key, _short(value)) for key, value in further.items()]
+    if seconds:
+        lines.append(("seconds", ", ".join(f"{stage} {value:.2f}" for stage, value in seconds.items())))
+    return lines
+
+
+def _short(value: Any) -> str:
+    """A value on one line: of many numbers the first and the last, of texts with scores both."""
+    items = value if isinstance(value, list) else []
+    if items and all(isinstance(item, dict) and {*item} == {"text", "score"} for item in items):
+        return ", ".join(f"{item['text']} {item['score']:.3f}" for item in items)
+    if len(items) > 3 and all(isinstance(item, (int, float)) for item in items):
+        return f"{items[0]:.3f} -> {items[-1]:.3f} ({len(items)} values)"
+    return str(value)

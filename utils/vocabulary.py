@@ -17,8 +17,9 @@ def read_vocabulary(words: str | os.PathLike | Sequence[str]) -> list[str]:
     """Reads a vocabulary.
 
     Args:
-        words: the words themselves, or the path of a UTF-8 text file with one on each line, where empty lines and lines that
-            start with "#" are not words. A relative path is looked up from the current folder, then from the repository.
+        words: the words themselves, or the path of a UTF-8 text file with one on each line, where empty lines and lines
+            that start with "#" are not words. A relative path is looked up from the current folder, then from the
+            repository.
 
     Returns:
         The words, stripped, in the order given, each once.
@@ -30,7 +31,7 @@ def read_vocabulary(words: str | os.PathLike | Sequence[str]) -> list[str]:
         places = (Path(words), REPOSITORY / words)
         path = next((place for place in places if place.is_file()), None)
         if path is None:
-            raise UserError(f"expected a vocabulary file with one word a line at {words}, found nothing; check the path")
+            raise UserError(f"expected a vocabulary file, one word a line, at {words}, found nothing; check the path")
         lines = path.read_text(encoding="utf-8").splitlines()
         words = [line for line in lines if not line.lstrip().startswith("#")]
         source = str(path)

@@ -1,4 +1,4 @@
-"""A miniature of the two unpacked Debian packages: every stamp a coloured disc, every recording half a second of one tone."""
+"""A miniature of the two Debian packages: every stamp a coloured disc, every recording half a second of one tone."""
 
 from __future__ import annotations
 

@@ -82,7 +82,7 @@ def test_a_mask_of_another_size_is_brought_to_its_image(tmp_path):
 
 def test_a_mask_that_lies_across_its_image_is_refused(tmp_path):
     add_sample(tmp_path, "a", mask_size=SIZE[::-1])
-    with pytest.raises(UserError, match="a.png to be 20x12 pixels like its upright image, found 12x20; rotate it"):
+    with pytest.raises(UserError, match=r"a.png to be 20x12 pixels like its upright image, found 12x20; rotate it"):
         FolderDataset(tmp_path)[0]
 
 
@@ -118,10 +118,10 @@ def test_files_of_another_kind_and_folders_are_refused(root):
 
 
 def test_wrong_roots_are_refused_with_what_is_there(root, tmp_path_factory):
-    with pytest.raises(UserError, match="expected a dataset folder at .*nowhere, found none"):
+    with pytest.raises(UserError, match=r"expected a dataset folder at .*nowhere, found none"):
         FolderDataset(root / "nowhere")
     with pytest.raises(
-        UserError, match="expected the folders image, wav, gt_seg in .*wav, found a.mp4_1.wav, a.mp4_2.wav"
+        UserError, match=r"expected the folders image, wav, gt_seg in .*wav, found a.mp4_1.wav, a.mp4_2.wav"
     ):
         FolderDataset(root / "wav")
     (root / "img").mkdir()
@@ -131,10 +131,10 @@ def test_wrong_roots_are_refused_with_what_is_there(root, tmp_path_factory):
     with pytest.raises(UserError, match="found nothing; see the data layout"):
         FolderDataset(empty)
     (empty / "image").mkdir()
-    with pytest.raises(UserError, match="expected the folder wav in .*, found none"):
+    with pytest.raises(UserError, match=r"expected the folder wav in .*, found none"):
         FolderDataset(empty)
     (empty / "wav").mkdir()
-    with pytest.raises(UserError, match="expected images in .*image, found none"):
+    with pytest.raises(UserError, match=r"expected images in .*image, found none"):
         FolderDataset(empty)
 
 
@@ -159,5 +159,5 @@ def test_what_a_worker_cannot_read_ends_in_its_own_sentence(root, num_workers):
     (root / "gt_seg" / "b.png").write_bytes(b"not what the name says")
     batches = iterate_batches(FolderDataset(root), batch_size=2, num_workers=num_workers)
     assert len(next(batches)) == 2
-    with pytest.raises(UserError, match="^cannot read the image .*b.png: it is no image Pillow knows; [^\n]*$"):
+    with pytest.raises(UserError, match=r"^cannot read the image .*b.png: it is no image Pillow knows; [^\n]*$"):
         next(batches)

@@ -12,7 +12,16 @@ from PIL import Image
 
 from datasets import stamps
 from datasets.stamp_catalog import KINDS, SILENT, SOUNDING, background_photos, check_root
-from datasets.stamp_sounds import PITCH_EDGES, SAMPLING_RATE, TEMPO_EDGES, TEST_CELLS, recording, sound, staged, stretched
+from datasets.stamp_sounds import (
+    PITCH_EDGES,
+    SAMPLING_RATE,
+    TEMPO_EDGES,
+    TEST_CELLS,
+    recording,
+    sound,
+    staged,
+    stretched,
+)
 from utils.errors import UserError
 
 

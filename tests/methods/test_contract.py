@@ -58,7 +58,7 @@ def test_one_prediction_a_sample_of_its_images_size(name, make, samples):
     for sample, prediction in zip(samples, predictions, strict=True):
         assert prediction.score_map.shape == sample.image.shape[:2]
         assert prediction.score_map.dtype == np.float32
-        assert 0 <= prediction.score_map.min() and prediction.score_map.max() <= 1
+        assert prediction.score_map.min() >= 0 and prediction.score_map.max() <= 1
 
 
 @every_method

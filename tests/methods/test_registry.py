@@ -86,7 +86,7 @@ def test_a_file_with_no_method_or_two_is_named(tmp_path, monkeypatch):
     (tmp_path / "twin_toy.py").write_text(TOY + TOY.replace("class Toy", "class Twin"))
     (tmp_path / "_shared.py").write_text("")
     assert methods.available() == ["hollow_toy", "twin_toy"]
-    with pytest.raises(UserError, match="exactly one subclass of Method in .*hollow_toy.py, found: none"):
+    with pytest.raises(UserError, match=r"exactly one subclass of Method in .*hollow_toy.py, found: none"):
         methods.requires("hollow_toy")
     with pytest.raises(UserError, match="found: Toy, Twin"):
         methods.requires("twin_toy")
@@ -110,7 +110,16 @@ def test_adding_a_method_takes_one_new_file(tmp_path, fakes):
     (tmp_path / "run.py").write_text(RUN.format(folder=str(Path(fakes.__file__).parent)))
 
     def run(*arguments: str) -> subprocess.CompletedProcess:
-        command = [sys.executable, "run.py", "--config", "fake.yaml", "--img_path", "scene.png", "--wav_path", "scene.wav"]
+        command = [
+            sys.executable,
+            "run.py",
+            "--config",
+            "fake.yaml",
+            "--img_path",
+            "scene.png",
+            "--wav_path",
+            "scene.wav",
+        ]
         return subprocess.run([*command, *arguments], cwd=tmp_path, capture_output=True, text=True)
 
     done = run("--methods", "toy")

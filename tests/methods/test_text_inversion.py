@@ -24,7 +24,8 @@ def test_the_thing_that_sounds_is_found(fakes, make, sounding, handover):
     sample = fakes.make_sample(sounding, ("dog", "violin", "sea lion", "drum"))
     prediction = make(handover=handover).predict([sample])[0]
     assert np.array_equal(prediction.score_map > 0.5, sample.gt_mask)
-    assert prediction.queries[0].text == f"A photo of {sounding}"
+    asked = {"embedding": f"A photo of W* (near {sounding})", "words": f"A photo of {sounding}"}
+    assert prediction.queries[0].text == asked[handover]
     assert prediction.queries[0].score > 0.9
     assert prediction.trail["handover"] == handover
     assert prediction.trail["candidates"][0]["text"] == sounding
@@ -44,9 +45,11 @@ def test_auto_hands_on_what_the_segmenter_takes(fakes, make):
     assert with_embedding.queries[0].embedding.shape == (fakes.SEGMENTER_DIM,)
     assert with_embedding.queries[0].embedding.dtype == np.float32
     assert with_embedding.trail["handover"] == "embedding"
+    assert with_embedding.trail["arrives_near"][0]["text"] == "dog"
+    assert with_embedding.trail["arrives_near"][0]["score"] > 0.95
     with_words = make(accepts_embeddings=False).predict([sample])[0]
     assert with_words.queries[0].embedding is None
-    assert with_words.trail["handover"] == "words" and "bridge_cosine" not in with_words.trail
+    assert with_words.trail["handover"] == "words" and "arrives_near" not in with_words.trail
 
 
 def test_the_same_seed_gives_the_same_and_another_seed_another_start(fakes, make):
@@ -72,7 +75,7 @@ def test_the_vocabulary_can_be_a_file_and_must_be_given(fakes, make, tmp_path):
     path = tmp_path / "words.txt"
     path.write_text("dog\nviolin\n")
     assert make(vocabulary=str(path)).vocabulary == ["dog", "violin"]
-    with pytest.raises(UserError, match="set text_inversion.vocabulary"):
+    with pytest.raises(UserError, match=r"set text_inversion.vocabulary"):
         make(vocabulary=None)
 
 

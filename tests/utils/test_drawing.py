@@ -1,4 +1,4 @@
-"""Pictures checked pixel by pixel: size kept, tint inside, a two-coloured contour that shows on white, black and magenta."""
+"""Pictures checked pixel by pixel: size kept, tint inside, a contour that shows on white, black and magenta."""
 
 from __future__ import annotations
 

@@ -44,7 +44,8 @@ def test_a_row_of_the_table_is_its_own_answer():
 def test_losses_fall_from_the_best_start_and_stop_early():
     found = invert(encode, TABLE, TARGETS[:1], **SETTINGS)[0]
     assert found.losses[0] == pytest.approx(
-        min(1 - float(encode(start[None])[0].numpy() @ TARGETS[0]) for start in [TABLE.mean(0), *drawn_rows(10)]), abs=1e-6
+        min(1 - float(encode(start[None])[0].numpy() @ TARGETS[0]) for start in [TABLE.mean(0), *drawn_rows(10)]),
+        abs=1e-6,
     )
     assert min(found.losses) == pytest.approx(1 - found.similarity, abs=1e-6)
     assert len(found.losses) < 300

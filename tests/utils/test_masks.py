@@ -70,7 +70,8 @@ def test_tiff_masks_of_any_mode_read_the_same(image, tmp_path):
 def test_jpeg_noise_is_cut_at_the_middle(mode, name, tmp_path):
     big = Image.fromarray(GREY.repeat(5, 0).repeat(5, 1)).convert(mode)
     big.save(tmp_path / name, format="JPEG", quality=60)
-    noisy = np.asarray(Image.open(tmp_path / name).convert("L"))
+    with Image.open(tmp_path / name) as image:
+        noisy = np.asarray(image.convert("L"))
     assert ((noisy > 0) & (noisy < 255)).any()
     np.testing.assert_array_equal(read_mask(tmp_path / name), MASK.repeat(5, 0).repeat(5, 1))
 
@@ -93,10 +94,10 @@ def test_a_black_mask_is_empty(mode):
 
 def test_masks_that_are_no_masks_are_refused(tmp_path):
     (tmp_path / "mask.png").write_text("nothing of the kind")
-    with pytest.raises(UserError, match="cannot read the image .*mask.png: it is no image Pillow knows"):
+    with pytest.raises(UserError, match=r"cannot read the image .*mask.png: it is no image Pillow knows"):
         read_mask(tmp_path / "mask.png")
     Image.fromarray(np.full((2, 2), np.nan, np.float32)).save(tmp_path / "mask.tiff")
-    with pytest.raises(UserError, match="cannot read the mask .*not finite numbers; save it as"):
+    with pytest.raises(UserError, match=r"cannot read the mask .*not finite numbers; save it as"):
         read_mask(tmp_path / "mask.tiff")
 
 

@@ -111,7 +111,7 @@ def test_a_truncated_image_passes_the_header_check_and_is_refused_by_name(tmp_pa
     content = (tmp_path / "a.png").read_bytes()
     (tmp_path / "cut.png").write_bytes(content[: len(content) // 2])
     check_image(tmp_path / "cut.png")
-    with pytest.raises(UserError, match="cannot read the image .*cut.png: .*; save it again as PNG or JPEG"):
+    with pytest.raises(UserError, match=r"cannot read the image .*cut.png: .*; save it again as PNG or JPEG"):
         read_image(tmp_path / "cut.png")
 
 
@@ -176,7 +176,7 @@ def test_what_exceeds_full_scale_is_divided_by_its_peak(tmp_path):
 
 def test_sounds_that_are_not_finite_are_refused(tmp_path):
     soundfile.write(tmp_path / "a.wav", np.array([0.5, np.nan]), 16000, "FLOAT")
-    with pytest.raises(UserError, match="a.wav holds values that are not finite"):
+    with pytest.raises(UserError, match=r"a.wav holds values that are not finite"):
         read_audio(tmp_path / "a.wav")
 
 

@@ -158,9 +158,9 @@ def test_avsbench_f_max_depends_on_the_group_and_counts_empty_groups_as_zero():
     [
         (np.zeros((2, 3), np.float32), EMPTY, r"of the mask's shape \(2, 4\), found float32 of shape \(2, 3\)"),
         (np.zeros((2, 4), np.uint8), EMPTY, "float of the mask's shape .* found uint8"),
-        (np.full((2, 4), 1.5), EMPTY, "in \\[0, 1\\], found 1.5"),
-        (np.full((2, 4), -0.1), EMPTY, "in \\[0, 1\\], found -0.1"),
-        (np.full((2, 4), np.nan), EMPTY, "in \\[0, 1\\], found nan"),
+        (np.full((2, 4), 1.5), EMPTY, r"in \[0, 1\], found 1.5"),
+        (np.full((2, 4), -0.1), EMPTY, r"in \[0, 1\], found -0.1"),
+        (np.full((2, 4), np.nan), EMPTY, r"in \[0, 1\], found nan"),
         (np.zeros((2, 4), np.float32), EMPTY.astype(np.uint8), r"gt_mask to be \(H, W\) bool, found uint8"),
         (np.zeros((0, 4), np.float32), np.zeros((0, 4), bool), r"found bool of shape \(0, 4\)"),
     ],

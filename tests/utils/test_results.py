@@ -41,7 +41,8 @@ def test_records_come_back_as_written(tmp_path):
     with RecordFile(tmp_path / "per_sample.csv") as records:
         records.write([RECORD])
         records.write([replace(RECORD, id="ü", reason="the sound is silent\nall through")])
-    rows = list(csv.DictReader((tmp_path / "per_sample.csv").open(newline="", encoding="utf-8")))
+    with (tmp_path / "per_sample.csv").open(newline="", encoding="utf-8") as file:
+        rows = list(csv.DictReader(file))
     assert [row["id"] for row in rows] == ["a.mp4_1", "ü"]
     assert float(rows[0]["iou_fixed"]) == 1 / 3
     assert (rows[0]["query"], rows[0]["gt_empty"], rows[0]["prediction_empty"]) == (

@@ -30,7 +30,7 @@ def test_a_relative_path_is_found_here_first_then_in_the_repository(tmp_path, mo
 
 
 def test_a_missing_file_and_an_empty_list_are_the_users_to_mend(tmp_path):
-    with pytest.raises(UserError, match="vocabulary file.*nowhere.txt"):
+    with pytest.raises(UserError, match=r"vocabulary file.*nowhere.txt"):
         read_vocabulary(tmp_path / "nowhere.txt")
     with pytest.raises(UserError, match="at least one word, found none in the list given"):
         read_vocabulary([])

@@ -50,9 +50,13 @@ def export(model, processor, folder: Path):
 def main(argv: list[str] | None = None) -> dict:
     """Trains what is asked for and returns the held-out numbers by network."""
     parser = argparse.ArgumentParser(prog="python -m models.tiny.train", description=__doc__.splitlines()[0])
-    parser.add_argument("--root", type=Path, default=DEFAULT_ROOT, help="unpacked Debian packages (default: %(default)s)")
+    parser.add_argument(
+        "--root", type=Path, default=DEFAULT_ROOT, help="unpacked Debian packages (default: %(default)s)"
+    )
     parser.add_argument("--out", type=Path, default=FOLDER, help="where the weights go (default: %(default)s)")
-    parser.add_argument("--runs", type=Path, default=Path("runs/tiny"), help="checkpoints and logs (default: %(default)s)")
+    parser.add_argument(
+        "--runs", type=Path, default=Path("runs/tiny"), help="checkpoints and logs (default: %(default)s)"
+    )
     parser.add_argument("--seed", type=int, default=0)
     parser.add_argument("--threads", type=int, default=torch.get_num_threads(), help="processor threads (default: all)")
     parser.add_argument("--only", nargs="+", choices=[*AUDIO, *IMAGE], default=[*AUDIO, *IMAGE], metavar="NETWORK")
@@ -76,7 +80,8 @@ def main(argv: list[str] | None = None) -> dict:
         measure = segmenter.held_out_iou if name == "clipseg" else image_captioner.held_out_recall
         what = "mask IoU" if name == "clipseg" else "sounding thing named"
         reached[name] = {
-            f"{what}, {split}": measure(model, processor, args.root, split, HELD_OUT_SCENES) for split in ("test", "unseen_photos")
+            f"{what}, {split}": measure(model, processor, args.root, split, HELD_OUT_SCENES)
+            for split in ("test", "unseen_photos")
         }
         print(f"{name}: {json.dumps(reached[name])}", flush=True)
     return reached

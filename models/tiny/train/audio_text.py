@@ -97,6 +97,8 @@ def accuracy(model: ClapModel, processor: ClapProcessor, sounds: list[np.ndarray
             audio_embeds = model.get_audio_features(input_features=features["input_features"]).pooler_output
             right += sum(
                 int(best) == kind
-                for best, kind in zip((audio_embeds @ text_embeds.T).argmax(1), kinds[start : start + BATCH], strict=True)
+                for best, kind in zip(
+                    (audio_embeds @ text_embeds.T).argmax(1), kinds[start : start + BATCH], strict=True
+                )
             )
     return right / len(sounds)

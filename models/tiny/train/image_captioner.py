@@ -46,8 +46,8 @@ def build(image_size: int = IMAGE_SIZE) -> tuple[BlipForConditionalGeneration, B
 def adopt(model: BlipForConditionalGeneration, trunk: DenseTrunk, images: torch.Tensor) -> None:
     """Copies the trunk into BLIP's image encoder, which has no layer norm before its layers.
 
-    That norm is folded into the patch and position embeddings, with its division by each token's spread replaced by the mean
-    spread over `images`; the short training that follows evens out the rest.
+    That norm is folded into the patch and position embeddings, with its division by each token's spread replaced by
+    the mean spread over `images`; the short training that follows evens out the rest.
 
     Args:
         model: BLIP of the trunk's size.
@@ -72,7 +72,9 @@ def adopt(model: BlipForConditionalGeneration, trunk: DenseTrunk, images: torch.
         for target, layer in zip(vision.encoder.layers, source.encoder.layers, strict=True):
             attention = layer.self_attn
             for kind in ("weight", "bias"):
-                parts = [getattr(projection, kind) for projection in (attention.q_proj, attention.k_proj, attention.v_proj)]
+                parts = [
+                    getattr(projection, kind) for projection in (attention.q_proj, attention.k_proj, attention.v_proj)
+                ]
                 getattr(target.self_attn.qkv, kind).copy_(torch.cat(parts))
             target.self_attn.projection.load_state_dict(attention.out_proj.state_dict())
             target.mlp.load_state_dict(layer.mlp.state_dict())

@@ -45,8 +45,8 @@ class Schedule:
 def initialise(*networks: nn.Module) -> None:
     """Starts linear layers at the spread of their inputs (std = fan-in ** -0.5) and embeddings at 0.2.
 
-    The library starts published sizes at 0.02, with which small networks give the same answer to everything for hundreds of
-    steps, and CLIPSeg's decoder at a scale that gives logits in the hundreds.
+    The library starts published sizes at 0.02, with which small networks give the same answer to everything for
+    hundreds of steps, and CLIPSeg's decoder at a scale that gives logits in the hundreds.
     """
     for network in networks:
         for module in network.modules():

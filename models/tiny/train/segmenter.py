@@ -1,8 +1,8 @@
 """The small CLIPSeg: the trained image encoder, with a text encoder and a decoder that turn words into a mask.
 
-The image encoder stays as the dense labels made it. Each training image is encoded once and asked for two things in it and for one
-thing that is not there; the condition carries some noise, so that the decoder forgives embeddings that come from elsewhere
-(text inversion).
+The image encoder stays as the dense labels made it. Each training image is encoded once and asked for two things in
+it and for one thing that is not there; the condition carries some noise, so that the decoder forgives embeddings that
+come from elsewhere (text inversion).
 """
 
 from __future__ import annotations
@@ -69,8 +69,8 @@ def build(image_size: int = IMAGE_SIZE) -> tuple[CLIPSegForImageSegmentation, CL
 class AskedScene:
     """Item `index`: a training scene, and what is asked of it.
 
-    Returns (image (S, S, 3) uint8, masks (Q, S, S) bool, texts): up to PRESENT things in view, and one that is not, whose mask
-    is empty.
+    Returns (image (S, S, 3) uint8, masks (Q, S, S) bool, texts): up to PRESENT things in view, and one that is not,
+    whose mask is empty.
     """
 
     scenes: SceneMaker

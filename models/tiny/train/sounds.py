@@ -1,4 +1,4 @@
-"""Training sounds: a bank of every recording in many pitches and tempos, and the features of thousands of staged sounds."""
+"""Training sounds: every recording in many pitches and tempos, and the features of thousands of staged sounds."""
 
 from __future__ import annotations
 

@@ -1,8 +1,8 @@
 """The image encoder that the segmenter and the image captioner share, trained on dense labels: what is in this patch?
 
-Learning which thing covers each quarter of each patch gives every image hundreds of answers, where a query for one object gives
-one; the segmenter's decoder and the captioner's words are learnt on top of it in a few minutes. Training begins on small
-images and ends on the size that the segmenter works at.
+Learning which thing covers each quarter of each patch gives every image hundreds of answers, where a query for one
+object gives one; the segmenter's decoder and the captioner's words are learnt on top of it in a few minutes. Training
+begins on small images and ends on the size that the segmenter works at.
 """
 
 from __future__ import annotations

@@ -1,0 +1,61 @@
+"""The README's commands work as they are printed."""
+
+from __future__ import annotations
+
+import json
+import re
+import shlex
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+ROOT = Path(__file__).resolve().parent.parent
+README = (ROOT / "README.md").read_text(encoding="utf-8")
+EXAMPLES = ROOT / "datasets" / "examples"
+STAND_INS = {
+    "input.jpg": str(EXAMPLES / "image/scene_0000.jpg"),
+    "input.wav": str(EXAMPLES / "wav/scene_0000.wav"),
+    "/your/dataset/path/": str(EXAMPLES),
+}
+COMMANDS = sorted(set(re.findall(r"^    (python (?:inference_demo|eval)\.py.*)$", README, re.MULTILINE)))
+
+
+def test_the_readme_has_the_published_commands_word_for_word():
+    assert "    python inference_demo.py --methods cross_modal --img_path input.jpg --wav_path input.wav\n" in README
+    assert "    python eval.py --methods cross_modal --test_data_path /your/dataset/path/\n" in README
+    assert "    pip install -r requirements.txt && python inference_demo.py\n" in README
+    assert "    pip install -r requirements.txt && python -m pytest\n" in README
+
+
+@pytest.mark.parametrize("command", COMMANDS)
+def test_a_printed_command_runs(command, tmp_path):
+    words = [STAND_INS.get(word, word) for word in shlex.split(command)]
+    script = words[1]
+    output = "--output" if script == "inference_demo.py" else "--output_dir"
+    limit = [] if script == "inference_demo.py" else ["--limit", "2"]
+    run = subprocess.run(
+        [sys.executable, *words[1:], output, str(tmp_path), *limit],
+        cwd=ROOT,
+        capture_output=True,
+        text=True,
+        timeout=300,
+    )
+    assert run.returncode == 0, run.stderr
+    if script == "inference_demo.py":
+        assert "asked" in run.stdout
+        assert list(tmp_path.glob("*_mask.png"))
+    else:
+        assert json.loads((tmp_path / "results.json").read_text())["data"]["samples"] == 2
+
+
+def test_no_marker_of_a_number_to_come_is_left():
+    assert not re.findall(r"@\w+@", README)
+    assert not re.findall(r"@\w+@", (ROOT / "models/tiny/README.md").read_text(encoding="utf-8"))
+
+
+def test_every_file_the_readme_names_is_there():
+    named = re.findall(r"`((?:models|datasets|methods|configs|utils|tests)/[\w./]+\.(?:py|md|yaml|txt|json))`", README)
+    assert len(named) >= 4
+    assert [name for name in named if "NAME" not in name and not (ROOT / name).exists()] == []

@@ -1,0 +1,60 @@
+"""Trails: the same keys for every proposal, and the story they tell a person."""
+
+from __future__ import annotations
+
+from utils.trails import abstain, candidates, describe_trail, propose, silence
+from utils.types import Query
+
+KEYS = ["heard", "seen", "candidates", "query", "reason"]
+
+
+def test_candidates_are_best_first_and_equals_keep_their_order():
+    assert candidates(["a", "b", "c"], [0.1, 0.51239, 0.1]) == [
+        {"text": "b", "score": 0.5124},
+        {"text": "a", "score": 0.1},
+        {"text": "c", "score": 0.1},
+    ]
+
+
+def test_a_proposal_and_an_abstention_have_the_same_keys():
+    asked = propose([Query("A photo of dog"), Query("A photo of cat")], heard="barking", seen="a dog", losses=[1.0])
+    assert list(asked.trail) == [*KEYS, "losses"]
+    assert asked.trail["query"] == "A photo of dog; A photo of cat" and asked.trail["reason"] is None
+    for nothing in (abstain("no noun", heard="a sound"), silence(-60.0, seen="a dog")):
+        assert list(nothing.trail) == KEYS
+        assert nothing.queries == () and nothing.trail["query"] is None
+    assert nothing.trail["reason"] == "the sound is silent: it never rises above -60 dBFS"
+
+
+def test_the_story_of_a_trail():
+    trail = {
+        "heard": "barking",
+        "seen": "a dog and a sea lion",
+        "candidates": candidates(["dog", "sea lion"], [0.5, -0.25]),
+        "query": "A photo of dog",
+        "reason": None,
+        "losses": [0.5, 0.4, 0.3, 0.25],
+        "near": [{"text": "fox", "score": 0.5}],
+        "handover": "words",
+        "seconds": {"propose": 0.123, "segment": 1.0},
+    }
+    assert describe_trail(trail) == [
+        ("heard", "barking"),
+        ("seen", "a dog and a sea lion"),
+        ("weighed", "dog        0.500  ============"),
+        ("", "sea lion  -0.250"),
+        ("asked", '"A photo of dog"'),
+        ("losses", "0.500 -> 0.250 (4 values)"),
+        ("near", "fox 0.500"),
+        ("handover", "words"),
+        ("seconds", "propose 0.12, segment 1.00"),
+    ]
+
+
+def test_the_story_of_an_abstention():
+    assert describe_trail(silence(-60.0).trail) == [
+        ("heard", "nothing"),
+        ("seen", "(does not look at the image)"),
+        ("asked", "nothing: the sound is silent: it never rises above -60 dBFS"),
+    ]
+    assert ("seen", "(an empty caption)") in describe_trail(abstain("no noun", heard="a sound", seen="").trail)
