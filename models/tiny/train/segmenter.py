@@ -46,7 +46,7 @@ MAX_TOKENS = 20
 PROJECTION = 32
 BATCH = 16
 ALIGN_SCHEDULE = Schedule(400, lr=2e-3, matrix_lr=3e-3, warmup=40)
-SCHEDULE = Schedule(1200, lr=2e-3, matrix_lr=2e-3, warmup=60)
+SCHEDULE = Schedule(1200, lr=2e-3, matrix_lr=2e-3, warmup=40)
 ALIGN_STAGE, STAGE = 20, 21
 PRESENT = 2  # queries a scene for things in view
 CONDITION_NOISE = 0.15  # of the spread of the condition over kinds
@@ -152,18 +152,20 @@ def align(model, processor, root: Path, runs: Path, seed: int, image_size: int) 
     fit("clipseg_align", Aligned(model), batches(make, collate, BATCH), loss, ALIGN_SCHEDULE, runs)
 
 
-def start_from_product(model: CLIPSegForImageSegmentation, hidden: torch.Tensor) -> None:
+def start_from_product(model: CLIPSegForImageSegmentation, states: list[torch.Tensor]) -> None:
     """Starts the decoder at the product of word and patch: channels x * t and -x * t, x the aligned patch, t the word.
+
+    Everything that is added to the product on its way (attention, MLP, earlier activations) starts near zero.
 
     Args:
         model: aligned; changed in place.
-        hidden: (N, tokens, width) last activations of some images, for the spread the layer norm divides by.
+        states: (N, tokens, width) activations of some images for each extracted layer, for their spread.
     """
     clip, decoder = model.clip, model.decoder
     with torch.no_grad():
         norm, projection = clip.vision_model.post_layernorm, clip.visual_projection.weight
         weight = projection * norm.weight
-        weight = (weight - weight.mean(1, keepdim=True)) / hidden.std(-1).mean()
+        weight = (weight - weight.mean(1, keepdim=True)) / states[-1].std(-1).mean()
         bias = projection @ norm.bias
         decoder.reduces[0].weight.copy_(torch.cat([weight, weight]))
         decoder.reduces[0].bias.copy_(torch.cat([bias, bias]))
@@ -171,6 +173,11 @@ def start_from_product(model: CLIPSegForImageSegmentation, hidden: torch.Tensor)
         decoder.film_mul.weight.copy_(torch.cat([unit, -unit]))
         for parameter in (decoder.film_mul.bias, decoder.film_add.weight, decoder.film_add.bias):
             parameter.zero_()
+        for reduce, state in zip(decoder.reduces[1:], reversed(states[:-1]), strict=True):
+            reduce.weight.mul_(0.2 / state.std())
+        for layer in decoder.layers:
+            layer.self_attn.out_proj.weight.mul_(0.05)
+            layer.mlp.fc2.weight.mul_(0.05)
 
 
 def mask_loss(logits: torch.Tensor, masks: torch.Tensor) -> torch.Tensor:
@@ -196,7 +203,7 @@ def train(root: Path, runs: Path, seed: int, trunk: DenseTrunk) -> tuple[CLIPSeg
     asked = AskedScene(SceneMaker(root, seed, STAGE, size))
     some = torch.from_numpy(np.stack([asked(index)[0] for index in range(32)]))
     with torch.no_grad():
-        start_from_product(model, hidden_states(model, normalise(some))[-1])
+        start_from_product(model, hidden_states(model, normalise(some)))
 
     def collate(items: list):
         images = torch.from_numpy(np.stack([item[0] for item in items]))
