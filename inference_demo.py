@@ -28,7 +28,7 @@ if TYPE_CHECKING:
 
 ROOT = Path(__file__).resolve().parent
 EXAMPLES = ROOT / "datasets" / "examples"
-DEFAULT_EXAMPLE: str | None = None  # a stem of EXAMPLES; None takes the first
+DEFAULT_EXAMPLE: str | None = "scene_0008"  # a stem of EXAMPLES; None takes the first
 LABEL_WIDTH = 15  # characters
 
 
@@ -137,7 +137,8 @@ def input_paths(img_path: Path | None, wav_path: Path | None) -> tuple[Path, Pat
     stem = DEFAULT_EXAMPLE or next((path.stem for path in sorted((EXAMPLES / "image").glob("*.jpg"))), None)
     if stem is None:
         raise UserError(f"there is no bundled example in {EXAMPLES}; give --img_path and --wav_path")
-    return EXAMPLES / "image" / f"{stem}.jpg", EXAMPLES / "wav" / f"{stem}.wav"
+    examples = EXAMPLES.relative_to(Path.cwd()) if EXAMPLES.is_relative_to(Path.cwd()) else EXAMPLES
+    return examples / "image" / f"{stem}.jpg", examples / "wav" / f"{stem}.wav"
 
 
 def read_sample(img_path: Path, wav_path: Path) -> Sample:

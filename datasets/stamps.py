@@ -238,7 +238,7 @@ def write_split(
     split: str,
     count: int,
     seed: int,
-    swap_sounds: bool = False,
+    swapped_truth: str | None = None,
     silent: tuple[int, ...] = (0, 1),
 ) -> None:
     """Writes scenes of two and three sounding things in turn as `image/ wav/ gt_seg/`, with `scenes.json` beside them.
@@ -249,7 +249,8 @@ def write_split(
         split: one of SPLITS.
         count: scenes.
         seed: of the scenes; the test split is drawn with numbers no training scene uses.
-        swap_sounds: plays the sound of another thing in view, ground truth left as it is: a method that listens fails.
+        swapped_truth: plays the sound of another thing in view; "keep" leaves the ground truth as it was, so that a
+            method that listens fails, and "move" puts it on the thing that is played now. None swaps nothing.
         silent: numbers of distractors, in turn.
     """
     check_root(root)
@@ -263,9 +264,10 @@ def write_split(
         heard = drawn.objects[drawn.sounding].kind
         stem = f"scene_{index:04d}"  # says nothing of what sounds
         Image.fromarray(drawn.image).save(out / "image" / f"{stem}.jpg", quality=90)
-        Image.fromarray(drawn.mask(drawn.sounding).astype(np.uint8) * 255).save(out / "gt_seg" / f"{stem}.png")
         others = [placed.kind for placed in drawn.objects if placed.kind.sounds and placed.kind is not heard]
-        played = others[rng.integers(len(others))] if swap_sounds else heard
+        played = others[rng.integers(len(others))] if swapped_truth else heard
+        truth = [placed.kind for placed in drawn.objects].index(played if swapped_truth == "move" else heard)
+        Image.fromarray(drawn.mask(truth).astype(np.uint8) * 255).save(out / "gt_seg" / f"{stem}.png")
         waveform = sound(rng, played, root, "train" if split == "train" else "test")
         soundfile.write(out / "wav" / f"{stem}.wav", waveform, SAMPLING_RATE, subtype="PCM_16")
         objects = [
@@ -288,7 +290,9 @@ def main(argv: list[str] | None = None) -> None:
         "--root", type=Path, default=DEFAULT_ROOT, help="unpacked Debian packages (default: %(default)s)"
     )
     parser.add_argument(
-        "--swap_sounds", action="store_true", help="play the sound of another thing in view, keep the ground truth"
+        "--swap_sounds",
+        choices=("keep", "move"),
+        help="play the sound of another thing in view; the ground truth is kept as it was, or moves to that thing",
     )
     args = parser.parse_args(argv)
     write_split(args.out, args.root, args.split, args.scenes, args.seed, args.swap_sounds)

@@ -124,14 +124,19 @@ def test_sounds_repeat_by_seed(stamps_root):
 
 
 def test_written_splits_are_the_same_bytes_and_swapping_changes_the_sounds_only(stamps_root, tmp_path):
-    for name, swap in (("one", False), ("two", False), ("swapped", True)):
-        stamps.write_split(tmp_path / name, stamps_root, "test", 4, seed=0, swap_sounds=swap)
+    for name, swap in (("one", None), ("two", None), ("swapped", "keep"), ("moved", "move")):
+        stamps.write_split(tmp_path / name, stamps_root, "test", 4, seed=0, swapped_truth=swap)
     names = sorted(path.relative_to(tmp_path / "one") for path in (tmp_path / "one").rglob("*.*"))
     assert len(names) == 4 * 3 + 1
     assert all((tmp_path / "one" / name).read_bytes() == (tmp_path / "two" / name).read_bytes() for name in names)
     same = [n for n in names if (tmp_path / "one" / n).read_bytes() == (tmp_path / "swapped" / n).read_bytes()]
     assert sorted({name.parts[0] for name in same}) == ["gt_seg", "image"]
     assert len(same) == 8
+    for stem in ("scene_0000", "scene_0001"):
+        assert (tmp_path / f"moved/wav/{stem}.wav").read_bytes() == (tmp_path / f"swapped/wav/{stem}.wav").read_bytes()
+        before, after = (np.asarray(Image.open(tmp_path / f"{name}/gt_seg/{stem}.png")) for name in ("one", "moved"))
+        assert after.any()
+        assert not (before & after).any()
     scenes = json.loads((tmp_path / "swapped/scenes.json").read_text())["scenes"]
     assert all(one["played"] != one["sounding"] for one in scenes)
     mask = np.asarray(Image.open(tmp_path / "one/gt_seg/scene_0001.png"))
