@@ -6,11 +6,9 @@ very path they take for downloaded weights. Nothing here knows anything: the wei
 
 from __future__ import annotations
 
-import json
 from pathlib import Path
 
 import torch
-from tokenizers import Tokenizer, models, normalizers, pre_tokenizers, trainers
 
 CORPUS = [
     "a photo of a guitar", "a photo of a dog", "a sound of a cat", "a sound of a train", "the dog is barking loudly",
@@ -20,30 +18,10 @@ LABELS = ["dog", "guitar", "train", "violin", "cat"]
 
 
 def byte_level_bpe(special_tokens: list[str], blank, suffix: str = "") -> tuple[dict[str, int], list[tuple[str, str]]]:
-    """Trains a byte-level BPE on CORPUS until each word is one token.
+    """The bundled networks' way to learn a tokenizer, on CORPUS."""
+    from models.tiny.train import words
 
-    Args:
-        special_tokens: they take the first ids, in this order.
-        blank: an empty tokenizer of the class to be built, whose way of splitting text into words is kept.
-        suffix: what ends a word, "</w>" for CLIP.
-
-    Returns:
-        vocab and merges as the tokenizer classes take them.
-    """
-    tokenizer = Tokenizer(models.BPE(end_of_word_suffix=suffix))
-    tokenizer.normalizer = blank.backend_tokenizer.normalizer or normalizers.Sequence([])
-    tokenizer.pre_tokenizer = blank.backend_tokenizer.pre_tokenizer
-    alphabet = pre_tokenizers.ByteLevel.alphabet()
-    trainer = trainers.BpeTrainer(
-        vocab_size=1024,
-        show_progress=False,
-        special_tokens=special_tokens + [f"{char}{suffix}" for char in sorted(alphabet) if suffix],
-        initial_alphabet=alphabet,
-        end_of_word_suffix=suffix,
-    )
-    tokenizer.train_from_iterator(CORPUS * 4, trainer)
-    model = json.loads(tokenizer.to_str())["model"]
-    return model["vocab"], [tuple(merge) for merge in model["merges"]]
+    return words.byte_level_bpe(special_tokens, blank, suffix, CORPUS)
 
 
 def save_clap(folder: Path, truncation: str = "rand_trunc", fusion: bool = False, max_length_s: int = 2) -> Path:

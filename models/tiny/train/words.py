@@ -52,13 +52,16 @@ def sentences() -> list[str]:
     return found
 
 
-def byte_level_bpe(special_tokens: list[str], blank, suffix: str = "") -> tuple[dict[str, int], list[tuple[str, str]]]:
-    """Learns a byte-level BPE in which each word of `sentences` is one token, at the start of a sentence and inside it.
+def byte_level_bpe(
+    special_tokens: list[str], blank, suffix: str = "", corpus: list[str] | None = None
+) -> tuple[dict[str, int], list[tuple[str, str]]]:
+    """Learns a byte-level BPE in which each word of the corpus is one token, at the start of a sentence and inside it.
 
     Args:
         special_tokens: they take the first ids, in this order.
         blank: an empty tokenizer of the class to be built, whose way of splitting text into words is kept.
         suffix: what ends a word, "</w>" for CLIP.
+        corpus: sentences; those of `sentences` by default.
 
     Returns:
         vocab and merges as the tokenizer classes take them.
@@ -74,8 +77,9 @@ def byte_level_bpe(special_tokens: list[str], blank, suffix: str = "") -> tuple[
         initial_alphabet=sorted(alphabet),
         end_of_word_suffix=suffix,
     )
-    words = sorted({word for sentence in sentences() for word in sentence.replace(",", "").split()})
-    tokenizer.train_from_iterator(sentences() + [f"{word} {word}" for word in words], trainer)
+    corpus = sentences() if corpus is None else corpus
+    words = sorted({word for sentence in corpus for word in sentence.replace(",", "").split()})
+    tokenizer.train_from_iterator(corpus + [f"{word} {word}" for word in words], trainer)
     model = json.loads(tokenizer.to_str())["model"]
     return model["vocab"], [tuple(merge) for merge in model["merges"]]
 
