@@ -172,10 +172,17 @@ def write_comparison(sample: Sample, answers: Mapping[str, Answer], folder: Path
 
     pictures = [("image", Image.fromarray(sample.image))]
     for name, answer in answers.items():
-        asked = answer.prediction.trail.get("query") or "nothing asked for"
         with Image.open(answer.files["overlay"]) as overlay:
-            pictures.append((f"{name}\n{asked}", overlay.convert("RGB")))
+            pictures.append((f"{name}\n{caption_of(answer)}", overlay.convert("RGB")))
     return save_png(side_by_side(pictures), folder / f"{sample.id}_comparison.png")
+
+
+def caption_of(answer: Answer) -> str:
+    """What was asked for, and whether nothing came of it."""
+    asked = answer.prediction.trail.get("query")
+    if not asked:
+        return "nothing asked for"
+    return asked if answer.mask.any() else f"{asked}: nothing found"
 
 
 def describe_input(config: Config, img_path: Path, wav_path: Path, sample: Sample) -> list[str]:

@@ -17,6 +17,7 @@ from soundfile import write
 
 import inference_demo
 from utils.errors import UserError, run_script
+from utils.types import Prediction
 
 ROOT = Path(__file__).resolve().parents[1]
 FOUR = ("cross_modal", "classify", "caption", "text_inversion")
@@ -94,6 +95,16 @@ def test_several_methods_also_make_one_picture(scene):
     assert demo.comparison == Path("here/and/there/input_comparison.png")
     assert Image.open(demo.comparison).width > 1000
     assert len(list(Path("here/and/there").iterdir())) == 3 * 4 + 1
+
+
+def test_the_picture_says_when_nothing_was_asked_for_or_found(scene):
+    answer = run("--methods", "caption").answers["caption"]
+    assert inference_demo.caption_of(answer) == "a violin is heard"
+    empty = np.zeros_like(answer.mask)
+    unfound = inference_demo.Answer(answer.prediction, empty, answer.files)
+    assert inference_demo.caption_of(unfound) == "a violin is heard: nothing found"
+    unasked = inference_demo.Answer(Prediction(answer.prediction.score_map), empty, answer.files)
+    assert inference_demo.caption_of(unasked) == "nothing asked for"
 
 
 def test_json_is_all_there_is_on_stdout(scene, capsys):
