@@ -182,7 +182,7 @@ def check_root(root: Path) -> Path:
             raise UserError(
                 f"expected the Debian package {package} unpacked at {root}, "
                 f"found no {probe.relative_to(root)}; get it with: "
-                f"apt-get download {package} && dpkg-deb -x {package}_*.deb {root}"
+                f"mkdir -p {root} && apt-get download {package} && dpkg-deb -x {package}_*.deb {root}"
             )
     return root
 
