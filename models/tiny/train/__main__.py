@@ -15,6 +15,7 @@ from pathlib import Path
 
 import numpy as np
 import torch
+import transformers
 
 from datasets.stamp_catalog import DEFAULT_ROOT, SOUNDING, check_root
 from datasets.stamp_sounds import sound
@@ -62,6 +63,8 @@ def main(argv: list[str] | None = None) -> dict:
     parser.add_argument("--only", nargs="+", choices=[*AUDIO, *IMAGE], default=[*AUDIO, *IMAGE], metavar="NETWORK")
     args = parser.parse_args(argv)
     torch.set_num_threads(args.threads)
+    transformers.utils.logging.set_verbosity_error()
+    transformers.utils.logging.disable_progress_bar()
     check_root(args.root)
     reached: dict[str, dict[str, float]] = {}
     wanted_audio = [name for name in AUDIO if name in args.only]

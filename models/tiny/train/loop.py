@@ -148,7 +148,8 @@ def fit(
         module.load_state_dict(state["module"])
         optimiser.load_state_dict(state["optimiser"])
         first, spent = state["step"], state["seconds"]
-        print(f"{name}: goes on at step {first} of {schedule.steps}", flush=True)
+        state_of = "is complete" if first >= schedule.steps else f"goes on at step {first} of {schedule.steps}"
+        print(f"{name}: {state_of}", flush=True)
 
     def save(step: int) -> None:
         temporary = checkpoint.with_suffix(".tmp")
