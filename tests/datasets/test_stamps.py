@@ -10,7 +10,7 @@ import pytest
 import soundfile
 from PIL import Image
 
-from datasets import stamps
+from datasets import stamp_scenes, stamps
 from datasets.stamp_catalog import KINDS, SILENT, SOUNDING, background_photos, check_root
 from datasets.stamp_sounds import (
     PITCH_EDGES,
@@ -31,24 +31,24 @@ def kinds_of(scene):
 
 def test_a_fifth_of_all_pairs_is_for_testing_and_the_order_of_a_pair_does_not_matter():
     pairs = list(combinations(KINDS, 2))
-    share = np.mean([stamps.is_test_pair(*pair) for pair in pairs])
+    share = np.mean([stamp_scenes.is_test_pair(*pair) for pair in pairs])
     assert share == pytest.approx(0.2, abs=0.02)
-    assert all(stamps.is_test_pair(a, b) == stamps.is_test_pair(b, a) for a, b in pairs[:200])
+    assert all(stamp_scenes.is_test_pair(a, b) == stamp_scenes.is_test_pair(b, a) for a, b in pairs[:200])
 
 
 @pytest.mark.parametrize(("split", "held_out"), [("train", False), ("test", True)])
 def test_pairs_of_one_split_never_appear_in_the_other(stamps_root, split, held_out):
     for seed in range(20):
-        drawn = stamps.scene(np.random.default_rng(seed), stamps_root, split, 2 + seed % 2, 1, 64, 64)
-        assert all(stamps.is_test_pair(*pair) is held_out for pair in combinations(kinds_of(drawn), 2))
+        drawn = stamp_scenes.scene(np.random.default_rng(seed), stamps_root, split, 2 + seed % 2, 1, 64, 64)
+        assert all(stamp_scenes.is_test_pair(*pair) is held_out for pair in combinations(kinds_of(drawn), 2))
 
 
 def test_unseen_photos_are_shown_in_their_own_split_only(stamps_root):
     unseen = {photo for kind in KINDS for photo in kind.unseen_photos}
     for seed in range(20):
-        seen = stamps.scene(np.random.default_rng(seed), stamps_root, "test", 2, 1, 64, 64)
+        seen = stamp_scenes.scene(np.random.default_rng(seed), stamps_root, "test", 2, 1, 64, 64)
         assert not unseen & {placed.stamp for placed in seen.objects}
-        fresh = stamps.scene(np.random.default_rng(seed), stamps_root, "unseen_photos", 2, 1, 64, 64)
+        fresh = stamp_scenes.scene(np.random.default_rng(seed), stamps_root, "unseen_photos", 2, 1, 64, 64)
         assert fresh.objects[fresh.sounding].stamp in unseen
 
 
@@ -61,7 +61,7 @@ def test_background_photographs_are_split_by_file(stamps_root):
 
 def test_scene_counts_and_the_sounding_thing_has_a_sound(stamps_root):
     for seed in range(10):
-        drawn = stamps.scene(np.random.default_rng(seed), stamps_root, "train", 2, 1, 96, 64)
+        drawn = stamp_scenes.scene(np.random.default_rng(seed), stamps_root, "train", 2, 1, 96, 64)
         assert drawn.image.shape == (64, 96, 3)
         assert drawn.image.dtype == np.uint8
         assert sum(kind in SOUNDING for kind in kinds_of(drawn)) == 2
@@ -71,7 +71,7 @@ def test_scene_counts_and_the_sounding_thing_has_a_sound(stamps_root):
 
 def test_the_mask_is_where_the_thing_is_drawn(stamps_root):
     # each miniature stamp has one colour: inside its mask the scene shows that colour times the planned gains
-    drawn = stamps.scene(np.random.default_rng(3), stamps_root, "train", 1, 0, 96, 96)
+    drawn = stamp_scenes.scene(np.random.default_rng(3), stamps_root, "train", 1, 0, 96, 96)
     placed, mask = drawn.objects[0], drawn.mask(0)
     number = KINDS.index(placed.kind)
     colour = np.array([number * 37 % 256, number * 91 % 256, number * 53 % 256]) * placed.gains
@@ -84,7 +84,9 @@ def test_the_mask_is_where_the_thing_is_drawn(stamps_root):
 
 
 def test_same_seed_same_scene_other_seed_other_scene(stamps_root):
-    one, two, other = (stamps.scene(np.random.default_rng(s), stamps_root, "train", 2, 0, 64, 64) for s in (5, 5, 6))
+    one, two, other = (
+        stamp_scenes.scene(np.random.default_rng(s), stamps_root, "train", 2, 0, 64, 64) for s in (5, 5, 6)
+    )
     assert np.array_equal(one.image, two.image)
     assert np.array_equal(one.label_map, two.label_map)
     assert not np.array_equal(one.image, other.image)

@@ -9,7 +9,7 @@ import numpy as np
 import torch
 from transformers import BertTokenizer, BlipConfig, BlipForConditionalGeneration, BlipImageProcessor, BlipProcessor
 
-from datasets.stamps import CANVASES, SPLITS, Scene, scene
+from datasets.stamp_scenes import CANVASES, SPLITS, Scene, scene
 from models.tiny.train.loop import Schedule, batches, fit
 from models.tiny.train.vision import MEAN, PATCH, STD, DenseTrunk, SceneMaker, normalise
 from models.tiny.train.words import image_caption, word_list

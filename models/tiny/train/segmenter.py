@@ -25,7 +25,7 @@ from transformers import (
 )
 
 from datasets.stamp_catalog import KINDS
-from datasets.stamps import CANVASES, SPLITS, scene
+from datasets.stamp_scenes import CANVASES, SPLITS, scene
 from models.tiny.train.loop import Schedule, batches, fit, initialise
 from models.tiny.train.vision import (
     CLASSES,

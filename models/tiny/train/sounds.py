@@ -40,7 +40,7 @@ class Bank:
 
 
 def load_bank(root: Path, runs: Path, seed: int) -> Bank:
-    """Reads the bank from `runs/bank.npz`, or makes it there (about two minutes on two cores)."""
+    """Reads the bank from `runs/bank_SEED.npz`, or makes it there (about two minutes on two cores)."""
     path = runs / f"bank_{seed}.npz"
     if not path.exists():
         runs.mkdir(parents=True, exist_ok=True)
@@ -90,7 +90,7 @@ class Features:
 def load_features(
     name: str, bank: Bank, extract: Callable[[np.ndarray], np.ndarray], per_kind: int, runs: Path, seed: int, stage: int
 ) -> Features:
-    """Reads `runs/NAME_features.npz`, or makes it there (a few minutes).
+    """Reads `runs/NAME_features_SEED.npz`, or makes it there (a few minutes).
 
     Args:
         name: of the network.

@@ -18,7 +18,7 @@ from transformers import CLIPSegVisionConfig
 from transformers.models.clipseg.modeling_clipseg import CLIPSegVisionModel
 
 from datasets.stamp_catalog import KIND_INDEX, KINDS
-from datasets.stamps import scene
+from datasets.stamp_scenes import scene
 from models.tiny.train.loop import Schedule, batches, fit
 
 PATCH = 8
