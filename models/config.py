@@ -22,7 +22,7 @@ from utils.errors import UserError
 
 ROOT = Path(__file__).resolve().parents[1]
 ROLES = ("audio_text", "audio_tagger", "audio_captioner", "image_captioner", "segmenter")
-ROLE_KEYS = ("family", "weights", "revision", "license")  # all other keys of a role are settings of its class
+WEIGHTS_KEYS = ("weights", "revision", "license", "dtype", "trust_remote_code")  # where a network comes from, and how
 CONFIG_KEYS = ("summary", "roles", "methods")
 
 
@@ -34,7 +34,8 @@ class Config:
         name: file name without extension.
         path: the file it was read from.
         summary: one line, what this config is good for.
-        roles: role -> {"family", "weights", ["revision"], ["license"], **settings of the family's class}.
+        roles: role -> {"family", **WEIGHTS_KEYS, **settings of the family's class}; a family of several networks has
+            one mapping of WEIGHTS_KEYS for each of its parts instead, under the part's name.
         methods: method name -> settings that differ from the defaults in the method's class.
     """
 
@@ -45,12 +46,46 @@ class Config:
     methods: Mapping[str, Mapping[str, Any]] = field(default_factory=dict)
 
 
+@dataclass(frozen=True)
+class Source:
+    """Where one network of a config comes from.
+
+    Attributes:
+        role, family: whose it is.
+        part: name within the family; "" where the family is one network.
+        weights: folder or hub id.
+        revision, license, dtype, trust_remote_code: as the config says, or the defaults of
+            `Pretrained.from_pretrained`.
+    """
+
+    role: str
+    family: str
+    part: str
+    weights: str
+    revision: str | None = None
+    license: str | None = None
+    dtype: str = "float32"
+    trust_remote_code: bool = False
+
+
+def sources(config: Config) -> list[Source]:
+    """Every network of a config, in its order."""
+    found = []
+    for role, entry in config.roles.items():
+        parts = parts_of(families(role)[entry["family"]])
+        for part, keys in [(part, entry[part]) for part in parts] or [("", entry)]:
+            known = {key: keys[key] for key in WEIGHTS_KEYS if key in keys}
+            found.append(Source(role, entry["family"], part, **known))
+    return found
+
+
 def load_config(name_or_path: str | Path = "tiny", overrides: Iterable[str] = ()) -> Config:
     """Reads a config and applies overrides.
 
     Args:
         name_or_path: name of a file in configs/ ("tiny"), or the path of a YAML file.
-        overrides: "ROLE.key=value" or "METHOD.key=value", the value in YAML: "segmenter.weights=my/folder".
+        overrides: "ROLE.key=value" or "METHOD.key=value", the value in YAML: "segmenter.weights=my/folder", or
+            "segmenter.detector.weights=my/folder" for a part.
 
     Returns:
         The config, every role, family and setting key of it known.
@@ -80,6 +115,11 @@ def config_names() -> list[str]:
 def families(role: str) -> dict[str, type]:
     """The classes that can play a role, by family name; importing them loads no network."""
     return importlib.import_module(f"models.{role}").FAMILIES
+
+
+def parts_of(model_class: type) -> tuple[str, ...]:
+    """The names of the networks a family is made of; none where it is one."""
+    return tuple(getattr(model_class, "parts", ()))
 
 
 def settings_of(model_class: type) -> dict[str, inspect.Parameter]:
@@ -130,16 +170,29 @@ def _apply(override: str, roles: dict[str, dict[str, Any]], methods: dict[str, d
     name, dot, key = target.strip().partition(".")
     _require(bool(equals and dot and name and key), f"expected ROLE.key=value or METHOD.key=value, found {override!r}")
     _check_known([name], (*ROLES, *available_methods()), "role or method", f"--set {override}")
-    section = roles if name in ROLES else methods
-    section.setdefault(name, {})[key] = _parse(value, f"--set {override}")
+    section = (roles if name in ROLES else methods).setdefault(name, {})
+    *parts, key = key.split(".")
+    for part in parts:
+        section = section.setdefault(part, {})
+        _require(isinstance(section, dict), f"--set {override}: {name}.{part} is a value, not a part with keys")
+    section[key] = _parse(value, f"--set {override}")
 
 
 def _check_role(role: str, entry: Mapping[str, Any]) -> None:
-    missing = [key for key in ("family", "weights") if not isinstance(entry.get(key), str)]
-    _require(not missing, f"role {role} needs {' and '.join(missing)}; families: {', '.join(families(role))}")
-    _check_known([entry["family"]], families(role), "family", f"role {role}")
-    settings = settings_of(families(role)[entry["family"]])
-    _check_known(entry, (*ROLE_KEYS, *settings), "setting", f"role {role} ({entry['family']})")
+    known = families(role)
+    _require(isinstance(entry.get("family"), str), f"role {role} needs family; families: {', '.join(known)}")
+    _check_known([entry["family"]], known, "family", f"role {role}")
+    model_class, where = known[entry["family"]], f"role {role} ({entry['family']})"
+    parts, settings = parts_of(model_class), settings_of(model_class)
+    _check_known(entry, ("family", *(parts or WEIGHTS_KEYS), *settings), "setting", where)
+    for part in parts:
+        _require(isinstance(entry.get(part), dict), f"{where} needs its part {part} to be a mapping with weights")
+        _check_known(entry[part], WEIGHTS_KEYS, "setting", f"{where}, part {part}")
+    for part, keys in [(f"{role}.{part}", entry[part]) for part in parts] or [(role, entry)]:
+        _require(isinstance(keys.get("weights"), str), f"{where} needs {part}.weights: a folder or hub id")
+        for key, kind in (("revision", str), ("license", str), ("dtype", str), ("trust_remote_code", bool)):
+            found = keys.get(key)
+            _require(found is None or isinstance(found, kind), f"{part}.{key} must be {kind.__name__}; found {found!r}")
     for key in entry.keys() & settings.keys():
         default, value = settings[key].default, entry[key]
         wanted = (int, float) if isinstance(default, float) else type(default)

@@ -5,18 +5,21 @@ from __future__ import annotations
 from collections.abc import Iterable
 from typing import Any
 
-from models.config import ROLE_KEYS, Config, families
+from models.config import Config, families
 from models.memo import remember
 from utils.errors import UserError
 
 
-def load_models(config: Config, roles: Iterable[str], device: str = "auto") -> dict[str, Any]:
+def load_models(
+    config: Config, roles: Iterable[str], device: str = "auto", allow_random_weights: bool = False
+) -> dict[str, Any]:
     """Loads what plays the given roles.
 
     Args:
         config: from `load_config`.
         roles: role names, e.g. ("audio_text", "segmenter"); repeated ones count once.
         device: "auto" or a torch device, see `resolve_device`.
+        allow_random_weights: whether checkpoints of `models.random_weights` may be used: to measure, never to score.
 
     Returns:
         Role -> model that fulfils the role's contract, with a memory (`models/memo.py`) and `.provenance`.
@@ -34,8 +37,8 @@ def load_models(config: Config, roles: Iterable[str], device: str = "auto") -> d
             )
         entry = dict(config.roles[role])
         model_class = families(role)[entry.pop("family")]
-        known = {key: entry.pop(key) for key in ROLE_KEYS if key in entry}
-        models[role] = remember(model_class.from_pretrained(**known, device=device, **entry))
+        model = model_class.from_pretrained(device=device, allow_random_weights=allow_random_weights, **entry)
+        models[role] = remember(model)
     return models
 
 

@@ -1,13 +1,12 @@
-"""Loads a Hugging Face network from a folder or a hub id, completely or not at all, and remembers where it came from.
+"""Loads a network from a folder or a hub id, completely or not at all, and remembers where it came from.
 
-Complete means: safetensors weights for every learned tensor, the right architecture, no code from the checkpoint.
-Whatever is missing ends in one sentence; nothing is ever left at its random initial values.
+Complete means: safetensors weights for every learned tensor, the right architecture, no code from the checkpoint unless
+a config asks for it. Whatever is missing ends in one sentence; nothing is ever left at its random initial values.
 """
 
 from __future__ import annotations
 
-import hashlib
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Any, ClassVar
@@ -15,29 +14,31 @@ from typing import Any, ClassVar
 import numpy as np
 import torch
 
-from models.config import ROOT
+from models.hub import ANOTHER, find, local_folder
 from utils.errors import UserError
 
 MAX_BATCH = 16  # images, windows or queries a forward pass
-ANOTHER = "name another folder or hub id in the config or with --set ROLE.weights=..."
+DTYPES = ("float32", "bfloat16", "float16")
 
 
 class Pretrained:
-    """A transformers network with its processor; the classes of the roles derive from it.
+    """A network with its processor; the classes of the roles derive from it.
 
     Attributes:
         family: name in the role's table.
-        network_class, processor_class: names in transformers; imported when a checkpoint is loaded.
-        network: in float32 and eval mode, without gradients of its own.
+        network_class, processor_class: names in transformers; imported when a checkpoint is loaded. A family of another
+            library overrides `load` instead.
+        network: in eval mode, without gradients of its own.
         processor: the checkpoint's own preprocessing and tokenizer.
-        provenance: "family", "id" (folder or hub id), "revision", "sha256" (local weights), "license"; None if unknown.
+        provenance: "family", "id" (folder or hub id), "revision", "sha256" (local weights), "license", "dtype",
+            "trust_remote_code", "random_weights"; None if unknown.
     """
 
     family: ClassVar[str]
     network_class: ClassVar[str]
     processor_class: ClassVar[str]
 
-    def __init__(self, network: Any, processor: Any, provenance: dict[str, str | None]) -> None:
+    def __init__(self, network: Any, processor: Any, provenance: dict[str, Any]) -> None:
         self.network = network
         self.processor = processor
         self.provenance = provenance
@@ -48,7 +49,10 @@ class Pretrained:
         weights: str | Path,
         revision: str | None = None,
         license: str | None = None,
+        dtype: str = "float32",
+        trust_remote_code: bool = False,
         device: str = "cpu",
+        allow_random_weights: bool = False,
         **settings: Any,
     ) -> Pretrained:
         """Loads a checkpoint saved with `save_pretrained`.
@@ -57,43 +61,71 @@ class Pretrained:
             weights: folder, relative to the repository root unless absolute, or hub id.
             revision: commit, tag or branch of a hub id.
             license: of the weights, where the checkpoint's own config does not say.
+            dtype: "float32", "bfloat16" or "float16": what the weights are kept in.
+            trust_remote_code: whether code that comes with the checkpoint may run.
             device: where the network runs, for example "cuda".
+            allow_random_weights: whether a checkpoint of `models.random_weights` may be used: never to score.
             settings: keyword arguments of the class.
 
         Raises:
             UserError: anything is missing or does not fit.
         """
+        if dtype not in DTYPES:
+            raise UserError(f"expected dtype to be one of {', '.join(DTYPES)}, found {dtype!r}")
+        checkpoint = find(str(weights), revision)
+        if checkpoint.random_weights and not allow_random_weights:
+            raise UserError(
+                f"{weights} holds random weights, made to measure time and memory: what they answer means nothing; "
+                "name trained weights, or add --allow_random_weights to measure"
+            )
+        with _one_sentence(cls.family, str(weights)):
+            network, processor = cls.load(checkpoint.folder, getattr(torch, dtype), trust_remote_code)
+        provenance = {
+            "family": cls.family,
+            "id": str(weights),
+            "revision": checkpoint.revision,
+            "sha256": None if checkpoint.revision else checkpoint.sha256(),
+            "license": license or getattr(getattr(network, "config", None), "license", None),
+            "dtype": dtype,
+            "trust_remote_code": trust_remote_code,
+            "random_weights": checkpoint.random_weights,
+        }
+        return cls(network.to(device).eval().requires_grad_(False), processor, provenance, **settings)
+
+    @classmethod
+    def load(cls, folder: Path, dtype: torch.dtype, trust_remote_code: bool) -> tuple[Any, Any]:
+        """Loads what the folder holds, on the CPU.
+
+        Returns:
+            network, processor.
+
+        Raises:
+            OSError, ValueError, RuntimeError, KeyError: the folder does not hold a complete checkpoint of this family;
+                `from_pretrained` makes one sentence of it.
+        """
         import transformers
 
-        weights = str(weights)
-        folder = local_folder(weights)
-        if folder:
-            _check_folder(folder)
-        where = {"trust_remote_code": False} | ({"revision": revision} if revision and not folder else {})
-        with _one_sentence(cls.family, weights), _quiet(transformers):
+        where = {"trust_remote_code": trust_remote_code, "local_files_only": True}
+        with _quiet(transformers):
             network_class = getattr(transformers, cls.network_class)
-            source = str(folder or weights)
-            config = transformers.AutoConfig.from_pretrained(source, **where)
+            config = transformers.AutoConfig.from_pretrained(folder, **where)
             wanted = getattr(getattr(network_class, "config_class", None), "model_type", config.model_type)
             if config.model_type != wanted:
                 raise ValueError(f"expected a {wanted} checkpoint, found a {config.model_type} one")
             network, report = network_class.from_pretrained(
-                source, dtype=torch.float32, use_safetensors=True, output_loading_info=True, **where
+                folder, dtype=dtype, use_safetensors=True, output_loading_info=True, **where
             )
-            _check_complete(network, report)
-            processor = getattr(transformers, cls.processor_class).from_pretrained(source, **where)
-        provenance = {
-            "family": cls.family,
-            "id": weights,
-            "revision": None if folder else getattr(config, "_commit_hash", None) or revision,
-            "sha256": _sha256(folder) if folder else None,
-            "license": license or getattr(config, "license", None),
-        }
-        return cls(network.to(device).eval().requires_grad_(False), processor, provenance, **settings)
+            check_complete(network, report)
+            processor = getattr(transformers, cls.processor_class).from_pretrained(folder, **where)
+        return network, processor
 
     @property
     def device(self) -> torch.device:
         return next(self.network.parameters()).device
+
+    @property
+    def dtype(self) -> torch.dtype:
+        return next(self.network.parameters()).dtype
 
     def pixel_values(self, images: Sequence[np.ndarray]) -> torch.Tensor:
         """Images as the checkpoint's own processor prepares them.
@@ -111,33 +143,64 @@ class Pretrained:
 
     @contextmanager
     def inference(self) -> Iterator[None]:
-        """No gradients; float16 where it pays, on CUDA. Results are to be turned back with `.float()`."""
-        with torch.inference_mode(), torch.autocast("cuda", torch.float16, enabled=self.device.type == "cuda"):
+        """No gradients; on CUDA, float32 weights compute in float16. Results are to be turned back with `.float()`."""
+        half = self.device.type == "cuda" and self.dtype == torch.float32
+        with torch.inference_mode(), torch.autocast("cuda", torch.float16, enabled=half):
             yield
 
 
-def local_folder(weights: str) -> Path | None:
-    """The folder that `weights` names, whether it exists or not; None for a hub id ("name" or "owner/name")."""
-    folder = ROOT / Path(weights).expanduser()
-    parts = Path(weights).parts
-    is_path = weights.startswith((".", "~")) or len(parts) > 2 or (len(parts) == 2 and (ROOT / parts[0]).is_dir())
-    return folder if folder.is_dir() or is_path else None
+class Composite:
+    """Several networks that play one role together; each part is named and loaded by itself.
+
+    Attributes:
+        family: name in the role's table.
+        parts: part's name in the config -> its class.
+        networks: part's name -> loaded part.
+        provenance: "family", "parts" (part -> its provenance), "random_weights" (of any).
+    """
+
+    family: ClassVar[str]
+    parts: ClassVar[Mapping[str, type[Pretrained]]]
+
+    def __init__(self, networks: Mapping[str, Pretrained], provenance: dict[str, Any]) -> None:
+        self.networks = networks
+        self.provenance = provenance
+
+    @classmethod
+    def from_pretrained(cls, device: str = "cpu", allow_random_weights: bool = False, **entry: Any) -> Composite:
+        """Loads every part.
+
+        Args:
+            device: where the networks run.
+            allow_random_weights: see `Pretrained.from_pretrained`.
+            entry: each part's name -> {"weights", ["revision"], ["license"], ["dtype"], ["trust_remote_code"]}; all
+                other keys are settings of the class.
+
+        Raises:
+            UserError: anything is missing or does not fit.
+        """
+        networks = {
+            name: part.from_pretrained(**entry.pop(name), device=device, allow_random_weights=allow_random_weights)
+            for name, part in cls.parts.items()
+        }
+        provenance = {
+            "family": cls.family,
+            "parts": {name: network.provenance for name, network in networks.items()},
+            "random_weights": any(network.provenance["random_weights"] for network in networks.values()),
+        }
+        return cls(networks, provenance, **entry)
 
 
-def _check_folder(folder: Path) -> None:
-    if not (folder / "config.json").is_file():
-        missing = "config.json" if folder.is_dir() else "the folder itself"
-    elif not any(folder.glob("*.safetensors")):
-        missing = "model.safetensors"
-    else:
-        return
-    out = ANOTHER
-    if folder.is_relative_to(ROOT / "models" / "tiny"):
-        out = f"restore it from the repository, rebuild it with `python -m models.tiny.train`, or {ANOTHER}"
-    raise UserError(f"cannot load the weights in {folder}: {missing} is not there; {out}")
+def check_complete(network: torch.nn.Module, report: Mapping[str, Any]) -> None:
+    """Refuses a network of which the checkpoint did not fill every learned tensor.
 
+    Args:
+        network: as loaded.
+        report: "missing_keys" and "mismatched_keys", as `from_pretrained(output_loading_info=True)` gives them.
 
-def _check_complete(network: torch.nn.Module, report: dict[str, Any]) -> None:
+    Raises:
+        ValueError: how many lack, and the first one's name.
+    """
     tensors = network.state_dict()
     # Integer buffers are tables the class computes (positions, relative indices), not something learned.
     missing = [name for name in report["missing_keys"] if name not in tensors or tensors[name].is_floating_point()]
@@ -153,9 +216,9 @@ def _one_sentence(family: str, weights: str) -> Iterator[None]:
 
     try:
         yield
-    except (OSError, ValueError, RuntimeError, KeyError, SafetensorError) as error:
+    except (OSError, ValueError, RuntimeError, KeyError, ImportError, SafetensorError) as error:
         reason = " ".join(str(error).split()).split(". ")[0].rstrip(".")
-        out = "" if local_folder(weights) else f"fetch it once while connected (`hf download {weights}`), or "
+        out = "" if local_folder(weights) else f"fetch it again (`hf download {weights}`), or "
         raise UserError(f"cannot load {weights} as {family}: {reason}; {out}{ANOTHER}") from error
 
 
@@ -172,12 +235,3 @@ def _quiet(transformers: Any) -> Iterator[None]:
         logging.set_verbosity(verbosity)
         if bars:
             logging.enable_progress_bar()
-
-
-def _sha256(folder: Path) -> str:
-    digest = hashlib.sha256()
-    for path in sorted(folder.glob("*.safetensors")):
-        with path.open("rb") as file:
-            while block := file.read(1 << 20):
-                digest.update(block)
-    return digest.hexdigest()

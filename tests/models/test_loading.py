@@ -7,13 +7,13 @@ import pytest
 import torch
 from safetensors.torch import load_file, save_file
 
-from models.audio_tagger import AudioClassifier
-from models.audio_text import ClapEncoder
+from models.audio_tagger.classifier import AudioClassifier
+from models.audio_text.clap import ClapEncoder
 from models.config import ROLES, ROOT, Config, families, load_config
+from models.hub import local_folder
 from models.loading import load_models, resolve_device
-from models.pretrained import local_folder
 from models.roles import AudioCaptioner, AudioTagger, AudioTextEncoder, ImageCaptioner, Segmenter
-from models.segmenter import ClipSegmenter
+from models.segmenter.clipseg import ClipSegmenter
 from utils.errors import UserError
 
 CONTRACTS = dict(zip(ROLES, (AudioTextEncoder, AudioTagger, AudioCaptioner, ImageCaptioner, Segmenter), strict=True))
@@ -71,6 +71,9 @@ def test_settings_and_provenance_reach_the_model(config, folders):
         "revision": None,
         "sha256": sha256,
         "license": "GPL-2.0",
+        "dtype": "float32",
+        "trust_remote_code": False,
+        "random_weights": False,
     }
 
 
@@ -188,7 +191,7 @@ def test_code_in_a_checkpoint_is_not_run(copy):
 
 def test_a_hub_id_that_was_never_fetched():
     with pytest.raises(
-        UserError, match="cannot load nobody/nothing as clap: .*`hf download nobody/nothing`.*name another"
+        UserError, match="cannot load nobody/nothing: .*`hf download nobody/nothing`.*name another"
     ):
         ClapEncoder.from_pretrained("nobody/nothing")
 

@@ -2,7 +2,7 @@ import numpy as np
 import pytest
 import torch
 
-from models.audio_tagger import AudioClassifier
+from models.audio_tagger.classifier import AudioClassifier
 from models.roles import AudioTagger
 from tests.checkpoints import LABELS, save_audio_classifier
 

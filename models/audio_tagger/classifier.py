@@ -1,4 +1,4 @@
-"""Audio taggers: which of its labels a network hears in a sound."""
+"""Audio classifiers: any of the library's, as a tagger."""
 
 from __future__ import annotations
 
@@ -106,6 +106,3 @@ def _groups_of_one_shape(features: list[torch.Tensor]) -> list[list[torch.Tensor
             groups.append([])
         groups[-1].append(item)
     return groups
-
-
-FAMILIES = {family.family: family for family in (AudioClassifier,)}

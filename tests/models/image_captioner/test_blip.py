@@ -2,7 +2,7 @@ import numpy as np
 import pytest
 import torch
 
-from models.image_captioner import BlipCaptioner
+from models.image_captioner.blip import BlipCaptioner
 from models.roles import ImageCaptioner
 
 

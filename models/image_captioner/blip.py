@@ -1,4 +1,4 @@
-"""Image captioners: one sentence on what is seen."""
+"""BLIP, as a captioner."""
 
 from __future__ import annotations
 
@@ -61,6 +61,3 @@ class BlipCaptioner(Pretrained):
             )
         captions = self.processor.tokenizer.batch_decode(tokens, skip_special_tokens=True)
         return [caption.strip() for caption in captions]
-
-
-FAMILIES = {family.family: family for family in (BlipCaptioner,)}

@@ -1,4 +1,4 @@
-"""Audio-text encoders: sounds and sentences in one space."""
+"""CLAP: sounds and sentences in one space, learnt from pairs of them."""
 
 from __future__ import annotations
 
@@ -115,6 +115,3 @@ class ClapEncoder(Pretrained):
 
     def _project(self, pooled: torch.Tensor) -> torch.Tensor:
         return normalize(self.network.text_projection(pooled).float(), dim=-1)
-
-
-FAMILIES = {family.family: family for family in (ClapEncoder,)}

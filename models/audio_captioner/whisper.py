@@ -1,4 +1,4 @@
-"""Audio captioners: one sentence on what a sound is."""
+"""Whisper trained to describe sounds, as a captioner."""
 
 from __future__ import annotations
 
@@ -88,6 +88,3 @@ class WhisperCaptioner(Pretrained):
             )
         captions = self.processor.tokenizer.batch_decode(tokens[:, len(self.prompt_ids) :], skip_special_tokens=True)
         return [caption.strip() for caption in captions]
-
-
-FAMILIES = {family.family: family for family in (WhisperCaptioner,)}

@@ -2,7 +2,7 @@ import numpy as np
 import pytest
 import torch
 
-from models.audio_text import ClapEncoder
+from models.audio_text.clap import ClapEncoder
 from models.roles import AudioTextEncoder
 from tests.checkpoints import save_clap
 

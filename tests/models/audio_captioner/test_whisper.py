@@ -5,7 +5,7 @@ import numpy as np
 import pytest
 import torch
 
-from models.audio_captioner import WhisperCaptioner
+from models.audio_captioner.whisper import WhisperCaptioner
 from models.roles import AudioCaptioner
 
 

@@ -1,4 +1,4 @@
-"""Segmenters: queries to soft maps in the image's own pixel frame."""
+"""CLIPSeg, as a segmenter."""
 
 from __future__ import annotations
 
@@ -6,9 +6,9 @@ from collections.abc import Sequence
 
 import numpy as np
 import torch
-from torch.nn.functional import interpolate
 
 from models.pretrained import MAX_BATCH, Pretrained
+from models.segmenter.frame import strongest_in_frame
 from utils.types import Query
 
 
@@ -48,7 +48,7 @@ class ClipSegmenter(Pretrained):
             rows = [row for row, index in enumerate(chunk) for _ in queries[index]]
             maps = self._decode(self._encode_images([images[index] for index in chunk]), rows, embeds)
             for index, some in zip(chunk, maps.split([len(queries[index]) for index in chunk]), strict=True):
-                score_maps[index] = _in_frame(some, images[index].shape[:2])
+                score_maps[index] = strongest_in_frame(some, images[index].shape[:2])
         return score_maps
 
     def encode_text(self, texts: Sequence[str]) -> np.ndarray:
@@ -93,15 +93,3 @@ class ClipSegmenter(Pretrained):
             with self.inference():
                 maps.append(self.network.decoder(repeated, embeds[part]).logits.float().sigmoid())
         return torch.cat(maps)
-
-
-def _in_frame(maps: torch.Tensor, size: tuple[int, int]) -> np.ndarray:
-    """(Q, h, w) -> (H, W), the maximum over queries, one full-size map in memory at a time."""
-    score_map = torch.zeros(size, device=maps.device)
-    for low_res_map in maps:
-        full = interpolate(low_res_map[None, None], size=size, mode="bilinear", align_corners=False)[0, 0]
-        score_map = torch.maximum(score_map, full)
-    return score_map.clamp(0, 1).cpu().numpy()
-
-
-FAMILIES = {family.family: family for family in (ClipSegmenter,)}

@@ -1,0 +1,5 @@
+"""Audio captioners: one sentence on what a sound is."""
+
+from models.audio_captioner.whisper import WhisperCaptioner
+
+FAMILIES = {family.family: family for family in (WhisperCaptioner,)}
