@@ -54,7 +54,10 @@ def main(argv: Sequence[str] | None = None) -> EvalResults:
     device = resolve_device(arguments.device)
 
     print(f"config {config.name}: {config.summary}", flush=True)
-    models = load_models(config, roles, device)
+    models = load_models(config, roles, device, arguments.allow_random_weights)
+    warning = provenance.random_weights_warning(models)
+    if warning:
+        print(warning, flush=True)
     strategies = {name: methods.create(name, models, values) for name, values in settings.items()}
     start = perf_counter()
     book = evaluate(dataset, strategies, arguments)
@@ -69,6 +72,7 @@ def main(argv: Sequence[str] | None = None) -> EvalResults:
         versions=provenance.versions(),
         config={"name": config.name, "path": str(config.path), "roles": config.roles, "methods": settings},
         models={role: getattr(model, "provenance", None) for role, model in models.items()},
+        warning=warning,
         device=device,
         data={"path": str(arguments.test_data_path), "limit": arguments.limit, **book.counts},
         protocol=describe_protocol(arguments.threshold, arguments.avsbench_group),

@@ -19,6 +19,7 @@ import methods
 from utils.arguments import add_run_options
 from utils.errors import UserError, run_script
 from utils.files import make_folder
+from utils.provenance import random_weights_warning
 
 if TYPE_CHECKING:
     import numpy as np
@@ -85,7 +86,9 @@ def main(argv: Sequence[str] | None = None) -> Demo:
     config = load_config(arguments.config, arguments.set)
     say = _say_nothing if arguments.json else _say
     say(describe_input(config, img_path, wav_path, sample))
-    models = load_models(config, roles, arguments.device)
+    models = load_models(config, roles, arguments.device, arguments.allow_random_weights)
+    warning = random_weights_warning(models)
+    say([_line("warning", warning)] if warning else [])
     answers = {}
     for name in names:
         method = methods.create(name, models, config.methods.get(name), seed=arguments.seed)
@@ -97,7 +100,8 @@ def main(argv: Sequence[str] | None = None) -> Demo:
     if demo.comparison:
         say(["", _line("side by side", demo.comparison)])
     if arguments.json:
-        print(json.dumps(as_json(demo, config, arguments, img_path, wav_path), indent=2, allow_nan=False))
+        result = {"warning": warning, **as_json(demo, config, arguments, img_path, wav_path)}
+        print(json.dumps(result, indent=2, allow_nan=False))
     return demo
 
 
@@ -231,7 +235,8 @@ def as_json(
 
 
 def _say(lines: Sequence[str]) -> None:
-    print("\n".join(lines), flush=True)
+    for line in lines:
+        print(line, flush=True)
 
 
 def _say_nothing(lines: Sequence[str]) -> None:

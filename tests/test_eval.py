@@ -52,7 +52,7 @@ def fake_models(monkeypatch, fakes):
     played = fakes.make_models()
     played["segmenter"].provenance = {"id": "fake", "sha256": "0" * 64}
     monkeypatch.setattr(
-        models.loading, "load_models", lambda config, roles, device: {r: played[r] for r in sorted(set(roles))}
+        models.loading, "load_models", lambda config, roles, *_: {role: played[role] for role in sorted(set(roles))}
     )
     return played
 
@@ -285,3 +285,11 @@ def test_help_answers_within_a_second_of_computing():
     assert after.children_user + after.children_system - before.children_user - before.children_system < 1
     for option in ("--methods", "--test_data_path", "--config", "--save_visualizations", "cross_modal"):
         assert option in done.stdout
+
+
+def test_random_weights_are_marked_wherever_a_number_stands(fake_models, data, tmp_path, capsys):
+    fake_models["segmenter"].provenance["random_weights"] = True
+    results = evaluate(data, tmp_path)
+    warning = "RANDOM WEIGHTS (segmenter): only time and memory mean anything here; masks and scores do not"
+    assert results.warning == warning
+    assert capsys.readouterr().out.count(warning) == 2  # before the run and above its table

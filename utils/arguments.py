@@ -8,7 +8,7 @@ __all__ = ["add_run_options", "share"]
 
 
 def add_run_options(parser: argparse.ArgumentParser, methods: list[str]) -> None:
-    """Adds --methods, --config, --set, --device, --seed and --threshold.
+    """Adds --methods, --config, --set, --device, --seed, --threshold and --allow_random_weights.
 
     Args:
         parser: of a script.
@@ -45,6 +45,11 @@ def add_run_options(parser: argparse.ArgumentParser, methods: list[str]) -> None
         default=0.5,
         metavar="T",
         help="the mask is where the score is above (default: %(default)s)",
+    )
+    add(
+        "--allow_random_weights",
+        action="store_true",
+        help="run checkpoints of models.random_weights, which know nothing: to measure time and memory, never to score",
     )
 
 

@@ -58,6 +58,7 @@ class EvalResults:
         versions: package -> version.
         config: the roles as configured and all settings of the methods, defaults included.
         models: role -> what the loaded model says of its origin (hub id and revision, or file hashes).
+        warning: why these numbers mean nothing (random weights); None in every run that means something.
         device: where the networks ran.
         data: path and counts of the samples and of the empty ground truths among them.
         protocol: how the numbers were taken.
@@ -75,6 +76,7 @@ class EvalResults:
     versions: Mapping[str, str]
     config: Mapping[str, Any]
     models: Mapping[str, Any]
+    warning: str | None
     device: str
     data: Mapping[str, Any]
     protocol: Mapping[str, Any]
@@ -148,7 +150,8 @@ def format_table(results: EvalResults) -> str:
             values = (100 * getattr(scores, attribute) for attribute in names.values())
             cells = (f"{value:.1f}".rjust(width) for value, width in zip(values, widths.values(), strict=True))
             body[row].append("  ".join(cells))
-    lines = [" | ".join(parts).rstrip() for parts in (top, head)]
+    lines = [results.warning] if results.warning else []
+    lines += [" | ".join(parts).rstrip() for parts in (top, head)]
     lines.append("-" * len(" | ".join(head)))
     lines += [" | ".join(parts) for parts in body.values()]
     return "\n".join([*lines, "", *_notes(results)])

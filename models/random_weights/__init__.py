@@ -27,7 +27,7 @@ from utils.errors import UserError
 __all__ = ["available", "write"]
 
 NOT_ARCHITECTURES = {"__main__", "vocabularies"}
-MARK = "The weights in this folder are random numbers, made to measure time and memory. What they answer means nothing.\n"
+MARK = "These weights are random numbers, made to measure time and memory: what they answer means nothing.\n"
 
 Save = Callable[[Path], None]
 

@@ -37,7 +37,7 @@ class Toy(Method):
 RUN = """
 import sys, types
 
-def load_models(config, roles, device):
+def load_models(config, roles, device, allow_random_weights):
     sys.path.append({folder!r})
     import fakes
     return {{role: model for role, model in fakes.make_models().items() if role in roles}}

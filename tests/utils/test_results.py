@@ -26,6 +26,7 @@ RESULTS = EvalResults(
     versions={"python": "3.11"},
     config={"name": "tiny"},
     models={"segmenter": {"sha256": "0"}},
+    warning=None,
     device="cpu",
     data={"path": "data", "limit": None, "samples": 20, "gt_empty": 2},
     protocol={"avsbench_f_group": "all"},
@@ -148,3 +149,9 @@ def test_versions_and_date():
     assert versions()["numpy"].count(".") == 2
     date = datetime.fromisoformat(current_date())
     assert date.utcoffset() == timedelta(0)
+
+
+def test_a_run_with_random_weights_says_so_above_its_numbers():
+    table = format_table(replace(RESULTS, warning="RANDOM WEIGHTS: nothing here means anything"))
+    assert table.splitlines()[0] == "RANDOM WEIGHTS: nothing here means anything"
+    assert table.splitlines()[1:] == format_table(RESULTS).splitlines()
