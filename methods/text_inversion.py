@@ -33,7 +33,7 @@ from utils.errors import UserError
 from utils.prompts import check_prompt, fill
 from utils.trails import abstain, candidates, propose, silence
 from utils.types import Proposal, Query, Sample
-from utils.vocabulary import read_vocabulary
+from utils.vocabulary import AUDIOSET, read_vocabulary
 
 HANDOVERS = ("auto", "embedding", "words")
 SHOWN = 5  # words in the trail
@@ -44,8 +44,9 @@ class TextInversion(Method):
 
     Args:
         models: "audio_text" and "segmenter".
-        vocabulary: words or the path of a text file with one a line: what the pseudo-word is named after, and what the
-            bridge is fitted on. Must be given.
+        vocabulary: what the pseudo-word is named after, and what the bridge is fitted on: words, the path of a text
+            file with one a line, or "audioset", every visible thing that makes one of AudioSet's sounds. None is
+            "audioset".
         template: the sentence that is optimised, with "{}" for W*.
         prompt: how the segmenter is asked for a word, with "{}" for it.
         handover: "embedding", "words", or "auto": embedding where the segmenter accepts one.
@@ -56,7 +57,7 @@ class TextInversion(Method):
         silence_db: dBFS; a sound that never rises above it is silent.
 
     Raises:
-        UserError: no vocabulary, an unknown handover, or one that the segmenter does not take.
+        UserError: no word in the vocabulary, an unknown handover, or one that the segmenter does not take.
     """
 
     requires = ("audio_text",)
@@ -80,17 +81,12 @@ class TextInversion(Method):
         silence_db: float = SILENCE_DB,
     ) -> None:
         super().__init__(models)
-        if vocabulary is None:
-            raise UserError(
-                "text_inversion needs words to name its pseudo-words after: set text_inversion.vocabulary to a list of "
-                "words or to a text file with one a line"
-            )
         if handover not in HANDOVERS:
             raise UserError(f'expected the setting handover to be one of {", ".join(HANDOVERS)}, found "{handover}"')
         accepts_embeddings = models["segmenter"].accepts_embeddings
         if handover == "embedding" and not accepts_embeddings:
             raise UserError('this segmenter takes no embedding; set text_inversion.handover to "words" or "auto"')
-        self.vocabulary = read_vocabulary(vocabulary)
+        self.vocabulary = read_vocabulary(AUDIOSET if vocabulary is None else vocabulary)
         self.template = check_prompt(template, "template")
         self.prompt = check_prompt(prompt, "prompt")
         self.hands_embedding = handover == "embedding" or (handover == "auto" and accepts_embeddings)

@@ -1,4 +1,4 @@
-"""A list of words a user gives, in a setting or in a text file."""
+"""A list of words a user gives: in a setting, in a text file, or by the name of the one that is bundled."""
 
 from __future__ import annotations
 
@@ -6,10 +6,12 @@ import os
 from collections.abc import Sequence
 from pathlib import Path
 
+from utils import audioset
 from utils.errors import UserError
 
-__all__ = ["read_vocabulary"]
+__all__ = ["AUDIOSET", "read_vocabulary"]
 
+AUDIOSET = "audioset"  # the name of a vocabulary, not of a file
 REPOSITORY = Path(__file__).resolve().parent.parent
 
 
@@ -17,9 +19,10 @@ def read_vocabulary(words: str | os.PathLike | Sequence[str]) -> list[str]:
     """Reads a vocabulary.
 
     Args:
-        words: the words themselves, or the path of a UTF-8 text file with one on each line, where empty lines and lines
-            that start with "#" are not words. A relative path is looked up from the current folder, then from the
-            repository.
+        words: the words themselves; "audioset", for every visible thing that makes one of AudioSet's sounds; or the
+            path of a UTF-8 text file with one word on each line, where empty lines and lines that start with "#" are
+            not words. A relative path is looked up from the current folder, then from the repository; a file of that
+            name is "./audioset".
 
     Returns:
         The words, stripped, in the order given, each once.
@@ -27,6 +30,8 @@ def read_vocabulary(words: str | os.PathLike | Sequence[str]) -> list[str]:
     Raises:
         UserError: there is no such file, or no word.
     """
+    if words == AUDIOSET:
+        return list(audioset.vocabulary())
     if isinstance(words, str | os.PathLike):
         places = (Path(words), REPOSITORY / words)
         path = next((place for place in places if place.is_file()), None)

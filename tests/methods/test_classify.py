@@ -6,7 +6,30 @@ import numpy as np
 import pytest
 
 import methods
+from utils import audioset
 from utils.errors import UserError
+
+
+@pytest.fixture
+def propose(fakes):
+    """What classify makes of tags that are given to it."""
+
+    class Says:
+        def __init__(self, tags):
+            self.tags = list(tags)
+
+        def tag(self, waveforms, sampling_rates, top_k=5):
+            return [self.tags[:top_k] for _ in waveforms]
+
+    def propose(*tags, **values):
+        models = {**fakes.make_models(), "audio_tagger": Says(tags)}
+        return methods.create("classify", models, values).propose([fakes.make_sample("dog")])[0]
+
+    return propose
+
+
+def asked(proposal) -> list[tuple[str, float]]:
+    return [(query.text.removeprefix("A photo of "), query.score) for query in proposal.queries]
 
 
 def test_the_class_of_the_sound_is_asked_for(fakes):
@@ -46,3 +69,95 @@ def test_a_sound_of_no_known_class_asks_for_nothing(fakes, monkeypatch):
 def test_asking_for_no_class_is_refused(fakes):
     with pytest.raises(UserError, match="top_k to be 1 or more, found 0"):
         methods.create("classify", fakes.make_models(), {"top_k": 0})
+
+
+@pytest.mark.parametrize(
+    ("label", "thing"),
+    [
+        ("Bark", "dog"),
+        ("Speech", "person"),
+        ("Vehicle horn, car horn, honking", "car"),
+        ("Acoustic guitar", "acoustic guitar"),
+    ],
+)
+@pytest.mark.parametrize("things", ["auto", "audioset"])
+def test_audioset_labels_are_asked_for_as_what_makes_them(propose, label, thing, things):
+    proposal = propose((label, 0.87), ("Wind", 0.3), things=things)
+    assert asked(proposal) == [(thing, 0.87)]
+    assert proposal.trail["heard"] == f"{label} (87%)"
+    assert proposal.trail["visible"] == f"{label} -> {thing}"
+    assert proposal.trail["query"] == f"A photo of {thing}"
+    assert proposal.trail["candidates"] == [{"text": label, "score": 0.87}, {"text": "Wind", "score": 0.3}]
+
+
+def test_other_labels_are_asked_for_as_they_are(propose):
+    proposal = propose(("dog", 0.6), ("Dog", 0.5), top_k=2)
+    assert asked(proposal) == [("dog", 0.6)]  # what "Dog" names is asked for already
+    proposal = propose(("sea lion", 0.6), ("barking", 0.5), top_k=2)
+    assert asked(proposal) == [("sea lion", 0.6), ("barking", 0.5)]
+    assert "visible" not in proposal.trail
+
+
+def test_labels_can_be_kept_as_the_paper_asks_for_them(propose):
+    proposal = propose(("Wind", 0.87), ("Bark", 0.3), things="labels")
+    assert asked(proposal) == [("Wind", 0.87)]
+    assert proposal.trail["heard"] == "Wind (87%)" and "visible" not in proposal.trail
+
+
+def test_a_label_that_is_not_audiosets_can_be_refused(propose):
+    with pytest.raises(UserError, match='a label of AudioSet from the audio tagger, found "dog"; set classify.things'):
+        propose(("dog", 0.6), things="audioset")
+
+
+def test_what_nothing_visible_makes_gives_way_to_the_next_tag(propose):
+    proposal = propose(("Music", 0.9), ("Jazz", 0.5), ("Saxophone", 0.4), ("Speech", 0.3))
+    assert asked(proposal) == [("saxophone", 0.4)]
+    assert proposal.trail["heard"] == "Music (90%), Jazz (50%), Saxophone (40%)"
+    assert proposal.trail["visible"] == "Music -> nothing; Jazz -> nothing; Saxophone -> saxophone"
+
+
+def test_the_next_tag_has_to_be_probable_too(propose):
+    proposal = propose(("Wind", 0.62), ("Dog", 0.04))
+    assert proposal.queries == ()
+    assert proposal.trail["reason"] == "what was heard names no visible thing: Wind (62%)"
+    assert proposal.trail["heard"] == "Wind (62%)"
+    assert proposal.trail["visible"] == "Wind -> nothing"
+    assert proposal.trail["candidates"] == [{"text": "Wind", "score": 0.62}, {"text": "Dog", "score": 0.04}]
+    assert asked(propose(("Wind", 0.62), ("Dog", 0.04), min_probability=0.04)) == [("dog", 0.04)]
+
+
+def test_a_visible_tag_is_looked_for_beyond_those_shown_and_then_shown(propose):
+    unseen = [label for label in audioset.labels() if not audioset.things(label)]
+    tags = [(label, 0.9 - number / 100) for number, label in enumerate([*unseen[:11], "Bark"])]
+    proposal = propose(*tags)
+    assert asked(proposal) == [("dog", pytest.approx(0.79))]
+    assert proposal.trail["candidates"][-1] == {"text": "Bark", "score": 0.79}
+    assert len(proposal.trail["candidates"]) == 12
+
+
+def test_several_tags_ask_for_different_things(propose):
+    tags = (("Dog", 0.9), ("Bark", 0.8), ("Rain", 0.7), ("Meow", 0.6), ("Cow", 0.5))
+    proposal = propose(*tags, top_k=2)
+    assert asked(proposal) == [("dog", 0.9), ("cat", 0.6)]
+    assert proposal.trail["visible"] == "Dog -> dog; Bark -> dog; Rain -> nothing; Meow -> cat"
+
+
+def test_several_things_of_one_label_can_be_asked_for(propose):
+    assert asked(propose(("Bleat", 0.9), max_things=2)) == [("goat", 0.9), ("sheep", 0.9)]
+    assert asked(propose(("Bleat", 0.9), max_things=9)) == [("goat", 0.9), ("sheep", 0.9)]
+    proposal = propose(("Coo", 0.9), ("Owl", 0.5), max_things=3, top_k=2)
+    assert asked(proposal) == [("pigeon", 0.9), ("dove", 0.9), ("bird", 0.9), ("owl", 0.5)]
+    assert proposal.trail["visible"] == "Coo -> pigeon, dove, bird; Owl -> owl, bird"
+
+
+def test_the_thing_is_found_in_the_picture(fakes, propose):
+    sample = fakes.make_sample("dog", ("dog", "violin"))
+    score_map = fakes.FakeSegmenter().segment([sample.image], [propose(("Bow-wow", 0.4)).queries])[0]
+    assert np.array_equal(score_map > 0.5, sample.gt_mask)
+
+
+def test_an_unknown_translation_and_no_things_are_refused(propose):
+    with pytest.raises(UserError, match='setting things to be one of auto, labels, audioset, found "nouns"'):
+        propose(things="nouns")
+    with pytest.raises(UserError, match="max_things to be 1 or more, found 0"):
+        propose(max_things=0)

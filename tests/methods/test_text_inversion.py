@@ -6,6 +6,7 @@ import numpy as np
 import pytest
 
 import methods
+from utils import audioset
 from utils.errors import UserError
 
 
@@ -71,12 +72,24 @@ def test_a_sound_near_no_known_word_asks_for_nothing(fakes, make):
     assert prediction.trail["losses"]
 
 
-def test_the_vocabulary_can_be_a_file_and_must_be_given(fakes, make, tmp_path):
+def test_the_vocabulary_can_be_a_list_or_a_file(make, tmp_path):
     path = tmp_path / "words.txt"
     path.write_text("dog\nviolin\n")
     assert make(vocabulary=str(path)).vocabulary == ["dog", "violin"]
-    with pytest.raises(UserError, match=r"set text_inversion.vocabulary"):
-        make(vocabulary=None)
+    assert make(vocabulary=["violin", "dog"]).vocabulary == ["violin", "dog"]
+    with pytest.raises(UserError, match="a vocabulary of at least one word"):
+        make(vocabulary=[])
+
+
+def test_without_a_vocabulary_it_is_what_makes_audiosets_sounds(fakes):
+    models = fakes.make_models()
+    method = methods.create("text_inversion", models, {"steps": 150})
+    named = methods.create("text_inversion", models, {"vocabulary": "audioset"})
+    assert method.vocabulary == named.vocabulary == list(audioset.vocabulary())
+    sample = fakes.make_sample("dog", ("dog", "violin"))
+    prediction = method.predict([sample])[0]
+    assert prediction.trail["candidates"][0]["text"] == "dog"
+    assert np.array_equal(prediction.score_map > 0.5, sample.gt_mask)
 
 
 def test_an_embedding_for_a_segmenter_of_text_is_refused(make):

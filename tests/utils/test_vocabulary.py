@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import pytest
 
+from utils import audioset
 from utils.errors import UserError
 from utils.vocabulary import read_vocabulary
 
@@ -27,6 +28,16 @@ def test_a_relative_path_is_found_here_first_then_in_the_repository(tmp_path, mo
     assert read_vocabulary("words.txt") == ["dog"]
     (tmp_path / "words.txt").write_text("cat\n")
     assert read_vocabulary("words.txt") == ["cat"]
+
+
+def test_audioset_is_the_bundled_vocabulary_and_no_file(tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    (tmp_path / "audioset").write_text("cat\n")
+    found = read_vocabulary("audioset")
+    assert found == list(audioset.vocabulary())
+    assert {"dog", "person", "car", "guitar"} < set(found) and "Bark" not in found
+    assert read_vocabulary("./audioset") == ["cat"]
+    assert read_vocabulary(["audioset"]) == ["audioset"]
 
 
 def test_a_missing_file_and_an_empty_list_are_the_users_to_mend(tmp_path):

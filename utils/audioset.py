@@ -1,0 +1,63 @@
+"""What can be seen of a sound: for each of AudioSet's 527 labels, the visible things that make it.
+
+A tagger says "Bark" or "Vehicle horn, car horn, honking"; a segmenter wants "dog" or "car". `audioset_things.csv` has a
+row for each label, in the official order: index, mid, label, and its things in order of preference between semicolons.
+The first is what is asked for; the further ones are other likely makers, or a wider word that any segmenter knows.
+
+Conventions:
+    a thing: a lower-case noun, singular where there is one, that fits "A photo of {}" and has an outline. A word with
+        another common meaning is made plain: "cricket insect", "computer keyboard", "pipe organ".
+    nothing: a label names a thing only where a competent viewer would look for just that thing in the picture. What has
+        no outline (wind, rain) names nothing, nor do signals and noises, rooms and the outdoors, the genres, moods and
+        uses of music (any instrument, or none in view), and sounds called after how they sound (bang, hiss, beep)
+        unless one maker outweighs all others (knock: door; crackle: fire). The maker's own label stands beside these.
+    voice and body: the whole person, or the man, woman, child or baby that the label says; the hand where hands sound;
+        a crowd where many do. Music that is voices by definition is a person too.
+    parts: the sound of a vehicle's horn, brake, tire or engine is the vehicle's, then the part's. Bells are things by
+        themselves, as are devices that only shape a sound. A technique is its instrument.
+    families: the family's own word comes first where members differ ("animal", "brass instrument"), a member where it
+        outweighs the others ("guitar" among plucked strings).
+
+Reference:
+    Gemmeke et al., "Audio Set: an ontology and human-labeled dataset for audio events", ICASSP 2017. Index, mid and
+    label are those of the data set's class_labels_indices.csv (CC BY 4.0). The ontology behind it is CC BY-SA 4.0;
+    nothing of its text is here. The things are this project's own.
+"""
+
+from __future__ import annotations
+
+import csv
+from functools import lru_cache
+from pathlib import Path
+
+__all__ = ["labels", "things", "vocabulary"]
+
+TABLE = Path(__file__).with_name("audioset_things.csv")
+
+
+def things(label: str) -> tuple[str, ...] | None:
+    """Names what makes a sound.
+
+    Args:
+        label: an AudioSet display name, letter for letter: "Dog" is one, "dog" is not.
+
+    Returns:
+        The visible things, the best first; () where nothing visible makes it; None where AudioSet has no such label.
+    """
+    return _table().get(label)
+
+
+def labels() -> tuple[str, ...]:
+    """Returns the 527 labels in the official order."""
+    return tuple(_table())
+
+
+def vocabulary() -> tuple[str, ...]:
+    """Returns every thing of the table once, in the table's order."""
+    return tuple(dict.fromkeys(thing for visible in _table().values() for thing in visible))
+
+
+@lru_cache(maxsize=1)
+def _table() -> dict[str, tuple[str, ...]]:
+    with TABLE.open(encoding="utf-8", newline="") as file:
+        return {row["label"]: tuple(filter(None, row["things"].split(";"))) for row in csv.DictReader(file)}
