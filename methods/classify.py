@@ -8,6 +8,8 @@ What the paper leaves open, and what is done here:
         they are. `things="labels"` asks as the paper does.
     classes of nothing visible: passed over for the next probable class, because taggers put "Music" or "Inside, small
         room" before the "Guitar" or "Speech" in it. Where no class is left, nothing is asked for.
+    classes within classes: taggers put "Animal" just above "Dog". A family gives way to its most probable member,
+        unless that is much less probable (`member_share`).
     the least probability worth asking for: a setting.
 
 Reference:
@@ -44,6 +46,8 @@ class Classify(Method):
         things: "auto" translates AudioSet's labels to visible things and takes any other label as it is, "labels" takes
             every label as it is, "audioset" translates and refuses labels that are not AudioSet's.
         max_things: how many of a label's things are asked for, the best first.
+        member_share: where labels are translated, a family's label gives way to its most probable member that names
+            another thing and has at least this share of its probability; above 1, only to a more probable one.
         silence_db: dBFS; a sound that never rises above it is silent.
 
     The trail has `visible`, what each tag was translated to, where one was.
@@ -63,6 +67,7 @@ class Classify(Method):
         min_probability: float = 0.05,
         things: str = "auto",
         max_things: int = 1,
+        member_share: float = 0.5,
         silence_db: float = SILENCE_DB,
     ) -> None:
         super().__init__(models)
@@ -76,6 +81,7 @@ class Classify(Method):
         self.min_probability = min_probability
         self.things = things
         self.max_things = max_things
+        self.member_share = member_share
         self.silence_db = silence_db
 
     def propose(self, samples: Sequence[Sample]) -> list[Proposal]:
@@ -122,15 +128,26 @@ class Classify(Method):
         asked: dict[str, float] = {}
         passed: list[tuple[str, tuple[str, ...]]] = []
         counted = 0
-        for label, probability in tags:
+        for tag in tags:
             if counted == self.top_k:
                 break
+            label, probability = self._narrowest(tag, tags)
             visible = self._visible(label)[: self.max_things]
             new = [thing for thing in visible if thing not in asked]
             asked |= dict.fromkeys(new, probability)
             passed.append((label, visible))
             counted += bool(new)
         return asked, passed
+
+    def _narrowest(self, tag: tuple[str, float], tags: Sequence[tuple[str, float]]) -> tuple[str, float]:
+        """The tag itself, or what it gives way to; `tags` are in order of probability."""
+        label, probability = tag
+        own = self._visible(label)[:1]
+        members = () if self.things == "labels" else audioset.members(label)
+        narrower = [other for other in tags if other[0] in members and self._visible(other[0])[:1] not in ((), own)]
+        if narrower and narrower[0][1] >= self.member_share * probability:
+            return self._narrowest(narrower[0], tags)
+        return tag
 
     def _visible(self, label: str) -> tuple[str, ...]:
         visible = None if self.things == "labels" else audioset.things(label)

@@ -168,4 +168,4 @@ def make_models(accepts_embeddings: bool = True) -> dict:
     }
 
 
-METHOD_SETTINGS = {"text_inversion": {"vocabulary": NAMES, "steps": 150}}  # what a method cannot do without
+METHOD_SETTINGS = {"text_inversion": {"vocabulary": NAMES, "steps": 150}}  # what fits this world

@@ -1,8 +1,9 @@
 """What can be seen of a sound: for each of AudioSet's 527 labels, the visible things that make it.
 
 A tagger says "Bark" or "Vehicle horn, car horn, honking"; a segmenter wants "dog" or "car". `audioset_things.csv` has a
-row for each label, in the official order: index, mid, label, and its things in order of preference between semicolons.
-The first is what is asked for; the further ones are other likely makers, or a wider word that any segmenter knows.
+row for each label, in the official order: index, mid, label, its things in order of preference between semicolons, and
+the index of its last member. The first thing is what is asked for; the further ones are other likely makers, or a wider
+word that any segmenter knows.
 
 Conventions:
     a thing: a lower-case noun, singular where there is one, that fits "A photo of {}" and has an outline. A word with
@@ -15,6 +16,7 @@ Conventions:
         a crowd where many do. Music that is voices by definition is a person too.
     parts: the sound of a vehicle's horn, brake, tire or engine is the vehicle's, then the part's. Bells are things by
         themselves, as are devices that only shape a sound. A technique is its instrument.
+    members: the official order puts the members of a label ("Dog" of "Animal", "Bark" of "Dog") right behind it.
     families: the family's own word comes first where members differ ("animal", "brass instrument"), a member where it
         outweighs the others ("guitar" among plucked strings).
 
@@ -30,7 +32,7 @@ import csv
 from functools import lru_cache
 from pathlib import Path
 
-__all__ = ["labels", "things", "vocabulary"]
+__all__ = ["labels", "members", "things", "vocabulary"]
 
 TABLE = Path(__file__).with_name("audioset_things.csv")
 
@@ -44,7 +46,23 @@ def things(label: str) -> tuple[str, ...] | None:
     Returns:
         The visible things, the best first; () where nothing visible makes it; None where AudioSet has no such label.
     """
-    return _table().get(label)
+    row = _table().get(label)
+    return None if row is None else tuple(filter(None, row["things"].split(";")))
+
+
+def members(label: str) -> tuple[str, ...]:
+    """Names the narrower labels of a family, at any depth: "Dog" and "Bark" of "Animal".
+
+    Args:
+        label: any string.
+
+    Returns:
+        AudioSet display names in the official order; () for a label without members or one that is not AudioSet's.
+    """
+    row = _table().get(label)
+    if row is None or not row["last_member"]:
+        return ()
+    return labels()[int(row["index"]) + 1 : int(row["last_member"]) + 1]
 
 
 def labels() -> tuple[str, ...]:
@@ -54,10 +72,10 @@ def labels() -> tuple[str, ...]:
 
 def vocabulary() -> tuple[str, ...]:
     """Returns every thing of the table once, in the table's order."""
-    return tuple(dict.fromkeys(thing for visible in _table().values() for thing in visible))
+    return tuple(dict.fromkeys(thing for label in labels() for thing in things(label) or ()))
 
 
 @lru_cache(maxsize=1)
-def _table() -> dict[str, tuple[str, ...]]:
+def _table() -> dict[str, dict[str, str]]:
     with TABLE.open(encoding="utf-8", newline="") as file:
-        return {row["label"]: tuple(filter(None, row["things"].split(";"))) for row in csv.DictReader(file)}
+        return {row["label"]: row for row in csv.DictReader(file)}

@@ -161,3 +161,17 @@ def test_an_unknown_translation_and_no_things_are_refused(propose):
         propose(things="nouns")
     with pytest.raises(UserError, match="max_things to be 1 or more, found 0"):
         propose(max_things=0)
+
+
+def test_a_family_gives_way_to_its_most_probable_member(propose):
+    tags = [("Animal", 0.7), ("Domestic animals, pets", 0.66), ("Bark", 0.5), ("Cat", 0.4)]
+    proposal = propose(*tags)
+    assert asked(proposal) == [("dog", 0.5)]
+    assert proposal.trail["visible"] == "Bark -> dog"
+    assert asked(propose(*tags, member_share=0.9)) == [("animal", 0.7)]
+    assert asked(propose(*tags, top_k=2)) == [("dog", 0.5), ("cat", 0.4)]
+
+
+def test_a_family_keeps_its_word_against_strangers_and_members_that_show_nothing(propose):
+    assert asked(propose(("Animal", 0.6), ("Speech", 0.55), ("Hiss", 0.5))) == [("animal", 0.6)]
+    assert asked(propose(("Animal", 0.7), ("Bark", 0.5), things="labels")) == [("Animal", 0.7)]

@@ -62,7 +62,7 @@ KIND_OF = {word.replace("_", " "): kind for kind, text in KINDS.items() for word
 
 
 def test_every_label_is_there_once_in_the_official_order():
-    assert list(ROWS[0]) == ["index", "mid", "label", "things"]
+    assert list(ROWS[0]) == ["index", "mid", "label", "things", "last_member"]
     assert [row["index"] for row in ROWS] == [str(index) for index in range(527)]
     assert len({row["mid"] for row in ROWS}) == 527
     assert all(re.fullmatch(r"/[mtg]/[a-z0-9_]+", row["mid"]) for row in ROWS)
@@ -259,3 +259,29 @@ def test_the_table_is_read_when_it_is_needed_and_once():
     root = Path(__file__).resolve().parents[2]
     done = subprocess.run([sys.executable, "-c", code], cwd=root, capture_output=True, text=True)
     assert done.stdout.strip() == "[] ['audioset_things.csv']", done.stderr
+
+
+@pytest.mark.parametrize(
+    ("family", "inside", "outside"),
+    [
+        ("Animal", {"Dog", "Bark", "Whale vocalization"}, {"Animal", "Applause", "Children playing", "Music"}),
+        ("Dog", {"Bark", "Whimper (dog)"}, {"Cat", "Dog"}),
+        ("Musical instrument", {"Violin, fiddle", "Scratching (performance technique)"}, {"Music", "Pop music"}),
+        ("Bowed string instrument", {"Double bass", "Violin, fiddle"}, {"Trombone", "Flute"}),
+        ("Vehicle", {"Car", "Helicopter", "Skateboard"}, {"Engine", "Steam", "Chainsaw"}),
+        ("Engine", {"Chainsaw", "Accelerating, revving, vroom"}, {"Door", "Skateboard"}),
+        ("Bark", set(), {"Yip"}),
+        ("dog", set(), {"Bark"}),
+    ],
+)
+def test_members_of_a_family(family, inside, outside):
+    members = set(audioset.members(family))
+    assert inside <= members and not outside & members and bool(inside) == bool(members)
+
+
+def test_families_lie_within_families():
+    """No two of them cross: what is behind a family's first member and its last is all inside."""
+    spans = [(int(row["index"]), int(row["last_member"])) for row in ROWS if row["last_member"]]
+    assert len(spans) > 60 and all(first < last < 527 for first, last in spans)
+    for first, last in spans:
+        assert all(end <= last for start, end in spans if first < start <= last)
