@@ -1,16 +1,22 @@
-"""Where a checkpoint's files are: a folder, or a hub id whose files are in the hub's cache."""
+"""Where a checkpoint's files are: a folder, or a hub id whose files are in the hub's cache or get there.
+
+The hub is asked only for what is not here yet: whatever is in the cache is used without a network.
+"""
 
 from __future__ import annotations
 
 import hashlib
+import re
+from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
+from models.checkpoint_files import faults
 from models.config import ROOT
 from utils.errors import UserError
 
 ANOTHER = "name another folder or hub id in the config or with --set ROLE.weights=..."
-CONFIG_FILES = ("config.json", "open_clip_config.json")
+FILE_ENDINGS = (".pth", ".pt", ".tar", ".safetensors")  # of the families that read one file; hub ids do not end so
 RANDOM_MARK = "RANDOM_WEIGHTS.txt"  # a folder that holds it was written by models.random_weights
 
 
@@ -43,50 +49,98 @@ class Checkpoint:
         return digest.hexdigest()
 
 
-def find(weights: str, revision: str | None = None) -> Checkpoint:
-    """Finds a checkpoint's files, fetching them where a hub id has none here yet.
+def find(
+    weights: str, revision: str | None = None, *, trust_remote_code: bool = False, files: Sequence[str] = ()
+) -> Checkpoint:
+    """Finds a checkpoint's files, fetching what a hub id lacks here.
 
     Args:
-        weights: folder, relative to the repository root unless absolute, or hub id.
+        weights: folder, absolute or relative to the current folder or to the repository root; or hub id.
         revision: commit, tag or branch of a hub id.
+        trust_remote_code: whether Python files of a hub id are wanted too.
+        files: exactly these, for a family whose checkpoints are of another kind than transformers' and open_clip's.
 
     Raises:
-        UserError: a file is missing, and why.
+        UserError: a file is missing; which, why, and the way out.
     """
     folder = local_folder(weights)
     if folder:
-        _check_folder(folder)
+        _check_folder(weights, folder, faults(folder, code=trust_remote_code, files=files))
         return Checkpoint(weights, folder, None)
-    from huggingface_hub import snapshot_download
+    checkpoint = cached(weights, revision)
+    if checkpoint and not faults(checkpoint.folder, of_the_hub=True, code=trust_remote_code, files=files):
+        return checkpoint
+    from models.download import download
+    from models.refusals import HubError
 
     try:
-        path = Path(snapshot_download(weights, revision=revision))
-    except Exception as error:
-        raise UserError(
-            f"cannot load {weights}: {' '.join(str(error).split())}; fetch it once while connected "
-            f"(`hf download {weights}`), or {ANOTHER}"
-        ) from error
-    return Checkpoint(weights, path, path.name)
+        folder = download(weights, revision, trust_remote_code=trust_remote_code, files=files)
+    except HubError as error:
+        raise HubError(error.kind, f"cannot load {error}", error.reason) from error
+    return Checkpoint(weights, folder, folder.name)
 
 
 def local_folder(weights: str) -> Path | None:
     """The folder that `weights` names, whether it exists or not; None for a hub id ("name" or "owner/name")."""
-    folder = ROOT / Path(weights).expanduser()
+    candidates = looked_at(weights)
+    found = next((folder for folder in candidates if folder.is_dir()), None)
     parts = Path(weights).parts
-    is_path = weights.startswith((".", "~")) or len(parts) > 2 or (len(parts) == 2 and (ROOT / parts[0]).is_dir())
-    return folder if folder.is_dir() or is_path else None
+    is_path = (
+        weights.startswith((".", "~"))
+        or weights.endswith(FILE_ENDINGS)
+        or len(parts) > 2
+        or (len(parts) == 2 and (ROOT / parts[0]).is_dir())
+    )
+    return found or (candidates[-1] if is_path else None)
 
 
-def _check_folder(folder: Path) -> None:
-    if not folder.is_dir():
-        missing = "the folder itself"
-    elif not any((folder / name).is_file() for name in CONFIG_FILES):
-        missing = "config.json"
-    elif not any(folder.glob("*.safetensors")):
-        missing = "model.safetensors"
-    else:
+def looked_at(weights: str) -> list[Path]:
+    """The folders that `weights` may mean: in the current folder, then in the repository."""
+    path = Path(weights).expanduser()
+    return list(dict.fromkeys([Path.cwd() / path, ROOT / path]))
+
+
+def cached(weights: str, revision: str | None = None) -> Checkpoint | None:
+    """What the hub's cache has of a hub id, complete or not; no network.
+
+    Args:
+        weights: hub id.
+        revision: commit, tag or branch; None for the default branch.
+
+    Returns:
+        Its folder: the snapshot, or what `python -m models.convert` made of one that is pickled.
+    """
+    storage = cache_folder(weights)
+    name = storage / "refs" / (revision or "main")
+    commit = name.read_text(encoding="utf-8").strip() if name.is_file() else revision
+    if not commit or not re.fullmatch(r"[0-9a-f]{40}", commit):
+        return None
+    places = (converted_folder(weights, commit), storage / "snapshots" / commit)
+    return next((Checkpoint(weights, folder, commit) for folder in places if folder.is_dir()), None)
+
+
+def converted_folder(weights: str, commit: str) -> Path:
+    """Where `python -m models.convert` puts the safetensors it makes of a pickled hub id."""
+    return cache_folder(weights) / "converted" / commit
+
+
+def cache_folder(weights: str) -> Path:
+    """Where the hub's cache keeps a hub id."""
+    from huggingface_hub import constants
+
+    return Path(constants.HF_HUB_CACHE) / "--".join(["models", *weights.split("/")])
+
+
+def _check_folder(weights: str, folder: Path, found: Sequence[str]) -> None:
+    if not found:
         return
+    if folder.is_dir():
+        what = f"cannot load the weights in {folder}: {'; '.join(found)}"
+    else:
+        what = f"cannot load {weights}: there is no folder {' or '.join(map(str, looked_at(weights)))}"
     out = ANOTHER
     if folder.is_relative_to(ROOT / "models" / "tiny"):
         out = f"restore it from the repository, rebuild it with `python -m models.tiny.train`, or {ANOTHER}"
-    raise UserError(f"cannot load the weights in {folder}: {missing} is not there; {out}")
+    elif any(folder.glob("*.bin")) or any(folder.glob("*.pth")):
+        out = f"`python -m models.convert {weights}` makes safetensors of its pickled weights, or {out}"
+    raise UserError(f"{what}; {out}")

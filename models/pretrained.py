@@ -14,7 +14,8 @@ from typing import Any, ClassVar
 import numpy as np
 import torch
 
-from models.hub import ANOTHER, find, local_folder
+from models.hub import ANOTHER, Checkpoint, find
+from models.published import license_of
 from utils.errors import UserError
 
 MAX_BATCH = 16  # images, windows or queries a forward pass
@@ -58,9 +59,9 @@ class Pretrained:
         """Loads a checkpoint saved with `save_pretrained`.
 
         Args:
-            weights: folder, relative to the repository root unless absolute, or hub id.
+            weights: folder, absolute or relative to the current folder or to the repository root; or hub id.
             revision: commit, tag or branch of a hub id.
-            license: of the weights, where the checkpoint's own config does not say.
+            license: of the weights, where neither the checkpoint's own config nor models/published.yaml says.
             dtype: "float32", "bfloat16" or "float16": what the weights are kept in.
             trust_remote_code: whether code that comes with the checkpoint may run.
             device: where the network runs, for example "cuda".
@@ -72,20 +73,22 @@ class Pretrained:
         """
         if dtype not in DTYPES:
             raise UserError(f"expected dtype to be one of {', '.join(DTYPES)}, found {dtype!r}")
-        checkpoint = find(str(weights), revision)
+        checkpoint = find(str(weights), revision, trust_remote_code=trust_remote_code)
         if checkpoint.random_weights and not allow_random_weights:
             raise UserError(
                 f"{weights} holds random weights, made to measure time and memory: what they answer means nothing; "
                 "name trained weights, or add --allow_random_weights to measure"
             )
-        with _one_sentence(cls.family, str(weights)):
+        with _one_sentence(cls.family, checkpoint):
             network, processor = cls.load(checkpoint.folder, getattr(torch, dtype), trust_remote_code)
         provenance = {
             "family": cls.family,
             "id": str(weights),
             "revision": checkpoint.revision,
             "sha256": None if checkpoint.revision else checkpoint.sha256(),
-            "license": license or getattr(getattr(network, "config", None), "license", None),
+            "license": license
+            or getattr(getattr(network, "config", None), "license", None)
+            or license_of(str(weights)),
             "dtype": dtype,
             "trust_remote_code": trust_remote_code,
             "random_weights": checkpoint.random_weights,
@@ -210,16 +213,24 @@ def check_complete(network: torch.nn.Module, report: Mapping[str, Any]) -> None:
 
 
 @contextmanager
-def _one_sentence(family: str, weights: str) -> Iterator[None]:
-    """Turns what goes wrong inside the library into a UserError."""
+def _one_sentence(family: str, checkpoint: Checkpoint) -> Iterator[None]:
+    """Turns what goes wrong inside the library into a UserError: whose files, the reason, the way out."""
     from safetensors import SafetensorError
 
     try:
         yield
     except (OSError, ValueError, RuntimeError, KeyError, ImportError, SafetensorError) as error:
-        reason = " ".join(str(error).split()).split(". ")[0].rstrip(".")
-        out = "" if local_folder(weights) else f"fetch it again (`hf download {weights}`), or "
-        raise UserError(f"cannot load {weights} as {family}: {reason}; {out}{ANOTHER}") from error
+        text = " ".join(str(error).split())
+        reason = text.split(". ")[0].rstrip(".")
+        if "trust_remote_code" in text:
+            out = f"read its Python files, and if you trust them set `trust_remote_code: true` beside it, or {ANOTHER}"
+        elif isinstance(error, ImportError):
+            out = f"install the package it names, or {ANOTHER}"
+        elif isinstance(error, SafetensorError) and checkpoint.revision:
+            out = f"delete {checkpoint.folder} and run `python -m models.fetch {checkpoint.weights}`, or {ANOTHER}"
+        else:
+            out = f"name the family these weights are of, or {ANOTHER}"
+        raise UserError(f"cannot load {checkpoint.weights} as {family}: {reason}; {out}") from error
 
 
 @contextmanager

@@ -8,6 +8,7 @@ Conventions:
 from __future__ import annotations
 
 from collections.abc import Sequence
+from typing import Any
 
 import numpy as np
 
@@ -68,3 +69,21 @@ def average(window_values: np.ndarray, counts: Sequence[int]) -> np.ndarray:
     ends = np.cumsum(counts)
     sounds = [window_values[end - count : end].mean(axis=0) for end, count in zip(ends, counts, strict=True)]
     return np.asarray(sounds, dtype=np.float32).reshape(len(counts), window_values.shape[1])
+
+
+def groups_of_one_shape(features: Sequence[Any], size: int) -> list[list[Any]]:
+    """Splits what was made of the windows into batches, so that nothing has to be padded.
+
+    Args:
+        features: arrays or tensors, one a window.
+        size: at most so many in a batch.
+
+    Returns:
+        Runs of equal shapes, in order, each of 1 to `size`.
+    """
+    groups: list[list[Any]] = []
+    for item in features:
+        if not groups or len(groups[-1]) == size or groups[-1][0].shape != item.shape:
+            groups.append([])
+        groups[-1].append(item)
+    return groups

@@ -26,11 +26,14 @@ __all__ = ["DEFAULT_PARSER", "bare_nouns"]
 DEFAULT_PARSER = "textblob"
 NOUN_TAGS = {"NN", "NNS", "NNP", "NNPS"}
 MODIFIED_TAGS = ("JJ", "NN", "CD", "RB", "VBG", "VBN")  # what an adjective can stand before in a noun phrase
-# Nouns about the picture or about how many there are: none of them is a thing that could sound.
+# Nouns about the picture, the places in it, or how many there are: none of them is a thing that could sound.
 NOT_THINGS = {
-    *("close", "close-up", "photo", "photograph", "picture", "image", "view", "scene"),
-    *("front", "back", "side", "top", "bottom", "middle", "background", "foreground"),
-    *("group", "couple", "pair", "bunch", "lot", "number", "row"),
+    *("close", "close-up", "photo", "photograph", "picture", "image", "view", "scene", "show", "mood", "atmosphere"),
+    *("photos", "photographs", "pictures", "images", "views", "scenes", "shows"),
+    *("front", "back", "side", "sides", "top", "bottom", "middle", "center", "centre", "corner", "left", "right"),
+    *("background", "foreground"),
+    *("group", "couple", "pair", "bunch", "lot", "number", "row", "variety", "kind", "type"),
+    *("object", "objects", "item", "items", "thing", "things"),
 }
 
 
@@ -51,8 +54,8 @@ def bare_nouns(caption: str, parser: str = DEFAULT_PARSER) -> list[str]:
     if not caption:
         return []
     runs = _textblob_nouns(caption) if parser == DEFAULT_PARSER else _spacy_nouns(caption, parser)
-    nouns = (" ".join(run) for run in runs)
-    return list(dict.fromkeys(noun for noun in nouns if noun not in NOT_THINGS))
+    # "images show" and "right side" are no more things than their words are; a "picture frame" is one.
+    return list(dict.fromkeys(" ".join(run) for run in runs if not NOT_THINGS.issuperset(run)))
 
 
 def _textblob_nouns(caption: str) -> list[list[str]]:

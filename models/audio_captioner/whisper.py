@@ -19,8 +19,10 @@ class WhisperCaptioner(Pretrained):
     It hears the first window only (30 s for the published ones). Nothing is sampled, so a sound has one caption.
 
     Args (settings):
-        prompt: text the caption continues, for checkpoints trained with one ("clotho > caption: "); not in the answer.
-        language, task: for the start tokens where the tokenizer does not set them itself, e.g. "en", "transcribe".
+        prompt: text the caption continues, for checkpoints trained with one; not in the answer. MU-NLPC's know
+            "clotho > caption: ", "audiocaps > caption: " and "audioset > keywords: "; the last blank belongs to it.
+        language, task: for the start tokens where the tokenizer does not set them itself; MU-NLPC's were trained with
+            "en" and "transcribe".
         max_new_tokens: length of a caption at most, cut to what the network can write.
         num_beams: 1 is greedy.
 
@@ -81,7 +83,7 @@ class WhisperCaptioner(Pretrained):
             # The plain generation: Whisper's own cuts the answer at token ids it takes for timestamps.
             tokens = GenerationMixin.generate(
                 self.network,
-                features.to(self.device),
+                features.to(self.device, self.dtype),
                 generation_config=self.generation,
                 decoder_input_ids=prompts,
                 attention_mask=torch.ones(features.shape[::2], dtype=torch.long, device=self.device),

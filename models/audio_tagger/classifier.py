@@ -3,25 +3,38 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from pathlib import Path
 from typing import Any
 
 import numpy as np
 import torch
 
+from models.audio_tagger.label_names import label_names
 from models.pretrained import MAX_BATCH, Pretrained
-from models.windows import average, cut, resample
+from models.windows import average, cut, groups_of_one_shape, resample
+from utils.errors import UserError
 
 MIN_SECONDS = 0.025  # one analysis frame
+ACTIVATIONS = ("auto", "sigmoid", "softmax", "none")
+GIVES_PROBABILITIES = {"ced"}  # model types whose "logits" have been through the sigmoid already
 
 
 class AudioClassifier(Pretrained):
     """Any transformers audio classifier: AST and its kin, with AudioSet's labels or others.
 
-    A sound longer than the window is cut into consecutive windows whose probabilities are averaged.
+    A sound longer than the window is cut into consecutive windows whose probabilities are averaged. AudioSet's labels
+    are called by their names where a checkpoint has only their numbers or machine ids.
+
+    `MIT/ast-finetuned-audioset-10-10-0.4593` (87 M parameters, BSD-3-Clause, not gated) works as it is. A network whose
+    code comes with the checkpoint (`mispeech/ced-base`) needs `trust_remote_code: true`.
+
+    Attributes:
+        labels: the labels it knows, by name, in the network's order.
 
     Args (settings):
-        multi_label: True where several labels may hold at once (a sigmoid each), False where one does (a softmax).
-            None takes the checkpoint's `problem_type`; without one, as AudioSet's usually are, it is multi-label.
+        activation: what makes probabilities of the network's outputs: "sigmoid" where several labels may hold at once,
+            "softmax" where one does, "none" where they are probabilities already. "auto" takes the checkpoint's
+            `problem_type`; without one, as AudioSet's usually are, several labels may hold.
         window_seconds: s of sound heard at once; None takes what the extractor's `max_length` (AST: frames of 10 ms)
             covers, or 10 s where it has none.
 
@@ -38,22 +51,32 @@ class AudioClassifier(Pretrained):
         processor: Any,
         provenance: dict[str, str | None],
         *,
-        multi_label: bool | None = None,
+        activation: str = "auto",
         window_seconds: float | None = None,
     ) -> None:
         super().__init__(network, processor, provenance)
-        if multi_label is None:
-            multi_label = network.config.problem_type != "single_label_classification"
-        self.multi_label = multi_label
-        frames = getattr(processor, "max_length", None)
+        if activation not in ACTIVATIONS:
+            raise UserError(f"expected activation to be one of {', '.join(ACTIVATIONS)}, found {activation!r}")
+        self.activation = _activation(network.config) if activation == "auto" else activation
+        frames = getattr(processor, "max_length", None) if hasattr(processor, "num_mel_bins") else None
         # n frames of 10 ms need the 25 ms of the last one.
         covered = 10.0 if frames is None else frames * 0.01 - 0.01 + MIN_SECONDS
         self.window_seconds = covered if window_seconds is None else window_seconds
+        id2label = network.config.id2label
+        self.labels = label_names([str(id2label[index]) for index in range(network.config.num_labels)])
 
-    @property
-    def labels(self) -> list[str]:
-        """The labels it knows, in the network's order."""
-        return [self.network.config.id2label[index] for index in range(self.network.config.num_labels)]
+    @classmethod
+    def load(cls, folder: Path, dtype: torch.dtype, trust_remote_code: bool) -> tuple[Any, Any]:
+        """See `Pretrained.load`."""
+        try:
+            return super().load(folder, dtype, trust_remote_code)
+        except ValueError as error:
+            if trust_remote_code or "trust_remote_code" not in str(error):
+                raise
+            raise ValueError(
+                "it is code that comes with the checkpoint, which is not run unless the config says trust_remote_code: "
+                "true (read it first)"
+            ) from error
 
     def tag(
         self, waveforms: Sequence[np.ndarray], sampling_rates: Sequence[int], top_k: int = 5
@@ -80,16 +103,17 @@ class AudioClassifier(Pretrained):
             self._probabilities([window for sound in sounds for window in sound]), [len(sound) for sound in sounds]
         )
         order = np.argsort(-probabilities, axis=1, kind="stable")[:, :top_k]
-        labels = self.labels
-        return [[(labels[i], float(row[i])) for i in best] for row, best in zip(probabilities, order, strict=True)]
+        return [[(self.labels[i], float(row[i])) for i in best] for row, best in zip(probabilities, order, strict=True)]
 
     def _probabilities(self, windows: list[np.ndarray]) -> np.ndarray:
         """Windows -> (len(windows), labels) float32."""
         values = []
-        for group in _groups_of_one_shape([self._features(window) for window in windows]):
+        for group in groups_of_one_shape([self._features(window) for window in windows], MAX_BATCH):
             with self.inference():
-                logits = self.network(torch.cat(group).to(self.device)).logits.float()
-            values.append((logits.sigmoid() if self.multi_label else logits.softmax(dim=-1)).cpu().numpy())
+                outputs = self.network(torch.cat(group).to(self.device, self.dtype)).logits.float()
+            if self.activation != "none":
+                outputs = outputs.sigmoid() if self.activation == "sigmoid" else outputs.softmax(dim=-1)
+            values.append(outputs.cpu().numpy())
         return np.concatenate(values)
 
     def _features(self, window: np.ndarray) -> torch.Tensor:
@@ -98,11 +122,7 @@ class AudioClassifier(Pretrained):
         return features[self.network.main_input_name].float()  # (1, ...)
 
 
-def _groups_of_one_shape(features: list[torch.Tensor]) -> list[list[torch.Tensor]]:
-    """Splits a list, in order, into runs of equal shapes, none longer than MAX_BATCH."""
-    groups: list[list[torch.Tensor]] = []
-    for item in features:
-        if not groups or len(groups[-1]) == MAX_BATCH or groups[-1][0].shape != item.shape:
-            groups.append([])
-        groups[-1].append(item)
-    return groups
+def _activation(config: Any) -> str:
+    if config.model_type in GIVES_PROBABILITIES:
+        return "none"
+    return "softmax" if config.problem_type == "single_label_classification" else "sigmoid"

@@ -50,7 +50,7 @@ class BlipCaptioner(Pretrained):
         return [caption for batch in batches for caption in self._caption(batch)]
 
     def _caption(self, images: Sequence[np.ndarray]) -> list[str]:
-        pixel_values = self.pixel_values(images).to(self.device)
+        pixel_values = self.pixel_values(images).to(self.device, self.dtype)
         with self.inference():
             tokens = self.network.generate(
                 pixel_values,

@@ -8,7 +8,7 @@ from typing import Any
 from models.random_weights.vocabularies import word_piece
 
 SPECIALS = ["[PAD]", "[UNK]", "[CLS]", "[SEP]", "[MASK]", "[DEC]"]
-# config.json of the checkpoints: the base one has the library's defaults, the large one a ViT-L.
+# config.json of the checkpoints: a BERT-base with 12 heads (the library's default has 8) reads a ViT-B or a ViT-L.
 PUBLISHED: dict[str, dict[str, Any]] = {
     "Salesforce/blip-image-captioning-base": {},
     "Salesforce/blip-image-captioning-large": {
@@ -31,7 +31,10 @@ def build(hub_id: str, tiny: bool):
     tokenizer = BertTokenizer(vocab=vocab, bos_token="[DEC]", model_max_length=512)
     text = dict(vocab_size=len(vocab), pad_token_id=0, sep_token_id=3, eos_token_id=3, bos_token_id=5)
     vision: dict[str, Any] = dict(image_size=size, initializer_range=0.02)
-    text, vision = (text | small, vision | small | {"patch_size": 8}) if tiny else (text, vision | PUBLISHED[hub_id])
+    if tiny:
+        text, vision = text | small | {"initializer_range": 0.5}, vision | small | {"patch_size": 8}
+    else:
+        text, vision = text | {"num_attention_heads": 12}, vision | PUBLISHED[hub_id]
     network = BlipForConditionalGeneration(BlipConfig(text_config=text, vision_config=vision))
     processor = BlipProcessor(BlipImageProcessor(size={"height": size, "width": size}), tokenizer)
 

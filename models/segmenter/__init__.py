@@ -1,5 +1,10 @@
 """Segmenters: queries to soft maps in the image's own pixel frame."""
 
+from models.segmenter.asda import AsdaSegmenter
 from models.segmenter.clipseg import ClipSegmenter
+from models.segmenter.grounded_sam import GroundedSamSegmenter
+from models.segmenter.sam3 import Sam3Segmenter
+from models.segmenter.sam_clip import SamClipSegmenter
 
-FAMILIES = {family.family: family for family in (ClipSegmenter,)}
+SEGMENTERS = (ClipSegmenter, GroundedSamSegmenter, SamClipSegmenter, Sam3Segmenter, AsdaSegmenter)
+FAMILIES = {family.family: family for family in SEGMENTERS}

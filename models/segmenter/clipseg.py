@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from typing import Any
 
 import numpy as np
 import torch
 
 from models.pretrained import MAX_BATCH, Pretrained
 from models.segmenter.frame import strongest_in_frame
+from utils.errors import UserError
 from utils.types import Query
 
 
@@ -25,6 +27,25 @@ class ClipSegmenter(Pretrained):
     network_class = "CLIPSegForImageSegmentation"
     processor_class = "CLIPSegProcessor"
     accepts_embeddings = True
+
+    def __init__(
+        self, network: Any, processor: Any, provenance: dict[str, Any], *, image_size: int | None = None
+    ) -> None:
+        """Holds a loaded network.
+
+        Args:
+            network, processor, provenance: see `Pretrained`.
+            image_size: side of the square the network sees, a multiple of its patches; position embeddings are
+                interpolated to it. None for the checkpoint's own (352 where published).
+
+        Raises:
+            UserError: a size the patches do not divide.
+        """
+        super().__init__(network, processor, provenance)
+        patch = network.config.vision_config.patch_size
+        if image_size is not None and not (type(image_size) is int and image_size > 0 and image_size % patch == 0):
+            raise UserError(f"expected image_size to be a multiple of the patches' {patch}, found {image_size!r}")
+        self.image_size = image_size
 
     @property
     def text_embed_dim(self) -> int:
@@ -67,6 +88,15 @@ class ClipSegmenter(Pretrained):
                 input_ids=tokens["input_ids"].to(self.device), attention_mask=tokens["attention_mask"].to(self.device)
             )
         return features.pooler_output.float().cpu().numpy()
+
+    def pixel_values(self, images: Sequence[np.ndarray]) -> torch.Tensor:
+        """See `Pretrained.pixel_values`; at `image_size`."""
+        if self.image_size is None:
+            return super().pixel_values(images)
+        size = {"height": self.image_size, "width": self.image_size}
+        return self.processor.image_processor(
+            images=list(images), size=size, input_data_format="channels_last", return_tensors="pt"
+        )["pixel_values"]
 
     def _encode_images(self, images: Sequence[np.ndarray]) -> list[torch.Tensor]:
         """Images -> the activations the decoder reads, one (N, tokens, width) for each of its layers."""

@@ -89,6 +89,7 @@ def test_a_role_the_config_lacks(config):
         ("models/tiny/clap", ROOT / "models/tiny/clap"),
         ("models/nowhere", ROOT / "models/nowhere"),
         ("./mine", ROOT / "mine"),
+        ("here/mine", None),
         ("laion/clap-htsat-unfused", None),
         ("bert-base-uncased", None),
     ],
@@ -96,6 +97,17 @@ def test_a_role_the_config_lacks(config):
 def test_folders_are_told_from_hub_ids_wherever_one_stands(weights, folder, tmp_path, monkeypatch):
     monkeypatch.chdir(tmp_path)
     assert local_folder(weights) == folder
+
+
+def test_a_folder_is_looked_for_where_one_stands_and_then_in_the_repository(tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    assert local_folder("models/tiny/clap") == ROOT / "models/tiny/clap"
+    (tmp_path / "models/tiny/clap").mkdir(parents=True)
+    assert local_folder("models/tiny/clap") == tmp_path / "models/tiny/clap"
+    with pytest.raises(
+        UserError, match=f"there is no folder {tmp_path / 'no/such/one'} or {ROOT / 'no/such/one'}; name"
+    ):
+        ClapEncoder.from_pretrained("no/such/one")
 
 
 def test_an_absolute_folder(tmp_path):
@@ -110,7 +122,7 @@ def copy(folders, tmp_path):
 
 
 def test_a_missing_folder_and_missing_files(copy):
-    with pytest.raises(UserError, match="nowhere: the folder itself is not there; .*python -m models.tiny.train"):
+    with pytest.raises(UserError, match="there is no folder .*/nowhere; restore it .*python -m models.tiny.train"):
         ClapEncoder.from_pretrained("models/tiny/nowhere")
     (copy / "model.safetensors").unlink()
     with pytest.raises(UserError, match=r"clap: model.safetensors is not there; name another folder"):
@@ -164,12 +176,12 @@ def test_a_base_network_without_its_head_is_refused(folders, tmp_path):
 def test_truncated_weights(copy):
     content = (copy / "model.safetensors").read_bytes()
     (copy / "model.safetensors").write_bytes(content[: len(content) // 2])
-    with pytest.raises(UserError, match="cannot load .* as clap: "):
+    with pytest.raises(UserError, match=r"cannot load the weights in .*: model.safetensors is cut short \([\d,]+ of "):
         ClapEncoder.from_pretrained(str(copy))
 
 
 def test_another_architecture_is_named(folders):
-    with pytest.raises(UserError, match="as clap: expected a clap checkpoint, found a clipseg one"):
+    with pytest.raises(UserError, match="as clap: expected a clap checkpoint, found a clipseg one; name the family"):
         ClapEncoder.from_pretrained(str(folders["segmenter"]))
 
 
@@ -178,6 +190,13 @@ def test_a_missing_tokenizer(copy):
         (copy / name).unlink()
     with pytest.raises(UserError, match="cannot load .* as clap: "):
         ClapEncoder.from_pretrained(str(copy))
+
+
+def test_a_licence_comes_from_the_config_the_checkpoint_or_the_catalogue(folders, monkeypatch):
+    monkeypatch.setattr("models.pretrained.license_of", lambda weights: f"licence of {weights}")
+    folder = str(folders["audio_text"])
+    assert ClapEncoder.from_pretrained(folder, license="MIT").provenance["license"] == "MIT"
+    assert ClapEncoder.from_pretrained(folder).provenance["license"] == f"licence of {folder}"
 
 
 def test_code_in_a_checkpoint_is_not_run(copy):
@@ -191,7 +210,7 @@ def test_code_in_a_checkpoint_is_not_run(copy):
 
 def test_a_hub_id_that_was_never_fetched():
     with pytest.raises(
-        UserError, match="cannot load nobody/nothing: .*`hf download nobody/nothing`.*name another"
+        UserError, match="cannot load nobody/nothing: .*config.json.*`python -m models.fetch nobody/nothing`"
     ):
         ClapEncoder.from_pretrained("nobody/nothing")
 

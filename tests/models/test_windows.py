@@ -3,7 +3,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from models.windows import average, cut, resample
+from models.windows import average, cut, groups_of_one_shape, resample
 
 
 def test_resampled_tone_keeps_its_pitch_and_level():
@@ -48,3 +48,9 @@ def test_every_sample_is_heard(total, length):
 def test_average_goes_sound_by_sound():
     values = np.array([[1.0, 0.0], [3.0, 2.0], [5.0, 6.0]])
     np.testing.assert_array_equal(average(values, [2, 1]), [[2.0, 1.0], [5.0, 6.0]])
+
+
+def test_batches_are_runs_of_one_shape_in_order():
+    windows = [np.zeros(length) for length in (2, 2, 2, 3, 2)]
+    assert [[len(item) for item in group] for group in groups_of_one_shape(windows, 2)] == [[2, 2], [2], [3], [2]]
+    assert groups_of_one_shape([], 2) == []

@@ -54,6 +54,17 @@ def test_any_two_kinds_do_not_disturb_each_other():
         ("dog and drum", ["dog", "drum"]),
         ("a dog and a dog and a cat", ["dog", "cat"]),
         ("a dog. A dog and a bird.", ["dog", "bird"]),
+        # lists, as a model asked for one gives them
+        ("a dog, an acoustic guitar, a man", ["dog", "guitar", "man"]),
+        ("a person, a police car, a lawn mower, a cell phone", ["person", "police car", "lawn mower", "cell phone"]),
+        # long descriptions speak of the picture, too
+        ("The image shows a man playing a guitar in front of a crowd.", ["man", "guitar", "crowd"]),
+        ("In this image we can see a dog. On the right side of the image there is a car.", ["dog", "car"]),
+        ("In the center of the image we can see a lady. In the left corner there is a clock.", ["lady", "clock"]),
+        ("In the foreground there are two dogs, and in the background we can see a piano", ["dogs", "piano"]),
+        ("The images show a train. The overall mood of the picture is cheerful.", ["train"]),
+        ("A photo of many objects and a variety of bells.", ["bells"]),
+        ("a dog and a picture frame", ["dog", "picture frame"]),
     ],
 )
 def test_captions(caption, nouns):

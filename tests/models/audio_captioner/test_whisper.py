@@ -6,7 +6,11 @@ import pytest
 import torch
 
 from models.audio_captioner.whisper import WhisperCaptioner
+from models.random_weights import write
+from models.random_weights.whisper import TEXT_TOKENS, special_tokens
 from models.roles import AudioCaptioner
+from tests.models.captioners import assert_repeatable, without_a_tensor
+from utils.errors import UserError
 
 
 @pytest.fixture(scope="module")
@@ -85,3 +89,61 @@ def test_what_published_whispers_carry_along_does_not_disturb(folders, sounds, t
     expected = greedy(captioner, sounds[0][0], captioner.prompt_ids, 6, suppressed=said)
     assert captioner.caption(sounds[0][:1], [16000])[0] == expected != free
     assert capfd.readouterr() == ("", "")
+
+
+PUBLISHED = "MU-NLPC/whisper-small-audio-captioning"
+STYLE = {"language": "en", "task": "transcribe", "prompt": "clotho > caption: "}
+
+
+@pytest.fixture(scope="module")
+def published(tmp_path_factory):
+    """A tiny one with the tokens and settings of the published captioner."""
+    return write(PUBLISHED, tmp_path_factory.mktemp("whisper") / "small", tiny=True)
+
+
+def load(folder, **settings):
+    return WhisperCaptioner.from_pretrained(folder, allow_random_weights=True, **(STYLE | settings))
+
+
+def test_the_published_captioner_starts_as_it_was_trained(published):
+    """Its authors force the task tokens of Whisper, then the style, whose last blank is a token of its own."""
+    captioner = load(published)
+    tokens = captioner.processor.tokenizer.convert_ids_to_tokens(captioner.prompt_ids)
+    assert tokens[:4] == ["<|startoftranscript|>", "<|en|>", "<|transcribe|>", "<|notimestamps|>"]
+    assert "".join(tokens[4:]) == "clothoĠ>Ġcaption:Ġ" and tokens[-1] == "Ġ"
+
+
+def test_the_published_special_tokens_have_their_numbers():
+    specials, timestamps = special_tokens()
+    numbers = {token: TEXT_TOKENS + i for i, token in enumerate([*specials, *timestamps])}
+    assert numbers["<|endoftext|>"] == 50257 and numbers["<|startoftranscript|>"] == 50258
+    assert (numbers["<|en|>"], numbers["<|transcribe|>"], numbers["<|notimestamps|>"]) == (50259, 50359, 50363)
+    assert numbers["<|30.00|>"] == 51864
+
+
+def test_a_style_is_continued_as_the_authors_do(published, sounds):
+    """Their `generate` is the plain one from the forced tokens, with the checkpoint's suppressed first tokens."""
+    captioner = load(published, max_new_tokens=6)
+    features = captioner.processor.feature_extractor(sounds[0][0], sampling_rate=16000, return_tensors="pt")
+    tokens = list(captioner.prompt_ids)
+    forbidden = captioner.network.generation_config.begin_suppress_tokens
+    assert len(forbidden) == 2
+    with torch.no_grad():
+        for step in range(6):
+            logits = captioner.network(**features, decoder_input_ids=torch.tensor([tokens])).logits[0, -1]
+            if step == 0:
+                logits[forbidden] = -torch.inf
+            tokens.append(int(logits.argmax()))
+    said = captioner.processor.tokenizer.decode(tokens[len(captioner.prompt_ids) :], skip_special_tokens=True)
+    assert captioner.caption(sounds[0][:1], [16000]) == [said.strip()]
+
+
+def test_half_precision_answers(published, sounds):
+    captioner = load(published, dtype="bfloat16", max_new_tokens=6)
+    assert captioner.dtype == torch.bfloat16
+    assert_repeatable(captioner, *sounds)
+
+
+def test_a_missing_tensor_is_refused(published, tmp_path):
+    with pytest.raises(UserError, match="1 of its tensors are missing.*conv1.weight"):
+        load(without_a_tensor(published, tmp_path / "broken", "encoder.conv1.weight"))

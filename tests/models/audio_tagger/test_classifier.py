@@ -1,10 +1,18 @@
+import json
+import shutil
+
 import numpy as np
 import pytest
 import torch
 
 from models.audio_tagger.classifier import AudioClassifier
+from models.random_weights import write
 from models.roles import AudioTagger
 from tests.checkpoints import LABELS, save_audio_classifier
+from utils import audioset
+from utils.errors import UserError
+
+AST = "MIT/ast-finetuned-audioset-10-10-0.4593"
 
 
 @pytest.fixture(scope="module")
@@ -56,21 +64,31 @@ def test_a_long_sound_is_the_mean_of_its_windows(tagger, sounds):
 
 
 @pytest.mark.parametrize(
-    ("problem_type", "setting", "multi_label"),
+    ("problem_type", "setting", "activation"),
     [
-        (None, None, True),
-        ("multi_label_classification", None, True),
-        ("single_label_classification", None, False),
-        ("single_label_classification", True, True),
-        (None, False, False),
+        (None, "auto", "sigmoid"),
+        ("multi_label_classification", "auto", "sigmoid"),
+        ("single_label_classification", "auto", "softmax"),
+        ("single_label_classification", "sigmoid", "sigmoid"),
+        (None, "softmax", "softmax"),
     ],
 )
-def test_softmax_or_sigmoid(tmp_path, sounds, problem_type, setting, multi_label):
+def test_softmax_or_sigmoid(tmp_path, sounds, problem_type, setting, activation):
     folder = save_audio_classifier(tmp_path, problem_type=problem_type)
-    tagger = AudioClassifier.from_pretrained(str(folder), multi_label=setting)
-    assert tagger.multi_label is multi_label
+    tagger = AudioClassifier.from_pretrained(str(folder), activation=setting)
+    assert tagger.activation == activation
     total = probabilities(tagger, *sounds).sum(axis=1)
-    assert np.allclose(total, 1, atol=1e-5) is not multi_label
+    assert np.allclose(total, 1, atol=1e-5) is (activation == "softmax")
+
+
+def test_outputs_that_are_probabilities_are_left_alone(folders, tagger, sounds):
+    bare = AudioClassifier.from_pretrained(str(folders["audio_tagger"]), activation="none")
+    outputs = torch.from_numpy(probabilities(bare, sounds[0][:1], [16000]))
+    np.testing.assert_allclose(probabilities(tagger, sounds[0][:1], [16000]), outputs.sigmoid(), atol=1e-5)
+    bare.network.config.model_type = "ced"  # its network takes the sigmoid itself
+    assert AudioClassifier(bare.network, bare.processor, {}).activation == "none"
+    with pytest.raises(UserError, match="activation"):
+        AudioClassifier.from_pretrained(str(folders["audio_tagger"]), activation="relu")
 
 
 def test_shorter_windows_can_be_set(folders, sounds):
@@ -78,3 +96,92 @@ def test_shorter_windows_can_be_set(folders, sounds):
     waveform = sounds[0][1][:16000]
     halves = probabilities(tagger, [waveform[:8000], waveform[8000:]], [16000] * 2).mean(axis=0)
     np.testing.assert_allclose(probabilities(tagger, [waveform], [16000])[0], halves, atol=1e-5)
+
+
+@pytest.fixture(scope="module")
+def ast_folder(tmp_path_factory):
+    """An AST with AudioSet's labels."""
+    return write(AST, tmp_path_factory.mktemp("ast") / "tiny", tiny=True)
+
+
+@pytest.mark.parametrize("form", ["{name}", "LABEL_{index}", "{mid}"])
+def test_audiosets_labels_by_name_by_number_or_by_machine_id(ast_folder, tmp_path, sounds, form):
+    import csv
+
+    with audioset.TABLE.open(encoding="utf-8", newline="") as file:
+        rows = list(csv.DictReader(file))
+    folder = shutil.copytree(ast_folder, tmp_path / "ast")
+    config = json.loads((folder / "config.json").read_text())
+    called = [form.format(name=row["label"], index=row["index"], mid=row["mid"]) for row in rows]
+    config |= {"id2label": dict(enumerate(called)), "label2id": {name: i for i, name in enumerate(called)}}
+    (folder / "config.json").write_text(json.dumps(config))
+    found, expected = (
+        AudioClassifier.from_pretrained(str(path), allow_random_weights=True) for path in (folder, ast_folder)
+    )
+    assert found.labels == list(audioset.labels())
+    assert found.tag(*sounds) == expected.tag(*sounds)
+
+
+def test_half_precision_stays_near(ast_folder, sounds):
+    half, full = (
+        AudioClassifier.from_pretrained(str(ast_folder), allow_random_weights=True, dtype=dtype)
+        for dtype in ("bfloat16", "float32")
+    )
+    for some, others in zip(half.tag(*sounds, top_k=527), full.tag(*sounds, top_k=527), strict=True):
+        assert max(abs(dict(some)[label] - probability) for label, probability in others) < 0.05
+
+
+@pytest.fixture(scope="module")
+def hubert(tmp_path_factory):
+    """Another architecture, which hears the waveform itself."""
+    from transformers import HubertConfig, HubertForSequenceClassification, Wav2Vec2FeatureExtractor
+
+    config = HubertConfig(
+        hidden_size=32, num_hidden_layers=2, num_attention_heads=4, intermediate_size=64, conv_dim=(16, 16, 16),
+        conv_kernel=(10, 3, 3), conv_stride=(5, 4, 4), num_conv_pos_embeddings=16, num_conv_pos_embedding_groups=4,
+        classifier_proj_size=32, id2label=dict(enumerate(LABELS)), label2id={name: i for i, name in enumerate(LABELS)},
+        initializer_range=0.2,
+    )  # fmt: skip
+    folder = tmp_path_factory.mktemp("hubert")
+    torch.manual_seed(0)
+    HubertForSequenceClassification(config).save_pretrained(folder)
+    Wav2Vec2FeatureExtractor(do_normalize=True).save_pretrained(folder)
+    return folder
+
+
+def test_any_architecture_of_the_library_works_by_its_files_alone(hubert, sounds):
+    from transformers import AutoFeatureExtractor, AutoModelForAudioClassification
+
+    tagger = AudioClassifier.from_pretrained(str(hubert))
+    assert tagger.window_seconds == 10 and tagger.labels == LABELS
+    together = probabilities(tagger, *sounds)
+    alone = [probabilities(tagger, [waveform], [rate])[0] for waveform, rate in zip(*sounds, strict=True)]
+    np.testing.assert_allclose(together, alone, atol=1e-5)
+    assert np.ptp(together, axis=0).max() > 1e-3
+    network = AutoModelForAudioClassification.from_pretrained(hubert).eval()
+    inputs = AutoFeatureExtractor.from_pretrained(hubert)(sounds[0][0], sampling_rate=16000, return_tensors="pt")
+    with torch.no_grad():
+        expected = network(**inputs).logits.sigmoid()
+    np.testing.assert_allclose(together[:1], expected, atol=1e-5)
+
+
+def test_code_that_comes_with_a_checkpoint_is_named_and_not_run(folders, tmp_path):
+    folder = shutil.copytree(folders["audio_tagger"], tmp_path / "ced")
+    config = json.loads((folder / "config.json").read_text())
+    config |= {"model_type": "ced_of_its_own", "auto_map": {"AutoConfig": "configuration_ced.CedConfig"}}
+    (folder / "config.json").write_text(json.dumps(config))
+    (folder / "configuration_ced.py").write_text(f"open({str(tmp_path / 'ran')!r}, 'w')\n")
+    with pytest.raises(UserError, match="trust_remote_code: true"):
+        AudioClassifier.from_pretrained(str(folder))
+    assert not (tmp_path / "ran").exists()
+
+
+def test_a_missing_tensor_is_refused(folders, tmp_path):
+    from safetensors.torch import load_file, save_file
+
+    folder = shutil.copytree(folders["audio_tagger"], tmp_path / "ast")
+    tensors = load_file(folder / "model.safetensors")
+    del tensors["classifier.dense.bias"]
+    save_file(tensors, folder / "model.safetensors", metadata={"format": "pt"})
+    with pytest.raises(UserError, match=r"1 of its tensors.*classifier\.dense\.bias"):
+        AudioClassifier.from_pretrained(str(folder))

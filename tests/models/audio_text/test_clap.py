@@ -3,8 +3,10 @@ import pytest
 import torch
 
 from models.audio_text.clap import ClapEncoder
+from models.random_weights import write
 from models.roles import AudioTextEncoder
 from tests.checkpoints import save_clap
+from utils.errors import UserError
 
 TEXTS = ["a sound of a dog", "guitar", "the dog is barking loudly over the house and the house and the house"]
 
@@ -64,6 +66,53 @@ def test_fusion_models_are_not_random_either(tmp_path, sounds):
     np.testing.assert_allclose(fused.encode_audio([sounds[0][1]], [16000])[0], together[1], atol=1e-5)
 
 
+@pytest.fixture(scope="module", params=["laion/clap-htsat-unfused", "laion/clap-htsat-fused"])
+def published(request, tmp_path_factory):
+    """Small networks behind the published preprocessing: 10 s at 48 kHz."""
+    folder = write(request.param, tmp_path_factory.mktemp("clap") / "tiny", tiny=True)
+    return ClapEncoder.from_pretrained(str(folder), allow_random_weights=True)
+
+
+def test_one_second_ten_and_sixty_have_one_embedding_each(published, tones):
+    together = published.encode_audio(*tones)
+    assert together.shape == (6, 24) and published.window_length == 480000
+    alone = [published.encode_audio([waveform], [rate])[0] for waveform, rate in zip(*tones, strict=True)]
+    np.testing.assert_allclose(together, alone, atol=1e-5)
+    np.testing.assert_array_equal(published.encode_audio(*tones), together)
+    minute = published.encode_audio(np.split(tones[0][2], 6), [48000] * 6).mean(axis=0)
+    np.testing.assert_allclose(together[2], minute / np.linalg.norm(minute), atol=1e-5)
+
+
+def test_the_published_preprocessing_is_the_librarys(published, tones):
+    from transformers import ClapModel, ClapProcessor
+
+    folder = published.provenance["id"]
+    network, processor = ClapModel.from_pretrained(folder).eval(), ClapProcessor.from_pretrained(folder)
+    sounds = [waveform for waveform, rate in zip(*tones, strict=True) if rate == 48000 and len(waveform) <= 480000]
+    audio = processor.feature_extractor(sounds, sampling_rate=48000, return_tensors="pt")
+    audio["is_longer"][:] = False  # of a batch without long sounds it calls one long, at random
+    with torch.no_grad():
+        audio_embeds = network.get_audio_features(**audio).pooler_output
+    assert audio["input_features"].shape == (
+        3,
+        4 if processor.feature_extractor.truncation == "fusion" else 1,
+        1001,
+        64,
+    )
+    np.testing.assert_allclose(published.encode_audio(sounds, [48000] * 3), audio_embeds, atol=1e-5)
+
+
+def test_half_precision_stays_near(published, clap, tones):
+    folder = published.provenance["id"]
+    half = ClapEncoder.from_pretrained(folder, allow_random_weights=True, dtype="bfloat16")
+    found, expected = half.encode_audio(tones[0][:2], tones[1][:2]), published.encode_audio(tones[0][:2], tones[1][:2])
+    assert found.dtype == np.float32 and (found * expected).sum(axis=1).min() > 0.97
+    encode, table = half.pseudo_word_encoder("a sound of {}")
+    words = table[:2].clone().requires_grad_()
+    encode(words)[:, 0].sum().backward()
+    assert words.grad.dtype == torch.float32 and words.grad.abs().sum() > 0
+
+
 def test_texts_longer_than_the_network_are_cut(clap):
     np.testing.assert_allclose(clap.encode_text(["dog " * 200]), clap.encode_text(["dog " * 100]), atol=1e-5)
 
@@ -92,3 +141,16 @@ def test_the_pseudo_word_can_be_optimised(clap):
 def test_a_template_needs_one_place(clap, template):
     with pytest.raises(ValueError, match="exactly one"):
         clap.pseudo_word_encoder(template)
+
+
+def test_a_missing_tensor_is_refused(folders, tmp_path):
+    import shutil
+
+    from safetensors.torch import load_file, save_file
+
+    folder = shutil.copytree(folders["audio_text"], tmp_path / "clap")
+    tensors = load_file(folder / "model.safetensors")
+    del tensors["text_projection.linear2.bias"]
+    save_file(tensors, folder / "model.safetensors", metadata={"format": "pt"})
+    with pytest.raises(UserError, match=r"1 of its tensors.*text_projection\.linear2\.bias"):
+        ClapEncoder.from_pretrained(str(folder))

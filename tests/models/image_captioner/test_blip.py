@@ -3,7 +3,10 @@ import pytest
 import torch
 
 from models.image_captioner.blip import BlipCaptioner
+from models.random_weights import write
 from models.roles import ImageCaptioner
+from tests.models.captioners import assert_repeatable, without_a_tensor
+from utils.errors import UserError
 
 
 @pytest.fixture(scope="module")
@@ -56,3 +59,21 @@ def test_length_and_penalty_can_be_set(folders, images):
 def test_nothing_is_printed(captioner, images, capfd):
     captioner.caption(images)
     assert capfd.readouterr() == ("", "")
+
+
+@pytest.fixture(scope="module")
+def published(tmp_path_factory):
+    return write("Salesforce/blip-image-captioning-base", tmp_path_factory.mktemp("blip") / "base", tiny=True)
+
+
+@pytest.mark.parametrize("dtype", ["bfloat16", "float16"])
+def test_half_precision_answers(published, images, dtype):
+    captioner = BlipCaptioner.from_pretrained(published, allow_random_weights=True, dtype=dtype)
+    assert captioner.dtype == getattr(torch, dtype)
+    assert_repeatable(captioner, images)
+
+
+def test_a_missing_tensor_is_refused(published, tmp_path):
+    broken = without_a_tensor(published, tmp_path / "broken", "patch_embedding.weight")
+    with pytest.raises(UserError, match="1 of its tensors are missing.*patch_embedding.weight"):
+        BlipCaptioner.from_pretrained(broken, allow_random_weights=True)

@@ -1,9 +1,14 @@
+import shutil
+
 import numpy as np
 import pytest
 import torch
+from safetensors.torch import load_file, save_file
 from torch.nn.functional import interpolate
 
 from models.roles import Segmenter
+from models.segmenter.clipseg import ClipSegmenter
+from utils.errors import UserError
 from utils.types import Query
 
 TEXTS = ["a photo of a guitar", "dog", "a man and a woman with a violin"]
@@ -129,3 +134,54 @@ def test_a_pixel_of_the_map_is_the_same_pixel_of_the_image(segmenter, monkeypatc
 
 def test_long_texts_are_cut(segmenter):
     np.testing.assert_allclose(segmenter.encode_text(["dog " * 200]), segmenter.encode_text(["dog " * 100]), atol=1e-5)
+
+
+@pytest.mark.parametrize("hub_id", ["CIDAS/clipseg-rd64-refined", "CIDAS/clipseg-rd64"])
+@pytest.mark.parametrize("image_size", [None, 104, 32])
+def test_at_another_size_it_equals_the_library_at_that_size(tiny, images, hub_id, image_size):
+    from transformers import CLIPSegForImageSegmentation, CLIPSegProcessor
+
+    folder = tiny(hub_id)
+    network, processor = CLIPSegForImageSegmentation.from_pretrained(folder), CLIPSegProcessor.from_pretrained(folder)
+    size = image_size or 64
+    processor.image_processor.size = {"height": size, "width": size}
+    inputs = processor(text=[TEXTS[0]], images=[images[0]], return_tensors="pt")
+    assert inputs["pixel_values"].shape == (1, 3, size, size)
+    with torch.no_grad():
+        logits = network(**inputs).logits
+    logits = logits.reshape(1, 1, *logits.shape[-2:])
+    expected = interpolate(logits.sigmoid(), size=(48, 80), mode="bilinear")[0, 0].numpy()
+    segmenter = ClipSegmenter.from_pretrained(folder, allow_random_weights=True, image_size=image_size)
+    np.testing.assert_allclose(segmenter.pixel_values(images[:1]), inputs["pixel_values"], atol=1e-5)
+    np.testing.assert_allclose(segmenter.segment(images[:1], [queries(TEXTS[0])])[0], expected, atol=1e-5)
+    assert expected.std() > 0.005
+
+
+@pytest.mark.parametrize("image_size", [100, 0, -8, "416", True, 416.0])
+def test_a_size_the_patches_do_not_divide_is_refused(segmenter, image_size):
+    sentence = f"expected image_size to be a multiple of the patches' 8, found {image_size!r}"
+    with pytest.raises(UserError, match=sentence):
+        ClipSegmenter(segmenter.network, segmenter.processor, {}, image_size=image_size)
+
+
+def test_a_missing_tensor_is_never_random(tiny, tmp_path):
+    copy = shutil.copytree(tiny("CIDAS/clipseg-rd64-refined"), tmp_path / "clipseg")
+    tensors = load_file(copy / "model.safetensors")
+    tensors.pop("decoder.film_mul.weight")
+    save_file(tensors, copy / "model.safetensors", metadata={"format": "pt"})
+    with pytest.raises(UserError, match="1 of its tensors are missing.*decoder.film_mul.weight"):
+        ClipSegmenter.from_pretrained(str(copy), allow_random_weights=True)
+
+
+def test_the_published_architectures():
+    """Config values of CIDAS/clipseg-rd64-refined; 150.7 million parameters in float32 are its 603 MB."""
+    from transformers import CLIPSegConfig, CLIPSegForImageSegmentation
+
+    from models.random_weights.clipseg import PUBLISHED
+
+    config = CLIPSegConfig(vision_config={"patch_size": 16}, **PUBLISHED["CIDAS/clipseg-rd64-refined"])
+    assert (config.reduce_dim, config.extract_layers, config.decoder_num_attention_heads) == (64, (3, 6, 9), 4)
+    assert (config.projection_dim, config.decoder_intermediate_size, config.conditional_layer) == (512, 2048, 0)
+    with torch.device("meta"):
+        network = CLIPSegForImageSegmentation(config)
+    assert sum(parameter.numel() for parameter in network.parameters()) == 150_747_746

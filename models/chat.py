@@ -1,0 +1,96 @@
+"""Chat models: a question about one sound or one image, and always the same answer to it."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any, ClassVar
+
+import torch
+
+from models.pretrained import Pretrained
+
+SAMPLING = ("temperature", "top_k", "top_p", "min_p", "typical_p")
+
+
+class ChatModel(Pretrained):
+    """A multimodal chat model that is asked the same question about everything.
+
+    The most likely token is taken, whatever sampling the checkpoint suggests; what else it sets, such as a repetition
+    penalty, stays. One question is answered at a time: in a batch, questions of different lengths would be padded, and
+    in half precision an answer would depend on its neighbours.
+
+    Attributes:
+        network_classes: names in transformers, in order; the first that knows the checkpoint's architecture is taken.
+        sense: the part of the processor that must be there, "feature_extractor" or "image_processor".
+        prompt: the question.
+        max_new_tokens: length of an answer at most.
+    """
+
+    network_classes: ClassVar[tuple[str, ...]]
+    sense: ClassVar[str]
+    processor_class = "AutoProcessor"
+
+    def __init__(
+        self, network: Any, processor: Any, provenance: dict[str, Any], *, prompt: str, max_new_tokens: int
+    ) -> None:
+        super().__init__(network, processor, provenance)
+        self.prompt = prompt
+        self.max_new_tokens = max_new_tokens
+        # A checkpoint's own max_length would be warned about beside max_new_tokens, and so would sampling set aside.
+        network.generation_config.update(do_sample=False, max_length=None, **dict.fromkeys(SAMPLING))
+
+    @classmethod
+    def load(cls, folder: Path, dtype: torch.dtype, trust_remote_code: bool) -> tuple[Any, Any]:
+        """See `Pretrained.load`."""
+        from transformers import AutoConfig
+
+        config = AutoConfig.from_pretrained(folder, trust_remote_code=trust_remote_code, local_files_only=True)
+        name, network_class = _route(config, cls.network_classes)
+        if network_class is None and not trust_remote_code:
+            raise ValueError(f"a {config.model_type} checkpoint is none of {', '.join(cls.network_classes)}")
+        if "audio" in getattr(network_class, "output_modalities", ()):
+            raise ValueError(f"a {config.model_type} answers in speech as well, expected one that answers in text only")
+        # `Pretrained.load` takes one name, which here depends on the checkpoint.
+        chosen = type(cls.__name__, (cls,), {"network_class": name})
+        network, processor = super(ChatModel, chosen).load(folder, dtype, trust_remote_code)
+        for part in (cls.sense, "chat_template"):
+            if getattr(processor, part, None) is None:
+                raise ValueError(f"expected a processor with its {part}, found a {type(processor).__name__} without")
+        return network, processor
+
+    def inputs(self, medium: dict[str, Any]) -> Any:
+        """The question as the checkpoint's own processor and chat template put it.
+
+        Args:
+            medium: {"type": "image", "image": PIL image} or {"type": "audio", "audio": (T,) float32}.
+
+        Returns:
+            What the network takes, as a batch of one on its device; floating tensors in its dtype.
+        """
+        question = [{"role": "user", "content": [medium, {"type": "text", "text": self.prompt}]}]
+        inputs = self.processor.apply_chat_template(
+            question, add_generation_prompt=True, tokenize=True, return_dict=True, return_tensors="pt"
+        )
+        return inputs.to(self.device, self.dtype)
+
+    def ask(self, medium: dict[str, Any]) -> str:
+        """The answer, stripped, without special tokens and without what a model thinks aloud before it."""
+        inputs = self.inputs(medium)
+        with self.inference():
+            tokens = self.network.generate(**inputs, max_new_tokens=self.max_new_tokens, num_beams=1)[0]
+        if not self.network.config.is_encoder_decoder:  # then the question comes first
+            tokens = tokens[inputs["input_ids"].shape[1] :]
+        answer = self.processor.tokenizer.decode(tokens, skip_special_tokens=True)
+        return answer.rpartition("</think>")[2].strip()
+
+
+def _route(config: Any, names: Sequence[str]) -> tuple[str, type | None]:
+    """The first of the library's Auto classes that knows an architecture, and its class for it; None if none does."""
+    import transformers
+
+    for name in names:
+        mapping = getattr(transformers, name)._model_mapping
+        if type(config) in mapping:
+            return name, mapping[type(config)]
+    return names[0], None

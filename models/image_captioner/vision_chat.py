@@ -1,0 +1,88 @@
+"""Vision-language models, asked for the things in view that can make a sound."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from math import ceil, sqrt
+from typing import Any
+
+import numpy as np
+
+from models.chat import ChatModel
+from models.image_captioner.listing import as_caption, listed
+
+PROMPT = (
+    "List every thing visible in this image that can make a sound: people, animals, musical instruments, vehicles, "
+    "machines, tools and other things. Answer with comma-separated nouns in the singular, each once, and nothing else; "
+    'answer "none" if there is nothing.'
+)
+MAX_ASPECT = 200  # Qwen-VL refuses images that are longer
+
+
+class VisionChat(ChatModel):
+    """Any transformers chat model that sees: the Qwen-VL family and its kin.
+
+    A list, as it is asked for, becomes a caption that names each thing once ("a dog, an acoustic guitar"); any other
+    answer is the caption itself, on one line.
+
+    Args (settings):
+        prompt: what it is asked.
+        max_pixels: larger images are made smaller before the checkpoint's own preprocessing; bounds the memory.
+        max_new_tokens: length of an answer at most.
+
+    Reference: Bai et al., "Qwen3-VL technical report", arXiv 2511.21631.
+    """
+
+    family = "vision_chat"
+    network_classes = ("AutoModelForImageTextToText",)
+    sense = "image_processor"
+
+    def __init__(
+        self,
+        network: Any,
+        processor: Any,
+        provenance: dict[str, Any],
+        *,
+        prompt: str = PROMPT,
+        max_pixels: int = 1024 * 1024,
+        max_new_tokens: int = 96,
+    ) -> None:
+        super().__init__(network, processor, provenance, prompt=prompt, max_new_tokens=max_new_tokens)
+        self.max_pixels = max_pixels
+
+    def caption(self, images: Sequence[np.ndarray]) -> list[str]:
+        """Names what is seen.
+
+        Args:
+            images: (H, W, 3) uint8 RGB each, sizes may differ.
+
+        Returns:
+            One caption per image, stripped; "" where the model says nothing, or that there is nothing.
+        """
+        return [as_one_line(self.ask({"type": "image", "image": bounded(image, self.max_pixels)})) for image in images]
+
+
+def bounded(image: np.ndarray, max_pixels: int) -> Any:
+    """An image no larger than `max_pixels` and no longer than a network accepts.
+
+    Args:
+        image: (H, W, 3) uint8 RGB.
+        max_pixels: H times W at most; a very long image is made thicker than that.
+
+    Returns:
+        PIL image, RGB; resized (bicubic) only where it must be.
+    """
+    from PIL import Image
+
+    height, width = image.shape[:2]
+    scale = min(1.0, sqrt(max_pixels / (height * width)))
+    size = max(1, int(width * scale)), max(1, int(height * scale))
+    size = max(size[0], ceil(size[1] / MAX_ASPECT)), max(size[1], ceil(size[0] / MAX_ASPECT))
+    picture = Image.fromarray(image)
+    return picture if size == (width, height) else picture.resize(size, Image.Resampling.BICUBIC)
+
+
+def as_one_line(answer: str) -> str:
+    """The caption in an answer: a list's things, or the words as they stand."""
+    names = listed(answer)
+    return " ".join(answer.split()) if names is None else as_caption(names)

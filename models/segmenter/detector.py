@@ -1,0 +1,125 @@
+"""Zero-shot object detectors: a text to boxes with scores."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+import torch
+
+from models.pretrained import Pretrained
+from utils.prompts import thing_of
+
+PHRASE_DETECTORS = ("grounding-dino", "mm-grounding-dino")  # they read phrases, each ended by a full stop
+CAPTION_DETECTORS = ("owlv2", "owlvit")  # CLIP's kin: they know "a photo of a dog"
+# Where a network's answer to the pixels alone comes from. It is asked once an image; all that follows depends on the
+# text. A network that is not listed sees the image anew for every text.
+VISION_TOWERS = {
+    "grounding-dino": "model.backbone.conv_encoder.model",
+    "mm-grounding-dino": "model.backbone.conv_encoder.model",
+    "owlv2": "owlv2.vision_model",
+    "owlvit": "owlvit.vision_model",
+}
+
+
+@dataclass(frozen=True, eq=False)
+class Boxes:
+    """What a detector found for one text.
+
+    Attributes:
+        corners: (B, 4) float32, x0 y0 x1 y1 in pixels of the image; they may reach beyond it.
+        scores: (B,) float32 in [0, 1], best first.
+    """
+
+    corners: torch.Tensor
+    scores: torch.Tensor
+
+
+class TextDetector(Pretrained):
+    """Any detector that transformers' `AutoModelForZeroShotObjectDetection` loads.
+
+    Grounding DINO and its kin fuse text and image from the first encoder layer on, so only the vision backbone's work
+    is shared between the texts of an image. Several texts in one pass would be cheaper, but what is found for one would
+    then depend on the others; and images are not batched, since padding would make them depend on each other.
+
+    Reference: Liu et al., "Grounding DINO: Marrying DINO with grounded pre-training for open-set object detection",
+        ECCV 2024. A box's score is the highest of its tokens' (section 3, and the library's post-processing).
+    """
+
+    family = "zero_shot_object_detection"
+    network_class = "AutoModelForZeroShotObjectDetection"
+    processor_class = "AutoProcessor"
+
+    def detect(self, image: np.ndarray, texts: Sequence[str], threshold: float, max_boxes: int) -> list[Boxes]:
+        """Finds boxes for each text.
+
+        Args:
+            image: (H, W, 3) uint8 RGB.
+            texts: what to look for; "A photo of dog" is put as the network wants it.
+            threshold: only boxes that score higher.
+            max_boxes: of them the best, at most so many a text.
+
+        Returns:
+            One answer a text, in order.
+        """
+        from PIL import Image
+
+        picture = Image.fromarray(np.ascontiguousarray(image))
+        tower = VISION_TOWERS.get(self.network.config.model_type)
+        with once(self.network.get_submodule(tower) if tower else None):
+            return [self._detect(picture, text, threshold, max_boxes) for text in texts]
+
+    def asked(self, text: str) -> list[Any]:
+        """A query's text as the processor expects it for one image."""
+        model_type = self.network.config.model_type
+        wanted = self._cut(text if model_type in CAPTION_DETECTORS else thing_of(text))
+        return [f"{wanted}."] if model_type in PHRASE_DETECTORS else [[wanted]]
+
+    def _cut(self, text: str) -> str:
+        """At most as many tokens as the network reads; a longer text would be an error there."""
+        tokenizer, config = self.processor.tokenizer, self.network.config
+        limit = min(
+            tokenizer.model_max_length,
+            getattr(config, "max_text_len", tokenizer.model_max_length),
+            getattr(config.text_config, "max_position_embeddings", tokenizer.model_max_length),
+        )
+        tokens = tokenizer(text, add_special_tokens=False)["input_ids"]
+        room = limit - 3  # start, full stop and end
+        return tokenizer.decode(tokens[:room]) if len(tokens) > room else text
+
+    def _detect(self, picture: Any, text: str, threshold: float, max_boxes: int) -> Boxes:
+        inputs = self.processor(images=[picture], text=self.asked(text), return_tensors="pt").to(self.device)
+        for name, value in inputs.items():
+            inputs[name] = value.to(self.dtype) if value.is_floating_point() else value
+        with self.inference():
+            outputs = self.network(**inputs)
+        for name in {"logits", "pred_boxes"} & set(outputs):
+            outputs[name] = outputs[name].float()  # half a precision is several pixels
+        found = self.processor.post_process_grounded_object_detection(
+            outputs, threshold=threshold, target_sizes=[(picture.height, picture.width)]
+        )[0]
+        best = found["scores"].argsort(descending=True, stable=True)[:max_boxes]
+        return Boxes(found["boxes"][best].float(), found["scores"][best].float())
+
+
+@contextmanager
+def once(module: torch.nn.Module | None) -> Iterator[None]:
+    """Within it a module answers its first call, and every later one with the same answer; None for no module."""
+    if module is None:
+        yield
+        return
+    forward, answers = module.forward, []
+
+    def remembered(*args: Any, **kwargs: Any) -> Any:
+        if not answers:
+            answers.append(forward(*args, **kwargs))
+        return answers[0]
+
+    module.forward = remembered
+    try:
+        yield
+    finally:
+        module.forward = forward

@@ -1,0 +1,130 @@
+"""CLIP in the layout of open_clip, as a scorer: pictures and sentences in one space."""
+
+from __future__ import annotations
+
+import json
+import logging
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import torch
+from PIL import Image
+from torch.nn.functional import normalize
+
+from models.checkpoint_files import TOKENIZER_FILES, weights_among
+from models.pretrained import MAX_BATCH, Pretrained
+
+CONFIG = "open_clip_config.json"
+PRECISIONS = {torch.float32: "fp32", torch.bfloat16: "pure_bf16", torch.float16: "pure_fp16"}
+
+
+@dataclass(frozen=True)
+class Preparation:
+    """How a checkpoint wants its input.
+
+    Attributes:
+        tokenizer: sentences -> (N, tokens) int64.
+        transform: PIL image -> (3, s, s) float32.
+        mean: (r, g, b) in [0, 1], the colour that `transform` makes zero.
+        embed_dim: width of the space.
+    """
+
+    tokenizer: Callable[[list[str]], torch.Tensor]
+    transform: Callable[[Image.Image], torch.Tensor]
+    mean: tuple[float, float, float]
+    embed_dim: int
+
+
+class ClipScorer(Pretrained):
+    """Any network of open_clip whose text tower is its own: LAION's and DataComp's CLIPs, SigLIP.
+
+    The vocabulary of CLIP comes with the package; SigLIP's must lie in the folder. Nothing is fetched.
+    """
+
+    family = "open_clip"
+
+    @classmethod
+    def load(cls, folder: Path, dtype: torch.dtype, trust_remote_code: bool) -> tuple[Any, Any]:
+        import open_clip
+        from open_clip.factory import load_checkpoint
+
+        names = [path.name for path in folder.iterdir()]
+        if CONFIG not in names:
+            raise ValueError(f"expected a checkpoint of open_clip, found no {CONFIG}")
+        config = json.loads((folder / CONFIG).read_text(encoding="utf-8"))["model_cfg"]
+        text = config["text_cfg"]
+        if text.get("hf_model_name"):
+            raise ValueError(f"its text tower is {text['hf_model_name']}, which open_clip would fetch from the hub")
+        if text.get("hf_tokenizer_name") and not set(TOKENIZER_FILES) & set(names):
+            raise ValueError(f"its tokenizer is not in the folder (expected one of {', '.join(TOKENIZER_FILES)})")
+        where = f"local-dir:{folder}"
+        with _quiet():
+            # open_clip would prefer a pickled file to some safetensors: the weights are chosen here.
+            network = open_clip.create_model(
+                where, load_weights=False, pretrained_text=False, precision=PRECISIONS[dtype]
+            )
+            weights = weights_among(names)
+            if len(weights) != 1:
+                raise ValueError(f"expected one file of safetensors, found {', '.join(weights) or 'none'}")
+            load_checkpoint(network, str(folder / weights[0]), strict=True)
+            tokenizer = open_clip.get_tokenizer(where)
+        preprocess = open_clip.transform.PreprocessCfg(**network.visual.preprocess_cfg)
+        transform = open_clip.transform.image_transform_v2(preprocess, is_train=False)
+        return network, Preparation(tokenizer, transform, tuple(preprocess.mean), config["embed_dim"])
+
+    @property
+    def embed_dim(self) -> int:
+        return self.processor.embed_dim
+
+    @property
+    def logit_scale(self) -> float:
+        """What the network was trained to multiply its cosines by."""
+        return float(self.network.logit_scale.exp())
+
+    @property
+    def mean_colour(self) -> tuple[int, int, int]:
+        """The colour that says nothing, 0 to 255."""
+        red, green, blue = (round(255 * value) for value in self.processor.mean)
+        return red, green, blue
+
+    def encode_text(self, texts: Sequence[str]) -> np.ndarray:
+        """Embeds sentences.
+
+        Returns:
+            (N, embed_dim) float32, rows L2-normalised.
+        """
+        embeds = [np.zeros((0, self.embed_dim), dtype=np.float32)]
+        for start in range(0, len(texts), MAX_BATCH):
+            tokens = self.processor.tokenizer(list(texts[start : start + MAX_BATCH])).to(self.device)
+            with self.inference():
+                features = self.network.encode_text(tokens)
+            embeds.append(normalize(features.float(), dim=-1).cpu().numpy())
+        return np.concatenate(embeds)
+
+    def prepare(self, pictures: Sequence[Image.Image]) -> torch.Tensor:
+        """Pictures as the checkpoint's own transform prepares them: (N, 3, s, s) float32, on the device."""
+        return torch.stack([self.processor.transform(picture) for picture in pictures]).to(self.device)
+
+    def encode_pixels(self, pixel_values: torch.Tensor) -> torch.Tensor:
+        """Embeds prepared pictures: (N, 3, s, s) -> (N, embed_dim) float32, rows L2-normalised."""
+        with self.inference():
+            features = self.network.encode_image(pixel_values.to(self.dtype))
+        return normalize(features.float(), dim=-1)
+
+
+@contextmanager
+def _quiet() -> Iterator[None]:
+    """Keeps open_clip's log of every step out of a script's output, and its hands off the root logger."""
+    root, before = logging.getLogger(), logging.root.manager.disable
+    handler = logging.NullHandler()
+    root.addHandler(handler)
+    logging.disable(logging.WARNING)
+    try:
+        yield
+    finally:
+        logging.disable(before)
+        root.removeHandler(handler)

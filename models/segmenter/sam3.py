@@ -1,0 +1,137 @@
+"""SAM 3, as a segmenter: a noun phrase to all its instances, to a soft map."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import torch
+
+from models.pretrained import Pretrained, _quiet, check_complete
+from models.segmenter.frame import stretched
+from models.segmenter.instances import Calibration, strongest
+from models.segmenter.text_only import TextOnly
+from utils.errors import UserError
+from utils.prompts import thing_of
+from utils.types import Query
+
+MAX_TOKENS = 32  # what the library's processor gives the network, whatever the text encoder could read
+NETWORKS = {"sam3": "Sam3Model", "sam3_video": "Sam3Model", "sam3_lite_text": "Sam3LiteTextModel"}
+SOURCES = ("instances", "semantic", "both")
+
+
+class Sam3Segmenter(TextOnly, Pretrained):
+    """SAM 3, or SAM3-LiteText, its variant with a light text encoder.
+
+    The network answers a phrase with up to 200 instances, each with a score and a mask; with one semantic map of all of
+    them; and with a probability that the thing is in the image at all, its presence, which every score is multiplied
+    with. It sees the image squashed to its own square, and the maps are stretched back.
+
+    The published checkpoint holds the video model; the detector in it is what is loaded. An image is encoded once for
+    all its queries, a text once for all images of a call.
+
+    Args:
+        network, processor, provenance: see `Pretrained`.
+        score_threshold: an instance is accepted when its score is higher; 0.5 is the original code's, 0.3 the
+            library's.
+        min_presence: a query whose presence is lower is answered with nothing. Since scores contain the presence, this
+            changes instances only below `score_threshold`.
+        source: "instances", "semantic", or "both" (the maximum). The semantic map takes the place of one instance
+            with the presence for its score and `min_presence` for its threshold.
+        rescale, mask_temperature: how score and logit become one value, see `Calibration`. false and 1.0 give the
+            plain product of score and sigmoid.
+
+    Raises:
+        UserError: a setting is out of its range.
+
+    Reference: Carion et al., "SAM 3: Segment anything with concepts", arXiv 2511.16719 (presence: section 3).
+    """
+
+    family = "sam3"
+
+    def __init__(
+        self,
+        network: Any,
+        processor: Any,
+        provenance: dict[str, Any],
+        *,
+        score_threshold: float = 0.5,
+        min_presence: float = 0.5,
+        source: str = "instances",
+        rescale: bool = True,
+        mask_temperature: float = 4.0,
+    ) -> None:
+        super().__init__(network, processor, provenance)
+        if source not in SOURCES:
+            raise UserError(f"expected the setting source to be one of {', '.join(SOURCES)}, found {source!r}")
+        self.instance_calibration = Calibration(score_threshold, rescale, mask_temperature)
+        self.semantic_calibration = Calibration(min_presence, rescale, mask_temperature)
+        self.source = source
+
+    @classmethod
+    def load(cls, folder: Path, dtype: torch.dtype, trust_remote_code: bool) -> tuple[Any, Any]:
+        """See `Pretrained.load`; the class follows from the checkpoint's kind, since a video model's holds this one."""
+        import transformers
+
+        model_type = transformers.AutoConfig.from_pretrained(folder, local_files_only=True).model_type
+        if model_type not in NETWORKS:
+            raise ValueError(f"expected a checkpoint of {', '.join(NETWORKS)}, found a {model_type} one")
+        with _quiet(transformers):
+            network, report = getattr(transformers, NETWORKS[model_type]).from_pretrained(
+                folder, dtype=dtype, use_safetensors=True, output_loading_info=True, local_files_only=True
+            )
+            check_complete(network, report)
+            processor = transformers.Sam3Processor.from_pretrained(folder, local_files_only=True)
+        return network, processor
+
+    def segment(self, images: Sequence[np.ndarray], queries: Sequence[Sequence[Query]]) -> list[np.ndarray]:
+        """Finds in each image what its queries ask for.
+
+        Args:
+            images: (H, W, 3) uint8 RGB each, sizes may differ.
+            queries: any number per image, by text.
+
+        Returns:
+            Per image (H, W) float32 in [0, 1]: the maximum over its queries, all zero for no query.
+
+        Raises:
+            UserError: a query has an embedding.
+        """
+        things = [list(dict.fromkeys(map(thing_of, self.texts(some)))) for some in queries]
+        prompts = {thing: self._prompt(thing) for thing in {thing for asked in things for thing in asked}}
+        score_maps = []
+        for image, asked in zip(images, things, strict=True):
+            values = self._values(image, [prompts[thing] for thing in asked]) if asked else ()
+            score_maps.append(strongest(values, image.shape[:2]))
+        return score_maps
+
+    def _prompt(self, thing: str) -> dict[str, Any]:
+        """What the network needs of a phrase, encoded."""
+        tokens = self.processor.tokenizer(
+            thing, padding="max_length", truncation=True, max_length=MAX_TOKENS, return_tensors="pt"
+        )
+        mask = tokens["attention_mask"].to(self.device)
+        with self.inference():
+            embeds = self.network.get_text_features(input_ids=tokens["input_ids"].to(self.device), attention_mask=mask)
+        return {"text_embeds": embeds, "attention_mask": mask}
+
+    def _values(self, image: np.ndarray, prompts: Sequence[dict[str, Any]]) -> Iterator[torch.Tensor]:
+        """The (H, W) maps of whatever is accepted, query by query."""
+        size = image.shape[:2]
+        with self.inference():
+            vision_embeds = self.network.get_vision_features(self.pixel_values([image]).to(self.device, self.dtype))
+        for prompt in prompts:
+            with self.inference():
+                found = self.network(vision_embeds=vision_embeds, **prompt)
+            presence = found.presence_logits[0].float().sigmoid().item()
+            if presence < self.semantic_calibration.threshold:
+                continue
+            if self.source != "semantic":
+                scores = found.pred_logits[0].float().sigmoid() * presence  # (200,)
+                accepted = scores > self.instance_calibration.threshold
+                for logits, score in zip(found.pred_masks[0][accepted], scores[accepted].tolist(), strict=True):
+                    yield self.instance_calibration(stretched(logits, size), score)
+            if self.source != "instances":
+                yield self.semantic_calibration(stretched(found.semantic_seg[0, 0], size), presence)

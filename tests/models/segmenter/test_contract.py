@@ -1,0 +1,136 @@
+"""What every segmenter promises (`models/roles.py`), on tiny random networks of each family's architecture.
+
+A new family adds one line to ENTRIES (what a config would say of it) and one to ENCODERS.
+"""
+
+import numpy as np
+import pytest
+
+from models.roles import Segmenter
+from models.segmenter import FAMILIES
+from tests import asda_checkout, checkpoints
+from utils.errors import UserError
+from utils.types import Query
+
+ENTRIES = {
+    "asda": lambda tiny: asda_checkout.entry(tiny.saved(asda_checkout.save_asda)),
+    "clipseg": lambda tiny: {"weights": tiny.saved(checkpoints.save_clipseg)},
+    "grounded_sam": lambda tiny: {
+        "detector": {"weights": tiny("IDEA-Research/grounding-dino-tiny")},
+        "masks": {"weights": tiny("facebook/sam2.1-hiera-tiny")},
+    },
+    "sam_clip": lambda tiny: {
+        "masks": {"weights": tiny("facebook/sam-vit-base")},
+        "scorer": {"weights": tiny("laion/CLIP-ViT-B-32-laion2B-s34B-b79K")},
+        "points_per_side": 4,
+        "stability_score_thresh": 0.5,
+    },
+    "sam3": lambda tiny: {"weights": tiny("facebook/sam3"), "score_threshold": 0.2},
+}
+# Where pixels enter each network: modules that run once for every image that is encoded.
+ENCODERS = {
+    "asda": lambda model: [],  # its forward pass takes image and text together
+    "clipseg": lambda model: [model.network.clip.vision_model.embeddings],
+    "grounded_sam": lambda model: [
+        model.networks["detector"].network.model.backbone.conv_encoder.model.swin.embeddings,
+        model.networks["masks"].network.vision_encoder.backbone.patch_embed,
+    ],
+    "sam_clip": lambda model: [model.networks["masks"].network.image_encoder],
+    "sam3": lambda model: [model.network.vision_encoder.backbone.embeddings],
+}
+TEXTS = ["a photo of a guitar", "dog", "a man and a woman with a violin"]
+
+
+@pytest.fixture(scope="module", params=sorted(FAMILIES))
+def family(request):
+    return request.param
+
+
+@pytest.fixture(scope="module")
+def segmenter(family, tiny):
+    return FAMILIES[family].from_pretrained(**ENTRIES[family](tiny), allow_random_weights=True)
+
+
+def queries(*texts):
+    return tuple(Query(text) for text in texts)
+
+
+def test_maps_are_soft_and_of_each_images_size(segmenter, images):
+    assert isinstance(segmenter, Segmenter)
+    score_maps = segmenter.segment(images, [queries(*TEXTS)] * len(images))
+    assert len(score_maps) == len(images)
+    for score_map, image in zip(score_maps, images, strict=True):
+        assert score_map.shape == image.shape[:2] and score_map.dtype == np.float32
+        assert 0 <= score_map.min() <= score_map.max() <= 1
+    for score_map in score_maps[:3]:
+        assert len(np.unique(score_map)) > score_map.size / 10
+    assert segmenter.segment([], []) == []
+
+
+def test_no_query_is_an_empty_map(segmenter, images):
+    empty, asked, also_empty = segmenter.segment(images[:3], [(), queries("dog"), ()])
+    assert empty.shape == (48, 80) and empty.dtype == np.float32 and not empty.any() and not also_empty.any()
+    assert asked.any()
+
+
+def test_several_queries_are_the_maximum_of_each_alone(segmenter, images):
+    for image in images[:3]:
+        single = [segmenter.segment([image], [queries(text)])[0] for text in TEXTS]
+        together = segmenter.segment([image], [queries(*TEXTS)])[0]
+        np.testing.assert_allclose(together, np.max(single, axis=0), atol=1e-5)
+        assert max(np.abs(single[0] - other).max() for other in single[1:]) > 1e-3  # the text matters
+
+
+def test_alone_or_in_a_batch_and_in_any_order_it_is_the_same(segmenter, images):
+    asked = [queries(*TEXTS), queries("dog"), (), queries("a cat", "dog"), queries("cat")]
+    together = segmenter.segment(images, asked)
+    backwards = segmenter.segment(images[::-1], [some[::-1] for some in asked[::-1]])[::-1]
+    for image, some, score_map, other in zip(images, asked, together, backwards, strict=True):
+        np.testing.assert_allclose(segmenter.segment([image], [some])[0], score_map, atol=1e-5)
+        np.testing.assert_allclose(other, score_map, atol=1e-5)
+    for first, second in zip(together, segmenter.segment(images, asked), strict=True):
+        np.testing.assert_array_equal(first, second)
+
+
+def test_each_image_is_encoded_once_however_many_queries_it_has(family, segmenter, images):
+    for encoder in ENCODERS[family](segmenter):
+        encoded = []
+        handle = encoder.register_forward_hook(lambda module, inputs, output, seen=encoded: seen.append(len(inputs[0])))
+        segmenter.segment(images[:3], [queries(*TEXTS), (), queries("dog", "dog")])
+        handle.remove()
+        assert sum(encoded) == 2
+
+
+def test_embeddings_are_taken_or_refused_as_declared(segmenter, images):
+    embedding = np.ones(segmenter.text_embed_dim or 512, np.float32)
+    if not segmenter.accepts_embeddings:
+        assert segmenter.text_embed_dim == 0
+        with pytest.raises(UserError, match="expected a segmenter that takes embeddings, found .* hand over words"):
+            segmenter.encode_text(["dog"])
+        with pytest.raises(UserError, match="expected a segmenter that takes embeddings, found"):
+            segmenter.segment(images[:1], [[Query("dog", embedding=embedding)]])
+        return
+    embeds = segmenter.encode_text(TEXTS)
+    assert embeds.shape == (3, segmenter.text_embed_dim) and embeds.dtype == np.float32
+    by_embedding = segmenter.segment(images[:1], [[Query("", embedding=embed) for embed in embeds]])[0]
+    np.testing.assert_allclose(by_embedding, segmenter.segment(images[:1], [queries(*TEXTS)])[0], atol=1e-5)
+    assert segmenter.encode_text([]).shape == (0, segmenter.text_embed_dim)
+
+
+@pytest.mark.parametrize("size", [(2, 300), (300, 2), (1, 500)])
+def test_very_long_images(segmenter, size):
+    image = np.random.default_rng(2).integers(0, 256, (*size, 3), dtype=np.uint8)
+    assert segmenter.segment([image], [queries("dog")])[0].shape == size
+
+
+@pytest.mark.parametrize("text", ["", ".", "dog " * 300, "a dog barks. A man speaks.", "ein Hündchen 🐶"])
+def test_any_text(segmenter, images, text):
+    score_map = segmenter.segment(images[:1], [queries(text)])[0]
+    assert score_map.shape == (48, 80) and 0 <= score_map.min() <= score_map.max() <= 1
+
+
+def test_images_are_left_as_they_are(segmenter, images):
+    given = [image.copy() for image in images]
+    segmenter.segment(given, [queries("dog")] * len(given))
+    for image, before in zip(given, images, strict=True):
+        np.testing.assert_array_equal(image, before)

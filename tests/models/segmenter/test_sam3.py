@@ -1,0 +1,237 @@
+import shutil
+from pathlib import Path
+
+import numpy as np
+import pytest
+import torch
+from safetensors.torch import load_file, save_file
+from torch.nn.functional import interpolate
+
+from models.segmenter.sam3 import Sam3Segmenter
+from tests import checkpoints
+from utils.errors import UserError
+from utils.types import Query
+
+HUB_IDS = ["facebook/sam3", "vil-uob/sam3-litetext-s0"]
+PLAIN = {"rescale": False, "mask_temperature": 1.0}  # score times sigmoid
+OPEN = {"score_threshold": 0.2, "min_presence": 0.0}
+
+
+@pytest.fixture(scope="module", params=HUB_IDS)
+def hub_id(request):
+    return request.param
+
+
+@pytest.fixture(scope="module")
+def segmenter(tiny, hub_id):
+    return Sam3Segmenter.from_pretrained(tiny(hub_id), allow_random_weights=True, **OPEN, **PLAIN)
+
+
+@pytest.fixture(scope="module")
+def library(tiny, hub_id):
+    """(network, processor) without anything of ours."""
+    from transformers import Sam3LiteTextModel, Sam3Model, Sam3Processor
+
+    network_class = Sam3Model if hub_id == "facebook/sam3" else Sam3LiteTextModel
+    return network_class.from_pretrained(tiny(hub_id)).eval(), Sam3Processor.from_pretrained(tiny(hub_id))
+
+
+def with_settings(segmenter, **settings):
+    return Sam3Segmenter(segmenter.network, segmenter.processor, segmenter.provenance, **settings)
+
+
+def queries(*texts):
+    return [Query(text) for text in texts]
+
+
+def answered(library, image, text):
+    """The library's outputs, and its scores (instances,)."""
+    from PIL import Image
+
+    network, processor = library
+    inputs = processor(images=Image.fromarray(image), text=text, return_tensors="pt")
+    inputs.pop("original_sizes")
+    with torch.no_grad():
+        outputs = network(**inputs)
+    found = processor.post_process_instance_segmentation(outputs, threshold=0.0, target_sizes=[image.shape[:2]])[0]
+    return outputs, found["scores"]
+
+
+def in_frame(logits, image):
+    """(N, h, w) -> (N, H, W) probabilities."""
+    return interpolate(logits[None], size=image.shape[:2], mode="bilinear", align_corners=False)[0].sigmoid()
+
+
+def test_instances_equal_the_librarys(segmenter, library, images):
+    counts = set()
+    for image in images:
+        for text, phrase in (("A photo of dog", "dog"), ("a man with a violin", "a man with a violin")):
+            outputs, scores = answered(library, image, phrase)
+            kept = scores > 0.2
+            counts.add(int(kept.sum()))
+            products = (scores * kept)[:, None, None] * in_frame(outputs.pred_masks[0], image)
+            expected = products.amax(0)
+            np.testing.assert_allclose(segmenter.segment([image], [queries(text)])[0], expected, atol=1e-5)
+    assert max(counts) > 1
+
+
+def test_the_semantic_map_and_both(segmenter, library, images):
+    image = images[0]
+    outputs, _ = answered(library, image, "dog")
+    presence = outputs.presence_logits.sigmoid().item()
+    semantic = presence * in_frame(outputs.semantic_seg[0], image)[0]
+    settings = {"score_threshold": 0.2, "min_presence": presence - 0.01, **PLAIN}
+    maps = {
+        source: with_settings(segmenter, source=source, **settings).segment([image], [queries("dog")])[0]
+        for source in ("instances", "semantic", "both")
+    }
+    np.testing.assert_allclose(maps["semantic"], semantic, atol=1e-5)
+    np.testing.assert_array_equal(maps["both"], np.maximum(maps["instances"], maps["semantic"]))
+    assert maps["instances"].any() and np.abs(maps["instances"] - maps["semantic"]).max() > 0.01
+
+
+def test_one_half_is_where_the_network_decides(segmenter, library, images):
+    image = images[0]
+    outputs, scores = answered(library, image, "dog")
+    inside = interpolate(outputs.pred_masks[0][scores > 0.2][None], size=(48, 80), mode="bilinear")[0] > 0
+    score_map = with_settings(segmenter, **OPEN).segment([image], [queries("dog")])[0]
+    np.testing.assert_array_equal(score_map > 0.5, inside.any(0))
+    assert 0 < inside.any(0).float().mean() < 1
+
+
+def test_what_is_not_there_is_answered_with_nothing(segmenter, library, images):
+    image = images[0]
+    presences = {text: answered(library, image, text)[0].presence_logits.sigmoid().item() for text in ("dog", "guitar")}
+    absent, present = sorted(presences, key=presences.get)
+    assert presences[present] - presences[absent] > 1e-3
+    between = sum(presences.values()) / 2
+    choosy = with_settings(segmenter, score_threshold=0.0, min_presence=between, source="both")
+    nothing, something, either = choosy.segment(
+        [image] * 3, [queries(absent), queries(present), queries(absent, present)]
+    )
+    assert nothing.shape == (48, 80) and nothing.dtype == np.float32 and not nothing.any()
+    np.testing.assert_array_equal(either, something)
+    assert something.any()
+    none_is_sure = with_settings(segmenter, score_threshold=0.999).segment([image], [queries(present)])[0]
+    assert not none_is_sure.any()
+
+
+def test_a_pixel_of_the_map_is_the_same_pixel_of_the_image(segmenter, monkeypatch):
+    """A network that answers with the brightness it was shown."""
+    from types import SimpleNamespace
+
+    class Bright(torch.nn.Module):
+        config = segmenter.network.config
+        weight = torch.nn.Parameter(torch.zeros(1))
+
+        def parameters(self):
+            return iter([self.weight])
+
+        def get_vision_features(self, pixel_values):
+            return pixel_values.mean(dim=1)  # (1, 56, 56)
+
+        def get_text_features(self, input_ids, attention_mask):
+            return None
+
+        def forward(self, vision_embeds, text_embeds, attention_mask):
+            sure = torch.full((1, 1), 9.0)
+            return SimpleNamespace(
+                presence_logits=sure, pred_logits=sure, pred_masks=vision_embeds[None] * 20, semantic_seg=None
+            )
+
+    monkeypatch.setattr(segmenter, "network", Bright())
+    image = np.zeros((28, 112, 3), np.uint8)
+    image[8:16, 90:110] = 255
+    for turned in (image, image[:, ::-1].copy(), np.ascontiguousarray(image.transpose(1, 0, 2))):
+        score_map = segmenter.segment([turned], [queries("dog")])[0]
+        np.testing.assert_array_equal(score_map > 0.5, turned[..., 0] > 127)
+
+
+def test_the_network_sees_what_the_processor_makes(segmenter, library, images):
+    from PIL import Image
+
+    processor = library[1]
+    expected = processor(images=[Image.fromarray(image) for image in images], return_tensors="pt")["pixel_values"]
+    np.testing.assert_allclose(segmenter.pixel_values(images), expected, atol=1e-5)
+    seen = []
+    handle = segmenter.network.text_encoder.register_forward_pre_hook(
+        lambda module, args, kwargs: seen.append(kwargs), with_kwargs=True
+    )
+    segmenter.segment(images[:2], [queries("A photo of Guitar"), queries("dog", "a photo of a guitar.", "dog")])
+    handle.remove()
+    assert len(seen) == 2  # each phrase once, whatever the number of images
+    for kwargs in seen:
+        tokens = processor(text="guitar" if kwargs["attention_mask"].sum() == 8 else "dog", return_tensors="pt")
+        assert torch.equal(kwargs["input_ids"], tokens["input_ids"]) and kwargs["input_ids"].shape == (1, 32)
+        assert torch.equal(kwargs["attention_mask"], tokens["attention_mask"])
+
+
+def test_long_texts_are_cut(segmenter, images):
+    long, longer = segmenter.segment(images[:1] * 2, [queries("dog " * 40), queries("dog " * 400)])
+    np.testing.assert_allclose(long, longer, atol=1e-6)
+
+
+@pytest.mark.parametrize("dtype", ["bfloat16", "float16"])
+def test_half_precision(tiny, hub_id, segmenter, images, dtype):
+    half = Sam3Segmenter.from_pretrained(
+        tiny(hub_id), dtype=dtype, allow_random_weights=True, score_threshold=0.0, min_presence=0.0, source="semantic"
+    )
+    full = with_settings(segmenter, score_threshold=0.0, min_presence=0.0, source="semantic")
+    assert half.dtype == getattr(torch, dtype)
+    for mine, other in zip(
+        half.segment(images, [queries("dog")] * 5), full.segment(images, [queries("dog")] * 5), strict=True
+    ):
+        assert mine.dtype == np.float32
+        np.testing.assert_allclose(mine, other, atol=0.02)
+
+
+def test_the_detector_alone_is_a_checkpoint_too(tiny, images, tmp_path):
+    """The published file is the video model's; one saved from the image model has another model type."""
+    from transformers import Sam3Model, Sam3Processor
+
+    whole = Sam3Segmenter.from_pretrained(tiny("facebook/sam3"), allow_random_weights=True, score_threshold=0.1)
+    Sam3Model.from_pretrained(tiny("facebook/sam3")).save_pretrained(tmp_path)
+    Sam3Processor.from_pretrained(tiny("facebook/sam3")).save_pretrained(tmp_path)
+    alone = Sam3Segmenter.from_pretrained(str(tmp_path), score_threshold=0.1)
+    assert alone.provenance["family"] == "sam3" and not alone.provenance["random_weights"]
+    for first, second in zip(*(model.segment(images, [queries("dog")] * 5) for model in (whole, alone)), strict=True):
+        np.testing.assert_array_equal(first, second)
+        assert first.any()
+
+
+def test_a_missing_tensor_is_refused(tiny, tmp_path):
+    folder = Path(shutil.copytree(tiny("facebook/sam3"), tmp_path / "damaged"))
+    tensors = load_file(folder / "model.safetensors")
+    del tensors["detector_model.detr_decoder.presence_head.layer3.weight"]
+    save_file(tensors, folder / "model.safetensors", metadata={"format": "pt"})
+    with pytest.raises(UserError, match="as sam3: 1 of its tensors are missing.*presence_head.layer3.weight"):
+        Sam3Segmenter.from_pretrained(str(folder), allow_random_weights=True)
+
+
+def test_another_architecture_is_named(tiny):
+    with pytest.raises(UserError, match="as sam3: expected a checkpoint of sam3, .*found a clipseg one"):
+        Sam3Segmenter.from_pretrained(tiny.saved(checkpoints.save_clipseg))
+
+
+def test_random_weights_are_refused_unless_allowed(tiny):
+    with pytest.raises(UserError, match="holds random weights"):
+        Sam3Segmenter.from_pretrained(tiny("facebook/sam3"))
+
+
+def test_loading_is_silent(tiny, capfd):
+    Sam3Segmenter.from_pretrained(tiny("facebook/sam3"), allow_random_weights=True)
+    assert capfd.readouterr() == ("", "")
+
+
+@pytest.mark.parametrize(
+    ("settings", "match"),
+    [
+        ({"source": "masks"}, "source to be one of instances, semantic, both, found 'masks'"),
+        ({"score_threshold": 1.0}, "from 0 to below 1, found 1"),
+        ({"min_presence": -1.0}, "from 0 to below 1, found -1"),
+        ({"mask_temperature": -2.0}, "mask_temperature to be positive, found -2"),
+    ],
+)
+def test_settings_out_of_range(segmenter, settings, match):
+    with pytest.raises(UserError, match=match):
+        with_settings(segmenter, **settings)

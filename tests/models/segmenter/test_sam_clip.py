@@ -1,0 +1,191 @@
+import numpy as np
+import pytest
+import torch
+from PIL import Image
+
+from models.roles import Segmenter
+from models.segmenter.sam_clip import NEGATIVES, SamClipSegmenter
+from models.segmenter.segment_anything import Proposals
+from utils.errors import UserError
+from utils.types import Query
+
+CLIP, SIGLIP = "laion/CLIP-ViT-B-32-laion2B-s34B-b79K", "timm/ViT-B-16-SigLIP"
+TEXTS = ["a photo of a guitar", "dog", "a man and a woman with a violin"]
+MANY = {
+    "points_per_side": 4,
+    "pred_iou_thresh": -1.0,
+    "stability_score_thresh": 0.0,
+    "box_nms_thresh": 0.95,
+    "min_area": 0.0,
+}
+
+
+@pytest.fixture(scope="module")
+def load(tiny):
+    def load(scorer=CLIP, **settings):
+        parts = {"masks": {"weights": tiny("facebook/sam-vit-base")}, "scorer": {"weights": tiny(scorer)}}
+        return SamClipSegmenter.from_pretrained(**parts, allow_random_weights=True, **{**MANY, **settings})
+
+    return load
+
+
+@pytest.fixture(scope="module")
+def segmenter(load):
+    return load()
+
+
+def queries(*texts):
+    return tuple(Query(text) for text in texts)
+
+
+def test_it_loads_and_says_where_its_parts_came_from(segmenter, load):
+    assert isinstance(segmenter, Segmenter) and segmenter.accepts_embeddings and segmenter.text_embed_dim == 24
+    assert load(SIGLIP).text_embed_dim == 96
+    assert segmenter.provenance["parts"]["masks"]["family"] == "segment_anything"
+    assert segmenter.provenance["parts"]["scorer"]["family"] == "open_clip" and segmenter.provenance["random_weights"]
+
+
+@pytest.mark.parametrize("scorer", [CLIP, SIGLIP])
+def test_it_equals_the_formula_computed_through_the_packages(load, images, tiny, scorer):
+    """No context, no muted background, a square image: crops and masks by hand."""
+    import open_clip
+    from segment_anything.utils.amg import batched_mask_to_box
+
+    image, where = images[2], f"local-dir:{tiny(scorer)}"
+    segmenter = load(scorer, mask_weight=0.0, crop_context=0.0)
+    sam, (clip, transform) = segmenter.networks["masks"], open_clip.create_model_from_pretrained(where)
+    found = sam.propose(image, **segmenter.proposing)
+    low_res = found.low_res_logits[:, None]
+    logits, small = (sam.network.postprocess_masks(low_res, (64, 64), (side, side))[:, 0] for side in (64, 32))
+    boxes = (batched_mask_to_box(small > 0) + torch.tensor([0, 0, 1, 1])) * 2
+    assert len(boxes) > 3 and boxes.tolist() == found.boxes.tolist()
+    crops, grey = [], tuple(round(255 * value) for value in clip.visual.image_mean)
+    for left, top, right, bottom in boxes.tolist():
+        side = max(right - left, bottom - top)
+        x, y = round((left + right - side) / 2), round((top + bottom - side) / 2)
+        padded = np.full((64 * 3, 64 * 3, 3), grey, np.uint8)
+        padded[64:128, 64:128] = image
+        crops.append(transform(Image.fromarray(padded[64 + y : 64 + y + side, 64 + x : 64 + x + side])))
+    tokenizer = open_clip.get_tokenizer(where)
+    with torch.no_grad():
+        seen = clip.eval().encode_image(torch.stack(crops), normalize=True)
+        asked, others = (clip.encode_text(tokenizer(list(some)), normalize=True) for some in (TEXTS, NEGATIVES))
+        scale = clip.logit_scale.exp()
+    expected = np.zeros((3, 64, 64))
+    for t, text in enumerate(asked):
+        for p, region in enumerate(seen):
+            relevancy = min(torch.softmax(scale * torch.stack([region @ text, region @ n]), 0)[0] for n in others)
+            expected[t] = np.maximum(expected[t], (relevancy * (logits[p] / 4).sigmoid()).numpy())
+    for text, one in zip(TEXTS, expected, strict=True):
+        np.testing.assert_allclose(segmenter.segment([image], [queries(text)])[0], one, atol=1e-4)
+    np.testing.assert_allclose(segmenter.segment([image], [queries(*TEXTS)])[0], expected.max(axis=0), atol=1e-4)
+
+
+@pytest.fixture
+def scene(segmenter, monkeypatch):
+    """A bright thing and a dark thing on grey; a CLIP that tells bright from dark and knows the words for it."""
+    image = np.full((64, 96, 3), 128, np.uint8)
+    image[16:48, 8:40], image[16:48, 56:88] = 255, 0
+    logits = torch.full((2, 32, 32), -20.0)  # the square is 96 x 96 pixels of the image
+    logits[0, 5:16, 3:13], logits[1, 5:16, 19:29] = 20.0, 20.0
+    boxes = torch.tensor([[8.0, 16, 40, 48], [56.0, 16, 88, 48]])
+    proposals = Proposals((64, 96), (43, 64), 64, logits, boxes, torch.tensor([0.99, 0.98]))
+    words = {"bright": [1.0, 0, 0], "dark": [0, 1.0, 0]}
+
+    def encode_pixels(pixels):
+        tone = pixels.flatten(1).mean(1)
+        axes = torch.stack([tone.clamp(min=0), (-tone).clamp(min=0), torch.full_like(tone, 0.3)], dim=1)
+        return torch.nn.functional.normalize(axes, dim=1)
+
+    def encode_text(texts):
+        return np.array([words.get(text, [0, 0, 1.0]) for text in texts], np.float32)
+
+    scorer = segmenter.networks["scorer"]
+    monkeypatch.setattr(segmenter.networks["masks"], "propose", lambda image, **settings: proposals)
+    monkeypatch.setattr(type(scorer), "embed_dim", 3)
+    monkeypatch.setattr(type(scorer), "logit_scale", 100.0)
+    monkeypatch.setattr(scorer, "encode_pixels", encode_pixels)
+    monkeypatch.setattr(scorer, "encode_text", encode_text)
+    return image
+
+
+@pytest.mark.parametrize("text", ["bright", "dark"])
+def test_what_is_there_is_above_a_half_and_the_rest_near_zero(segmenter, scene, text):
+    score_map = segmenter.segment([scene], [queries(text)])[0]
+    there = {"bright": scene[..., 0] == 255, "dark": scene[..., 0] == 0}
+    other = there["dark" if text == "bright" else "bright"]
+    inside = score_map[there[text]]
+    assert (inside > 0.5).mean() > 0.9 and inside.max() > 0.98
+    assert score_map[other].max() < 0.05 and score_map[:8].max() < 0.05
+    np.testing.assert_allclose(score_map[30, 20 if text == "bright" else 70], 1 / (1 + np.exp(-5)), atol=1e-3)
+
+
+def test_what_is_not_there_is_nowhere(segmenter, scene):
+    assert segmenter.segment([scene], [queries("something else")])[0].max() <= 0.5
+
+
+def test_an_embeddings_length_does_not_matter(segmenter, images):
+    embeds = segmenter.encode_text(TEXTS)
+    np.testing.assert_allclose(np.linalg.norm(embeds, axis=1), 1, atol=1e-5)
+    expected = segmenter.segment(images[:1], [queries(TEXTS[0])])[0]
+    for factor in (1, 7):
+        asked = [Query("ignored", embedding=factor * embeds[0])]
+        np.testing.assert_allclose(segmenter.segment(images[:1], [asked])[0], expected, atol=1e-5)
+    with pytest.raises(ValueError, match=r"shape \(24,\), found \(512,\)"):
+        segmenter.segment(images[:1], [[Query("dog", embedding=np.zeros(512, np.float32))]])
+
+
+def test_alone_or_in_a_batch_and_twice_it_is_the_same(segmenter, images):
+    asked = [queries(*TEXTS), queries("dog"), (), queries("a cat", "dog"), queries("cat")]
+    together = segmenter.segment(images, asked)
+    assert not together[2].any() and together[0].std() > 0.01
+    for image, some, score_map in zip(images, asked, together, strict=True):
+        np.testing.assert_allclose(segmenter.segment([image], [some])[0], score_map, atol=1e-4)
+    for first, second in zip(together, segmenter.segment(images, asked), strict=True):
+        np.testing.assert_array_equal(first, second)
+
+
+def test_each_proposal_is_embedded_once_for_all_queries(segmenter, images, monkeypatch):
+    scorer, seen = segmenter.networks["scorer"], []
+    encode = scorer.encode_pixels
+    monkeypatch.setattr(scorer, "encode_pixels", lambda pixels: seen.append(len(pixels)) or encode(pixels))
+    proposals = segmenter.networks["masks"].propose(images[0], **segmenter.proposing)
+    segmenter.segment(images[:2], [queries(*TEXTS), ()])
+    assert sum(seen) == 2 * len(proposals) > 2  # the crop, and the crop with its background muted
+
+
+def test_settings_reach_the_networks(load, segmenter, images):
+    def answer(**settings):
+        return load(**settings).segment(images[:1], [queries(TEXTS[0])])[0]
+
+    usual = segmenter.segment(images[:1], [queries(TEXTS[0])])[0]
+    np.testing.assert_allclose(answer(), usual, atol=1e-6)
+    for settings in (
+        {"points_per_side": 1},
+        {"max_proposals": 1},
+        {"crop_weight": 0.0},
+        {"mask_weight": 0.0},
+        {"crop_context": 1.0},
+        {"background": "mean"},
+        {"mask_temperature": 1.0},
+        {"negatives": ["a cat"]},
+    ):
+        assert np.abs(answer(**settings) - usual).max() > 1e-3, settings
+    assert not answer(pred_iou_thresh=9.0).any()
+
+
+@pytest.mark.parametrize(
+    ("settings", "sentence"),
+    [
+        ({"points_per_side": 0}, "expected points_per_side to be at least 1, found 0"),
+        ({"max_proposals": 0}, "expected max_proposals to be at least 1, found 0"),
+        ({"crop_weight": 0.0, "mask_weight": 0.0}, "not both 0, found 0 and 0"),
+        ({"crop_context": -0.1}, "expected crop_context to be 0 or more, found -0.1"),
+        ({"background": "black"}, "expected background to be one of blur, mean, found 'black'"),
+        ({"mask_temperature": 0.0}, "expected mask_temperature to be positive, found 0"),
+        ({"negatives": []}, r"expected negatives to be a list of sentences, found \[\]"),
+    ],
+)
+def test_settings_out_of_range_are_refused(load, settings, sentence):
+    with pytest.raises(UserError, match=sentence):
+        load(**settings)

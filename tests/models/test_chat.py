@@ -1,0 +1,81 @@
+import json
+import shutil
+
+import pytest
+
+from models.audio_captioner.audio_chat import AudioChat
+from models.image_captioner.vision_chat import VisionChat
+from models.random_weights import write
+from utils.errors import UserError
+
+
+@pytest.fixture(scope="module")
+def folders(tmp_path_factory):
+    """Kind -> folder of a tiny random checkpoint."""
+    ids = {
+        "qwen": "Qwen/Qwen2-Audio-7B-Instruct",
+        "flamingo": "nvidia/audio-flamingo-3-hf",
+        "vision": "Qwen/Qwen3-VL-4B-Instruct",
+        "whisper": "MU-NLPC/whisper-small-audio-captioning",
+    }
+    root = tmp_path_factory.mktemp("chat")
+    return {kind: write(hub_id, root / kind, tiny=True) for kind, hub_id in ids.items()}
+
+
+@pytest.mark.parametrize(
+    ("family", "kind", "network"),
+    [
+        (AudioChat, "qwen", "Qwen2AudioForConditionalGeneration"),
+        (AudioChat, "flamingo", "AudioFlamingo3ForConditionalGeneration"),
+        (VisionChat, "vision", "Qwen3VLForConditionalGeneration"),
+    ],
+)
+def test_the_architecture_finds_its_class(folders, family, kind, network):
+    model = family.from_pretrained(folders[kind], allow_random_weights=True)
+    assert type(model) is family and type(model.network).__name__ == network
+    assert model.provenance["family"] == family.family
+
+
+def test_sampling_is_set_aside_and_nothing_else(folders):
+    suggested = json.loads((folders["qwen"] / "generation_config.json").read_text())
+    assert suggested["do_sample"] is True and suggested["temperature"] == 0.7
+    settings = AudioChat.from_pretrained(folders["qwen"], allow_random_weights=True).network.generation_config
+    assert (settings.do_sample, settings.temperature, settings.top_k, settings.top_p) == (False, None, None, None)
+    assert settings.repetition_penalty == suggested["repetition_penalty"] == 1.1
+    assert settings.eos_token_id == suggested["eos_token_id"]
+
+
+def test_what_cannot_hear_is_refused(folders):
+    with pytest.raises(UserError, match="as audio_chat: expected a processor with its feature_extractor.*Qwen3VLProc"):
+        AudioChat.from_pretrained(folders["vision"], allow_random_weights=True)
+
+
+def test_what_cannot_chat_is_refused(folders, tmp_path):
+    with pytest.raises(UserError, match="a whisper checkpoint is none of AutoModelForImageTextToText"):
+        VisionChat.from_pretrained(folders["whisper"], allow_random_weights=True)
+    folder = shutil.copytree(folders["vision"], tmp_path / "silent")
+    (folder / "chat_template.jinja").unlink()
+    with pytest.raises(UserError, match="expected a processor with its chat_template, found a Qwen3VLProcessor"):
+        VisionChat.from_pretrained(folder, allow_random_weights=True)
+
+
+def test_what_answers_in_speech_is_refused_before_it_is_loaded(folders, tmp_path):
+    from transformers import Qwen2_5OmniConfig
+
+    Qwen2_5OmniConfig().save_pretrained(tmp_path)
+    shutil.copy(folders["qwen"] / "model.safetensors", tmp_path)
+    with pytest.raises(UserError, match="a qwen2_5_omni answers in speech as well, expected one that answers in text"):
+        AudioChat.from_pretrained(tmp_path)
+
+
+def test_thinking_aloud_is_no_answer(folders, sounds, monkeypatch):
+    import torch
+
+    model = AudioChat.from_pretrained(folders["qwen"], allow_random_weights=True)
+    said = model.processor.tokenizer(
+        "<think>\nA cat? No.\n</think>\n\nA dog is barking.<|im_end|>", return_tensors="pt"
+    )
+    question = model.inputs({"type": "audio", "audio": model.window(sounds[0][0], 16000)})["input_ids"]
+    tokens = torch.cat([question, said["input_ids"]], dim=1)
+    monkeypatch.setattr(model.network, "generate", lambda **inputs: tokens)
+    assert model.caption(sounds[0][:1], [16000]) == ["A dog is barking."]

@@ -1,0 +1,71 @@
+"""The bundled configs: they load, they name only what is known, and their first lines tell what a user has to know."""
+
+from __future__ import annotations
+
+import re
+
+import pytest
+
+import methods
+from models.config import ROLES, ROOT, config_names, load_config, sources
+from models.published import catalogue
+from models.random_weights import available
+
+RESEARCH = ("base", "large", "paper")
+
+
+def header(name: str) -> str:
+    """The comment that opens the file, as one line."""
+    lines = (ROOT / "configs" / f"{name}.yaml").read_text(encoding="utf-8").splitlines()
+    comment = [line.removeprefix("#").strip() for line in lines[: next(i for i, x in enumerate(lines) if x[:1] != "#")]]
+    return " ".join(comment)
+
+
+def test_these_are_bundled():
+    assert config_names() == ["base", "large", "paper", "tiny"]
+
+
+@pytest.mark.parametrize("name", config_names())
+def test_every_role_is_played_and_every_method_can_be_made(name, fakes):
+    config = load_config(name)
+    assert set(config.roles) == set(ROLES) and config.summary
+    for method in methods.available():
+        methods.create(method, fakes.make_models(), config.methods.get(method))
+
+
+@pytest.mark.parametrize("name", config_names())
+def test_a_config_opens_with_its_command_its_weights_memory_and_time(name):
+    text = header(name)
+    assert text.startswith(f"python inference_demo.py --config {name}") and f"python eval.py --config {name}" in text
+    for word in ("Weights", "Expected"):
+        assert word in text
+
+
+@pytest.mark.parametrize("name", RESEARCH)
+def test_every_network_is_in_the_catalogue_under_the_same_licence(name):
+    for source in sources(load_config(name)):
+        entry = catalogue().get(source.weights)
+        assert entry is not None and entry.license == source.license, source.weights
+        assert source.weights in header(name)
+        assert not source.trust_remote_code
+
+
+@pytest.mark.parametrize("name", RESEARCH)
+def test_the_published_size_of_every_network_can_be_measured_without_a_hub(name):
+    assert {source.weights for source in sources(load_config(name))} <= set(available())
+
+
+def test_base_needs_nobodys_permission():
+    assert not [source.weights for source in sources(load_config("base")) if catalogue()[source.weights].gated]
+
+
+def test_paper_has_the_settings_of_the_paper():
+    roles, of_methods = load_config("paper").roles, load_config("paper").methods
+    captioner = {"family": "blip", "weights": "Salesforce/blip-image-captioning-base"}
+    assert captioner.items() <= roles["image_captioner"].items()  # 17 tokens and the penalty 2.5 are the defaults
+    assert roles["segmenter"]["image_size"] == 416
+    assert of_methods["classify"]["things"] == "labels"
+    assert not {"prompt", "audio_prompt"} & of_methods.get("cross_modal", {}).keys()
+    # What it reports of cross-modal verification: IS3, AVSBench-S4, VPO-SS; cIoU AUC mIoU Fscore J F.
+    for row in ("65.4 59.6 59.1 65.2 54.2 60.7", "71.1 62.4 62.0 69.2 57.0 66.0", "54.6 49.3 48.5 52.7 46.0 50.1"):
+        assert re.search(row.replace(" ", r"\s+"), header("paper")), row
