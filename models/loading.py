@@ -5,7 +5,9 @@ from __future__ import annotations
 from collections.abc import Iterable
 from typing import Any
 
-from models.config import Config, families
+from models.config import Config, families, sources
+from models.hub import find, local_folder
+from models.inventory import files_of, look
 from models.memo import remember
 from utils.errors import UserError
 
@@ -28,13 +30,23 @@ def load_models(
         UserError: the config has nobody for a role, or a network cannot be loaded completely.
     """
     device = resolve_device(device)
-    models = {}
-    for role in dict.fromkeys(roles):
+    roles = list(dict.fromkeys(roles))
+    for role in roles:
         if role not in config.roles:
             raise UserError(
                 f"the config {config.name} ({config.path}) names no network for the role {role}; it has: "
                 f"{', '.join(config.roles) or 'none'}; add it there or with --set {role}.family=... {role}.weights=..."
             )
+    for source in sources(config):  # what lacks is said, or fetched, before the first network takes its time to load
+        if source.role in roles and not look(source).ready and local_folder(source.weights) is None:
+            find(
+                source.weights,
+                source.revision,
+                trust_remote_code=source.trust_remote_code,
+                files=files_of(source),
+            )
+    models = {}
+    for role in roles:
         entry = dict(config.roles[role])
         model_class = families(role)[entry.pop("family")]
         model = model_class.from_pretrained(device=device, allow_random_weights=allow_random_weights, **entry)

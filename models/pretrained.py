@@ -109,7 +109,7 @@ class Pretrained:
         import transformers
 
         where = {"trust_remote_code": trust_remote_code, "local_files_only": True}
-        with _quiet(transformers):
+        with quiet(transformers):
             network_class = getattr(transformers, cls.network_class)
             config = transformers.AutoConfig.from_pretrained(folder, **where)
             wanted = getattr(getattr(network_class, "config_class", None), "model_type", config.model_type)
@@ -234,7 +234,7 @@ def _one_sentence(family: str, checkpoint: Checkpoint) -> Iterator[None]:
 
 
 @contextmanager
-def _quiet(transformers: Any) -> Iterator[None]:
+def quiet(transformers: Any) -> Iterator[None]:
     """Keeps progress bars and load reports out of a script's output; what they report is checked here."""
     logging = transformers.utils.logging
     verbosity, bars = logging.get_verbosity(), logging.is_progress_bar_enabled()

@@ -18,6 +18,8 @@ PACKAGES = (
     "torchvision",
     "torchaudio",
     "transformers",
+    "huggingface_hub",
+    "safetensors",
     "open_clip_torch",
     "segment-anything",
     "librosa",

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -64,19 +63,6 @@ class AudioClassifier(Pretrained):
         self.window_seconds = covered if window_seconds is None else window_seconds
         id2label = network.config.id2label
         self.labels = label_names([str(id2label[index]) for index in range(network.config.num_labels)])
-
-    @classmethod
-    def load(cls, folder: Path, dtype: torch.dtype, trust_remote_code: bool) -> tuple[Any, Any]:
-        """See `Pretrained.load`."""
-        try:
-            return super().load(folder, dtype, trust_remote_code)
-        except ValueError as error:
-            if trust_remote_code or "trust_remote_code" not in str(error):
-                raise
-            raise ValueError(
-                "it is code that comes with the checkpoint, which is not run unless the config says trust_remote_code: "
-                "true (read it first)"
-            ) from error
 
     def tag(
         self, waveforms: Sequence[np.ndarray], sampling_rates: Sequence[int], top_k: int = 5

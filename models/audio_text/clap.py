@@ -17,8 +17,8 @@ class ClapEncoder(WindowedEncoder):
 
     A sound shorter than the network's window (10 s for the published ones) is repeated, as in training. A longer one is
     heard window by window: the extractor's crop at random, or its three random crops in models with fusion, is never
-    reached. The published ones are float32, Apache-2.0 and not gated; the main branch of their repositories holds only
-    a pickle, which is not loaded here, so a commit with safetensors has to be pinned:
+    reached. The published ones are float32, Apache-2.0 and not gated. The main branch of their repositories holds only
+    a pickle, so a commit with safetensors has to be pinned (or `python -m models.convert` makes them):
 
         laion/clap-htsat-unfused   154 M parameters   revision 79b58ed25fc00386262a2bea4b19fd21dc4310a0
         laion/clap-htsat-fused     154 M              revision 0ebdccc578498c90ecb34353b57d2f197cae6e0a

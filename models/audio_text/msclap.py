@@ -10,12 +10,15 @@ import torch
 from torch.nn.functional import normalize
 
 from models.audio_text import msclap_network
-from models.audio_text.msclap_network import SAMPLING_RATE, SECONDS
+from models.audio_text.msclap_network import FILE, SAMPLING_RATE, SECONDS
 from models.audio_text.windowed import WindowedEncoder
-from models.hub import RANDOM_MARK, local_folder
-from models.pretrained import MAX_BATCH, _quiet
+from models.hub import RANDOM_MARK, find
+from models.pretrained import MAX_BATCH
+from models.published import license_of
 from models.windows import groups_of_one_shape
 from utils.errors import UserError
+
+TOKENIZER_FILE = "tokenizer.json"
 
 
 class MsClapEncoder(WindowedEncoder):
@@ -31,13 +34,14 @@ class MsClapEncoder(WindowedEncoder):
     which is the padding token too, does not shift where the sentence is read off.
 
     Args (settings):
-        tokenizer: folder or hub id of GPT-2's tokenizer.
+        tokenizer: folder or hub id of GPT-2's tokenizer, of which tokenizer.json is read.
 
     Reference: Elizalde et al., "Natural language supervision for general-purpose audio representations", ICASSP 2024,
     arXiv 2309.05767.
     """
 
     family = "msclap"
+    hub_files = (FILE,)
 
     def __init__(
         self,
@@ -87,7 +91,7 @@ class MsClapEncoder(WindowedEncoder):
             "id": str(weights),
             "revision": commit,
             "sha256": None if commit else msclap_network.sha256(path),
-            "license": license,
+            "license": license or license_of(str(weights)),
             "dtype": dtype,
             "trust_remote_code": False,
             "random_weights": random_weights,
@@ -133,17 +137,9 @@ class MsClapEncoder(WindowedEncoder):
 
 
 def _load_tokenizer(where: str) -> Any:
-    import transformers
+    from transformers import PreTrainedTokenizerFast
 
-    try:
-        with _quiet(transformers):
-            tokenizer = transformers.AutoTokenizer.from_pretrained(str(local_folder(where) or where))
-    except (OSError, ValueError) as error:
-        raise UserError(
-            f"cannot load the tokenizer {where} of msclap: {' '.join(str(error).split()).split('. ')[0]}; fetch it "
-            f"once while connected (`hf download {where} --include '*.json' 'merges.txt'`), or name a folder with "
-            "--set audio_text.tokenizer=..."
-        ) from error
-    tokenizer.pad_token = "!"  # id 0, as in training; what is padded is masked
-    tokenizer.padding_side = "right"
+    folder = find(where, files=(TOKENIZER_FILE,)).folder
+    tokenizer = PreTrainedTokenizerFast(tokenizer_file=str(folder / TOKENIZER_FILE))
+    tokenizer.add_special_tokens({"pad_token": "!"})  # GPT-2's first token, as in training; what is padded is masked
     return tokenizer

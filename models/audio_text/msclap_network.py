@@ -12,9 +12,9 @@ from typing import Any
 
 import torch
 
-from models.config import ROOT
-from models.hub import ANOTHER, local_folder
-from models.pretrained import _quiet
+from models import hub
+from models.hub import ANOTHER, looked_at
+from models.pretrained import quiet
 from utils.errors import UserError
 
 INSTALL = "pip install --no-deps msclap torchlibrosa"
@@ -55,7 +55,7 @@ def import_package() -> Any:
 
     try:
         # It switches all warnings off, and the library's messages, when it is imported.
-        with warnings.catch_warnings(), _quiet(transformers):
+        with warnings.catch_warnings(), quiet(transformers):
             from msclap.models import clap
     except ImportError as error:
         raise UserError(
@@ -79,22 +79,13 @@ def find(weights: str, revision: str | None) -> tuple[Path, str | None]:
     Raises:
         UserError: it is not there, and why.
     """
-    if weights.endswith(".pth") or local_folder(weights):
-        path = ROOT / Path(weights).expanduser()
-        path = path / FILE if path.is_dir() else path
-        if not path.is_file():
-            raise UserError(f"cannot load {path}: it is not there; {ANOTHER}")
-        return path, None
-    from huggingface_hub import hf_hub_download
-
-    try:
-        path = Path(hf_hub_download(weights, FILE, revision=revision))
-    except Exception as error:
-        raise UserError(
-            f"cannot load {weights}: {' '.join(str(error).split())}; fetch it once while connected "
-            f"(`hf download {weights} {FILE}`), or {ANOTHER}"
-        ) from error
-    return path, path.parent.name
+    file = next((path for path in looked_at(weights) if path.is_file()), None)
+    if file:
+        return file, None
+    if weights.endswith(".pth"):
+        raise UserError(f"cannot load {weights}: the file is not there; {ANOTHER}")
+    checkpoint = hub.find(weights, revision, files=(FILE,))
+    return checkpoint.folder / FILE, checkpoint.revision
 
 
 def _build(tensors: Mapping[str, torch.Tensor]) -> torch.nn.ModuleDict:

@@ -11,7 +11,7 @@ import torch
 from torch.nn.functional import normalize
 
 from models.audio_text.windowed import WindowedEncoder
-from models.pretrained import _quiet, check_complete
+from models.pretrained import check_complete, quiet
 from models.windows import groups_of_one_shape
 
 WINDOWS_AT_ONCE = 4  # its first layers keep 64 numbers a sample: 123 MB for 10 s, several times over
@@ -55,7 +55,7 @@ class PeAvEncoder(WindowedEncoder):
         import transformers
 
         where = {"trust_remote_code": trust_remote_code, "local_files_only": True}
-        with _quiet(transformers):
+        with quiet(transformers):
             config = transformers.AutoConfig.from_pretrained(folder, **where)
             if config.model_type not in ("pe_audio", "pe_audio_video"):
                 raise ValueError(f"expected a pe_audio_video or pe_audio checkpoint, found a {config.model_type} one")

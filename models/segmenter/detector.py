@@ -86,7 +86,7 @@ class TextDetector(Pretrained):
             getattr(config, "max_text_len", tokenizer.model_max_length),
             getattr(config.text_config, "max_position_embeddings", tokenizer.model_max_length),
         )
-        tokens = tokenizer(text, add_special_tokens=False)["input_ids"]
+        tokens = tokenizer(text, add_special_tokens=False, verbose=False)["input_ids"]
         room = limit - 3  # start, full stop and end
         return tokenizer.decode(tokens[:room]) if len(tokens) > room else text
 

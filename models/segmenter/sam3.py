@@ -9,7 +9,7 @@ from typing import Any
 import numpy as np
 import torch
 
-from models.pretrained import Pretrained, _quiet, check_complete
+from models.pretrained import Pretrained, check_complete, quiet
 from models.segmenter.frame import stretched
 from models.segmenter.instances import Calibration, strongest
 from models.segmenter.text_only import TextOnly
@@ -78,7 +78,7 @@ class Sam3Segmenter(TextOnly, Pretrained):
         model_type = transformers.AutoConfig.from_pretrained(folder, local_files_only=True).model_type
         if model_type not in NETWORKS:
             raise ValueError(f"expected a checkpoint of {', '.join(NETWORKS)}, found a {model_type} one")
-        with _quiet(transformers):
+        with quiet(transformers):
             network, report = getattr(transformers, NETWORKS[model_type]).from_pretrained(
                 folder, dtype=dtype, use_safetensors=True, output_loading_info=True, local_files_only=True
             )

@@ -234,3 +234,10 @@ def test_auto_takes_the_fastest(monkeypatch, cuda, mps, expected):
     monkeypatch.setattr(torch.backends.mps, "is_available", lambda: mps)
     assert resolve_device("auto") == resolve_device(expected) == expected
     assert resolve_device("cpu") == "cpu"
+
+
+def test_what_was_never_fetched_is_said_before_anything_loads(config, monkeypatch):
+    monkeypatch.setattr(ClapEncoder, "from_pretrained", lambda *_, **__: pytest.fail("a network was loaded"))
+    roles = {**config.roles, "segmenter": {"family": "clipseg", "weights": "nobody/nothing"}}
+    with pytest.raises(UserError, match="cannot load nobody/nothing"):
+        load_models(Config("x", config.path, "", roles), ["audio_text", "segmenter"], device="cpu")

@@ -171,7 +171,7 @@ def test_code_that_comes_with_a_checkpoint_is_named_and_not_run(folders, tmp_pat
     config |= {"model_type": "ced_of_its_own", "auto_map": {"AutoConfig": "configuration_ced.CedConfig"}}
     (folder / "config.json").write_text(json.dumps(config))
     (folder / "configuration_ced.py").write_text(f"open({str(tmp_path / 'ran')!r}, 'w')\n")
-    with pytest.raises(UserError, match="trust_remote_code: true"):
+    with pytest.raises(UserError, match="`trust_remote_code: true`"):
         AudioClassifier.from_pretrained(str(folder))
     assert not (tmp_path / "ran").exists()
 

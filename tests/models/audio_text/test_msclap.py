@@ -164,10 +164,12 @@ def test_code_in_a_pickle_is_not_run(package, tmp_path):
 def test_missing_files_are_named(package, original, tmp_path):
     with pytest.raises(UserError, match=FILE):
         MsClapEncoder.from_pretrained(str(tmp_path))
-    with pytest.raises(UserError, match="hf download microsoft/msclap"):
+    with pytest.raises(UserError, match=r"clap\.pth.*is not there"):
+        MsClapEncoder.from_pretrained(str(tmp_path / "clap.pth"))
+    with pytest.raises(UserError, match="microsoft/msclap"):
         MsClapEncoder.from_pretrained("microsoft/msclap")
-    with pytest.raises(UserError, match="tokenizer"):
-        MsClapEncoder.from_pretrained(str(original[1]))
+    with pytest.raises(UserError, match="openai-community/gpt2"):
+        MsClapEncoder.from_pretrained(str(original[1] / FILE))
 
 
 def test_importing_the_package_leaves_warnings_on(package, encoder):
