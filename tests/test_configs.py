@@ -36,9 +36,11 @@ def test_every_role_is_played_and_every_method_can_be_made(name, fakes):
 @pytest.mark.parametrize("name", config_names())
 def test_a_config_opens_with_its_command_its_weights_memory_and_time(name):
     text = header(name)
-    assert text.startswith(f"python inference_demo.py --config {name}") and f"python eval.py --config {name}" in text
-    for word in ("Weights", "Expected"):
+    assert text.startswith("python ")
+    assert f"python inference_demo.py --config {name}" in text and f"python eval.py --config {name}" in text
+    for word in ("Good for:", "Weights:", "Expected"):
         assert word in text
+    assert not re.findall(r"@\w+@", text)
 
 
 @pytest.mark.parametrize("name", RESEARCH)

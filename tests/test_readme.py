@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import os
 import re
 import shlex
 import subprocess
@@ -11,6 +12,9 @@ from pathlib import Path
 
 import pytest
 
+from models.config import ROLES, families, load_config, sources
+from models.published import catalogue
+
 ROOT = Path(__file__).resolve().parent.parent
 README = (ROOT / "README.md").read_text(encoding="utf-8")
 EXAMPLES = ROOT / "datasets" / "examples"
@@ -18,8 +22,11 @@ STAND_INS = {
     "input.jpg": str(EXAMPLES / "image/scene_0000.jpg"),
     "input.wav": str(EXAMPLES / "wav/scene_0000.wav"),
     "/your/dataset/path/": str(EXAMPLES),
+    "data/test": str(EXAMPLES),
 }
-COMMANDS = sorted(set(re.findall(r"^    (python (?:inference_demo|eval)\.py.*)$", README, re.MULTILINE)))
+PRINTED = sorted(set(re.findall(r"^    (python (?:inference_demo|eval)\.py.*)$", README, re.MULTILINE)))
+COMMANDS = [command for command in PRINTED if "--config" not in command]
+RESEARCH = [command for command in PRINTED if "--config" in command]
 
 
 def test_the_readme_has_the_published_commands_word_for_word():
@@ -48,6 +55,36 @@ def test_a_printed_command_runs(command, tmp_path):
         assert list(tmp_path.glob("*_mask.png"))
     else:
         assert json.loads((tmp_path / "results.json").read_text())["data"]["samples"] == 2
+
+
+@pytest.mark.parametrize("command", RESEARCH)
+def test_a_command_on_published_weights_ends_in_one_sentence_where_there_are_none(command, tmp_path):
+    words = [STAND_INS.get(word, word) for word in shlex.split(command)]
+    run = subprocess.run(
+        [sys.executable, *words[1:]],
+        cwd=ROOT,
+        capture_output=True,
+        text=True,
+        timeout=300,
+        env={**os.environ, "HF_HUB_OFFLINE": "1", "HF_HOME": str(tmp_path)},
+    )
+    assert run.returncode == 2
+    (sentence,) = run.stderr.strip().splitlines()
+    assert re.match(r"error: cannot load [\w./-]+: .*python -m models.fetch", sentence)
+
+
+def test_the_sizes_of_the_configs_are_the_catalogues():
+    for name in ("base", "paper", "large"):
+        size = sum(catalogue()[source.weights].bytes for source in sources(load_config(name)))
+        (said,) = re.findall(rf"^\| `{name}` \|.*\| ([\d.]+) GB \|", README, re.MULTILINE)
+        assert float(said) == pytest.approx(size / 1e9, rel=0.02)
+
+
+def test_every_family_is_named_for_its_role():
+    for role in ROLES:
+        table = README[README.index(f"| `{role}` |") :]
+        for family in families(role):
+            assert f"| `{family}` |" in table
 
 
 def test_no_marker_of_a_number_to_come_is_left():

@@ -13,7 +13,7 @@ from models.audio_text.windowed import WindowedEncoder
 from utils.errors import UserError
 
 
-class AutoEncoder(WindowedEncoder):
+class AutoAudioTextEncoder(WindowedEncoder):
     """What `AutoModel` and `AutoProcessor` load, if it has `get_audio_features` and `get_text_features`.
 
     For a checkpoint no family here is written for. CLAP comes out as in its own family, but for models with fusion.

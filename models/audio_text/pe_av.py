@@ -28,8 +28,9 @@ class PeAvEncoder(WindowedEncoder):
     for every encoder of this role, both sides are L2-normalised.
 
     The text encoder is a ModernBERT cut after the layer whose output the heads were trained on, before any final norm
-    (`nth_text_layer` of the authors' code). The installed library applies the norm all the same, because it came to
-    define the last hidden state so; here it is taken out.
+    (`nth_text_layer` of the authors' code). The installed library (5.23) applies the final norm before it hands over
+    the last layer's output; here it is taken out. Its `get_text_audio_embeds` fails, and what it makes of a sound
+    depends on the silence its batch adds; so the parts are called one by one here, and nothing is padded.
 
     Args (settings):
         window_seconds: s of sound heard at once. The encoder takes any length, at a cost in memory that grows with it.

@@ -52,9 +52,9 @@ class AsdaSegmenter(TextOnly, Pretrained):
     the image; the released code of the paper leaves the padding in. "squash" is what it calls center_crop and uses by
     default in its evaluation. Its forward pass encodes image and text together, so an image is encoded once a query.
 
-    Verified: the network's code, its calling code and the paper's, read at their published commits; the stand-in for
-    CLIP and the tokens against OpenAI's package; the resizing against OpenCV's. Not verified: any number of a trained
-    checkpoint, as there is none to be had.
+    Verified: model.py and what else of the checkout builds and feeds the network, and the paper's code that calls it,
+    by reading them; the stand-in for CLIP and the tokens against OpenAI's package; the resizing against OpenCV's. Not
+    verified: the checkout's position_encoding.py, which was not at hand, and any number of a trained checkpoint.
 
     References: Yue et al., "Adaptive Selection based Referring Image Segmentation", ACM Multimedia 2024;
     https://github.com/swagger-coder/ASDA (MIT licence).

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from typing import Any
+from typing import Any, ClassVar
 
 import numpy as np
 import torch
@@ -42,7 +42,7 @@ class GroundedSamSegmenter(TextOnly, Composite):
     """
 
     family = "grounded_sam"
-    parts: Mapping[str, type[Pretrained]] = {"detector": TextDetector, "masks": MaskGenerator}
+    parts: ClassVar[Mapping[str, type[Pretrained]]] = {"detector": TextDetector, "masks": MaskGenerator}
 
     def __init__(
         self,

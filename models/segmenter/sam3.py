@@ -46,7 +46,7 @@ class Sam3Segmenter(TextOnly, Pretrained):
     Raises:
         UserError: a setting is out of its range.
 
-    Reference: Carion et al., "SAM 3: Segment anything with concepts", arXiv 2511.16719 (presence: section 3).
+    Reference: Carion et al., "SAM 3: Segment anything with concepts", arXiv 2511.16719.
     """
 
     family = "sam3"

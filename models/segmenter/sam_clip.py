@@ -34,10 +34,10 @@ class SamClipSegmenter(Composite):
     maximum over proposals of score times soft mask. A query's embedding lies in CLIP's text space; its length is
     ignored.
 
-    References: Kerr et al., "LERF: Language Embedded Radiance Fields", ICCV 2023, section 3.4 (the relevancy score and
-    its four canonical phrases; here they stand in a sentence, as the queries do). Yu, Seo and Son, "Zero-shot Referring
-    Image Segmentation with Global-Local Context Features", CVPR 2023 (proposals scored by crop and by mask).
-    `models/segmenter/crops.py` for the background.
+    References: Kerr et al., "LERF: Language Embedded Radiance Fields", ICCV 2023 (the relevancy score and its canonical
+    phrases "object", "things", "stuff", "texture"; here they stand in a sentence, as the queries do). Yu, Seo and Son,
+    "Zero-shot Referring Image Segmentation with Global-Local Context Features", CVPR 2023 (proposals scored by crop and
+    by mask). `models/segmenter/crops.py` for the background.
     """
 
     family = "sam_clip"

@@ -4,7 +4,7 @@ import shutil
 import numpy as np
 import pytest
 
-from models.audio_text.auto import AutoEncoder
+from models.audio_text.auto import AutoAudioTextEncoder
 from models.audio_text.clap import ClapEncoder
 from models.roles import AudioTextEncoder
 from tests.checkpoints import save_audio_classifier
@@ -15,7 +15,7 @@ TEXTS = ["a sound of a dog", "guitar", "the dog is barking loudly over the house
 
 @pytest.fixture(scope="module")
 def auto(folders):
-    return AutoEncoder.from_pretrained(str(folders["audio_text"]))
+    return AutoAudioTextEncoder.from_pretrained(str(folders["audio_text"]))
 
 
 def test_clap_comes_out_as_in_its_own_family(auto, loaded, sounds):
@@ -36,7 +36,7 @@ def test_alone_or_in_a_batch_and_twice_it_is_the_same(auto, sounds):
 
 def test_the_window_can_be_set(folders, auto, sounds):
     waveform = sounds[0][1][:32000]
-    halves = AutoEncoder.from_pretrained(str(folders["audio_text"]), window_seconds=1.0)
+    halves = AutoAudioTextEncoder.from_pretrained(str(folders["audio_text"]), window_seconds=1.0)
     mean = auto.encode_audio([waveform[:16000], waveform[16000:]], [16000] * 2).mean(axis=0)
     expected = mean / np.linalg.norm(mean)
     np.testing.assert_allclose(halves.encode_audio([waveform], [16000])[0], expected, atol=1e-5)
@@ -59,14 +59,14 @@ def test_no_text_inversion_without_a_table_of_tokens(auto, monkeypatch):
 
 
 def test_half_precision_stays_near(folders, auto, sounds):
-    half = AutoEncoder.from_pretrained(str(folders["audio_text"]), dtype="bfloat16")
+    half = AutoAudioTextEncoder.from_pretrained(str(folders["audio_text"]), dtype="bfloat16")
     found, expected = half.encode_audio(*sounds), auto.encode_audio(*sounds)
     assert found.dtype == np.float32 and (found * expected).sum(axis=1).min() > 0.98
 
 
 def test_other_networks_are_refused(tmp_path):
     with pytest.raises(UserError, match="get_audio_features"):
-        AutoEncoder.from_pretrained(str(save_audio_classifier(tmp_path)))
+        AutoAudioTextEncoder.from_pretrained(str(save_audio_classifier(tmp_path)))
 
 
 def test_an_incomplete_one_is_refused(folders, tmp_path):
@@ -77,7 +77,7 @@ def test_an_incomplete_one_is_refused(folders, tmp_path):
     del tensors["audio_projection.linear1.weight"]
     save_file(tensors, folder / "model.safetensors", metadata={"format": "pt"})
     with pytest.raises(UserError, match=r"1 of its tensors.*audio_projection\.linear1"):
-        AutoEncoder.from_pretrained(str(folder))
+        AutoAudioTextEncoder.from_pretrained(str(folder))
     (folder / "config.json").write_text(json.dumps({"model_type": "unheard_of"}))
     with pytest.raises(UserError, match="unheard_of"):
-        AutoEncoder.from_pretrained(str(folder))
+        AutoAudioTextEncoder.from_pretrained(str(folder))
