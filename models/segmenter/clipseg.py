@@ -112,7 +112,7 @@ class ClipSegmenter(Pretrained):
         for embed in embeds:
             if embed.shape != (self.text_embed_dim,):
                 raise ValueError(f"expected query embeddings of shape ({self.text_embed_dim},), found {embed.shape}")
-        return torch.from_numpy(np.stack(embeds).astype(np.float32)).to(self.device)
+        return torch.from_numpy(np.stack(embeds).astype(np.float32)).to(self.device, self.dtype)
 
     def _decode(self, activations: list[torch.Tensor], rows: list[int], embeds: torch.Tensor) -> torch.Tensor:
         """Maps of each query over the image in its row of the activations: (Q, h, w) float32 in [0, 1]."""

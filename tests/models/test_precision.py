@@ -1,0 +1,103 @@
+"""Every family at half precision: with weights kept in bfloat16, and computing in it as a GPU's autocast would."""
+
+from contextlib import contextmanager
+
+import numpy as np
+import pytest
+import torch
+
+from models.config import families
+from models.pretrained import Pretrained
+from models.random_weights import write
+from utils.types import Query
+
+AST = "MIT/ast-finetuned-audioset-10-10-0.4593"
+NETWORKS = [  # role, family, hub ids: one, or one a part
+    ("audio_text", "clap", "laion/clap-htsat-unfused"),
+    ("audio_text", "pe_av", "facebook/pe-av-small"),
+    ("audio_text", "auto", "laion/clap-htsat-unfused"),
+    ("audio_tagger", "audio_classification", AST),
+    ("audio_captioner", "whisper", "MU-NLPC/whisper-tiny-audio-captioning"),
+    ("audio_captioner", "audio_chat", "Qwen/Qwen2-Audio-7B-Instruct"),
+    ("audio_captioner", "audio_chat", "nvidia/audio-flamingo-3-hf"),
+    ("image_captioner", "blip", "Salesforce/blip-image-captioning-base"),
+    ("image_captioner", "florence2", "florence-community/Florence-2-base"),
+    ("image_captioner", "image_to_text", "Salesforce/blip2-opt-2.7b"),
+    ("image_captioner", "vision_chat", "Qwen/Qwen3-VL-4B-Instruct"),
+    ("segmenter", "clipseg", "CIDAS/clipseg-rd64-refined"),
+    ("segmenter", "grounded_sam", {"detector": "iSEE-Laboratory/llmdet_base", "masks": "facebook/sam2.1-hiera-tiny"}),
+    ("segmenter", "grounded_sam", {"detector": "google/owlv2-base-patch16-ensemble", "masks": "facebook/sam-vit-base"}),
+    ("segmenter", "sam_clip", {"masks": "facebook/sam-vit-base", "scorer": "laion/CLIP-ViT-B-32-laion2B-s34B-b79K"}),
+    ("segmenter", "sam3", "facebook/sam3"),
+]
+SETTINGS = {
+    "grounded_sam": {"box_threshold": 0.01},
+    "sam_clip": {"points_per_side": 2, "stability_score_thresh": 0.0, "pred_iou_thresh": 0.0},
+    "sam3": {"score_threshold": 0.01, "min_presence": 0.01},
+}
+
+
+@pytest.fixture(scope="module")
+def root(tmp_path_factory):
+    return tmp_path_factory.mktemp("precision")
+
+
+def load(root, role, family, hub_ids, **keys):
+    def entry(hub_id):
+        return {"weights": str(write(hub_id, root / hub_id.replace("/", "--"), tiny=True)), **keys}
+
+    parts = {part: entry(one) for part, one in hub_ids.items()} if isinstance(hub_ids, dict) else entry(hub_ids)
+    return families(role)[family].from_pretrained(**parts, **SETTINGS.get(family, {}), allow_random_weights=True)
+
+
+def answer(role, model):
+    """What the model says of one input; numbers as one array, words as they are."""
+    rng = np.random.default_rng(0)
+    sound = [rng.uniform(-0.5, 0.5, 20000).astype(np.float32)], [16000]
+    image = rng.integers(0, 256, (48, 80, 3), dtype=np.uint8)
+    if role == "audio_text":
+        return np.concatenate([model.encode_audio(*sound), model.encode_text(["a dog"])])
+    if role == "audio_tagger":
+        return np.array([probability for _, probability in model.tag(*sound)[0]])
+    if role == "audio_captioner":
+        return model.caption(*sound)
+    if role == "image_captioner":
+        return model.caption([image])
+    return model.segment([image], [(Query("dog"), Query("a guitar"))])[0]
+
+
+def check(role, answered):
+    if isinstance(answered, list):
+        assert all(isinstance(caption, str) for caption in answered)
+    else:
+        assert answered.dtype in (np.float32, np.float64) and np.isfinite(answered).all() and answered.any()
+
+
+@pytest.mark.parametrize(("role", "family", "hub_ids"), NETWORKS)
+def test_weights_kept_in_bfloat16(root, role, family, hub_ids):
+    model = load(root, role, family, hub_ids, dtype="bfloat16")
+    networks = [part.network for part in model.networks.values()] if hasattr(model, "networks") else [model.network]
+    kept = {parameter.dtype for network in networks for parameter in network.parameters()}
+    assert torch.bfloat16 in kept
+    answered = answer(role, model)
+    check(role, answered)
+    if role == "audio_text":
+        exact = answer(role, load(root, role, family, hub_ids))
+        assert ((answered * exact).sum(1) > 0.98).all()
+
+
+@pytest.mark.parametrize(("role", "family", "hub_ids"), NETWORKS)
+def test_computing_in_half_precision(root, role, family, hub_ids, monkeypatch):
+    """CUDA's autocast to float16 cannot run here; the processor's to bfloat16 mixes the same two types."""
+
+    @contextmanager
+    def autocast(self):
+        with torch.inference_mode(), torch.autocast("cpu", torch.bfloat16):
+            yield
+
+    exact = answer(role, load(root, role, family, hub_ids))
+    monkeypatch.setattr(Pretrained, "inference", autocast)
+    answered = answer(role, load(root, role, family, hub_ids))
+    check(role, answered)
+    if role == "audio_text":
+        assert ((answered * exact).sum(1) > 0.98).all()
