@@ -45,8 +45,8 @@ class AsdaSegmenter(TextOnly, Pretrained):
     empty: the checkpoint holds every tensor of it, so OpenAI's weights, which the checkout would download, are not
     needed. The checkout's code is run because the config names its folder; nothing of it is fetched.
 
-    The checkpoint is a .pth.tar, the one exception here from safetensors, for a file the user names: it is opened by
-    PyTorch's restricted unpickler, which builds tensors, containers and numbers and runs no code of the file.
+    The checkpoint is a .pth.tar, an exception from safetensors for a file the user names: it is opened by PyTorch's
+    restricted unpickler, which builds tensors, containers and numbers and runs no code of the file.
 
     Letterbox padding is cut off again and the map stretched to the image, so a pixel of the map is the same pixel of
     the image; the released code of the paper leaves the padding in. "squash" is what it calls center_crop and uses by
@@ -93,8 +93,10 @@ class AsdaSegmenter(TextOnly, Pretrained):
     def from_pretrained(
         cls,
         weights: str | Path,
+        revision: str | None = None,
         license: str | None = None,
         dtype: str = "float32",
+        trust_remote_code: bool = False,
         device: str = "cpu",
         allow_random_weights: bool = False,
         checkout: str = "",
@@ -104,10 +106,12 @@ class AsdaSegmenter(TextOnly, Pretrained):
 
         Args:
             weights: the .pth.tar file that train.py wrote, absolute or relative to the current folder or to ours.
+            revision: of a file there is none; what is recorded is the checkout's commit.
             license: of the weights.
             dtype: "float32".
+            trust_remote_code: nothing is remote; the code that runs is the checkout's.
             device: where the network runs.
-            allow_random_weights: taken and not needed: nothing stays random here.
+            allow_random_weights: nothing stays random here.
             checkout: see `__init__`.
             settings: keyword arguments of the class.
 

@@ -101,7 +101,10 @@ def test_where_it_came_from(segmenter, entry, copy):
     git = ["git", "-c", "user.name=a", "-c", "user.email=a@b", "-C", str(copy / "checkout")]
     for command in (["init", "-q"], ["add", "."], ["commit", "-q", "-m", "x"]):
         subprocess.run([*git, *command], check=True, env={**os.environ, "GIT_CONFIG_GLOBAL": os.devnull})
-    revision = AsdaSegmenter.from_pretrained(**asda_checkout.entry(str(copy))).provenance["revision"]
+    entry = asda_checkout.entry(str(copy)) | {"revision": None, "trust_remote_code": False, "license": "mine"}
+    provenance = AsdaSegmenter.from_pretrained(**entry).provenance
+    revision = provenance["revision"]
+    assert provenance["license"] == "mine" and provenance["trust_remote_code"] is True
     assert len(revision) == 40 and set(revision) <= set("0123456789abcdef")
 
 
