@@ -63,14 +63,17 @@ def write(hub_id: str, folder: Path, tiny: bool = False) -> Path:
     if (folder / RANDOM_MARK).is_file():
         return folder
     import torch
+    import transformers
+
+    from models.pretrained import quiet
 
     folder.parent.mkdir(parents=True, exist_ok=True)
     partial = Path(tempfile.mkdtemp(prefix=f".{folder.name}.", dir=folder.parent))
     try:
-        with torch.random.fork_rng(devices=[]):
+        with quiet(transformers), torch.random.fork_rng(devices=[]):
             torch.manual_seed(0)
             save: Save = _module(known[hub_id]).build(hub_id, tiny)
-        save(partial)
+            save(partial)
         (partial / RANDOM_MARK).write_text(MARK, encoding="utf-8")
         os.replace(partial, folder)
     finally:
