@@ -73,7 +73,7 @@ def _measure(config: Any, role: str, arguments: argparse.Namespace) -> list[dict
     tensors = [tensor for network in networks for tensor in network.parameters()]
     common = {
         "role": role,
-        "network": " + ".join(Path(source.weights).name for source in sources(config) if source.role == role),
+        "network": " + ".join(_name(source.weights) for source in sources(config) if source.role == role),
         "parameters (M)": sum(tensor.numel() for tensor in tensors) / 1e6,
         "weights (MB)": sum(tensor.numel() * tensor.element_size() for tensor in tensors) / 1e6,
         "load (s)": loaded,
@@ -88,6 +88,11 @@ def _measure(config: Any, role: str, arguments: argparse.Namespace) -> list[dict
             times.append(perf_counter() - start)
         rows.append({**common, "role": f"{role}: {kind}", "item (s)": sorted(times)[len(times) // 2]})
     return [row | {"peak memory (MB)": _peak_memory()} for row in rows]
+
+
+def _name(weights: str) -> str:
+    """The hub id, also of the folder that `models.random_weights` made for it."""
+    return Path(weights).name.replace("--", "/") if Path(weights).is_absolute() else weights
 
 
 def _calls(role: str, model: Any) -> dict[str, Callable[[int], object]]:

@@ -26,7 +26,7 @@ class MsClapEncoder(WindowedEncoder):
 
     Needs the package `msclap`, without its pins: version 1.3.4 asks for numpy below 2, librosa below 0.11 and
     transformers below 5, and runs with ours nevertheless. From it come the audio encoder and the projections; GPT-2 is
-    the installed library's. `microsoft/msclap` (not gated) holds no safetensors but a pickle, which is read with
+    the installed library's. `microsoft/msclap` (159 M, not gated) holds no safetensors but a pickle, which is read with
     torch's `weights_only`: tensors, and no code.
 
     What differs from the package's own wrapper: a sound of more than 7 s is heard window by window, not in a random

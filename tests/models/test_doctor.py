@@ -55,11 +55,11 @@ def test_what_lacks_is_named_with_the_commands_in_order(hub, config, capsys):
         f"accept the licence at {hub.endpoint}/facebook/sam3 (or take the family grounded_sam, as configs/base.yaml "
         "has it)",
         "hf auth login",
-        f"python -m models.fetch --config {config}    (more than 4.1 GB)",
+        f"python -m models.fetch --config {config} --convert    (more than 4.1 GB)",
         f"python inference_demo.py --config {config}",
     ]
     rows = {row.split()[0]: row.split()[1:] for row in capsys.readouterr().out.splitlines() if row.startswith("  ")}
-    assert rows["audio_text"] == ["laion/clap-htsat-unfused", "missing", "about", "614", "MB", "Apache-2.0"]
+    assert rows["audio_text"] == ["laion/clap-htsat-unfused", "pickled", "about", "614", "MB", "Apache-2.0"]
     assert rows["segmenter"] == ["facebook/sam3", "gated", "about", "3.4", "GB", "SAM", "License"]
     assert rows["image_captioner"] == ["owner/words@ccccccc", "missing", "?", "unknown"]
     assert rows["gated:"][:3] == ["its", "licence", "has"]
