@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import TYPE_CHECKING
 
 from models.inventory import Network, take_stock
@@ -15,7 +15,7 @@ if TYPE_CHECKING:
 
 DEFAULT = "tiny"  # the config that scripts take when none is named
 LIBRARIES = 1.0e9  # bytes: Python, torch, transformers, one sample; measured with the config tiny
-# For what is computed with them: this share of the weights' memory, and no more than that. `python -m models.measure` on
+# For what is computed with them: this share of the weights, and no more than that. `python -m models.measure` on
 # networks of published sizes: 1.5 GB beside base's 2.9 GB of weights, under 1 GB beside 8.9 GB.
 WORKING_SHARE, WORKING_LIMIT = 0.5, 2.0e9
 DTYPE_BYTES = {"float32": 4, "bfloat16": 2, "float16": 2}
@@ -63,10 +63,21 @@ def examine(config: Config, device: Device, *, online: bool = False) -> Readines
         device: where it would run.
         online: whether the hub is asked about what lacks.
     """
-    from models.fetch import place_orders
+    from models.fetch import key_of, place_orders
 
     networks = take_stock(config)
-    return Readiness(config, networks, memory_of(networks), device, place_orders(networks) if online else {})
+    orders = place_orders(networks) if online else {}
+    networks = [_as_the_hub_says(network, orders.get(key_of(network))) for network in networks]
+    return Readiness(config, networks, memory_of(networks), device, orders)
+
+
+def _as_the_hub_says(network: Network, order: Order | None) -> Network:
+    """The catalogue's word on gates and pickles gives way to the hub's, where the hub was asked and knows."""
+    kind = getattr(order.refusal, "kind", None) if order else None
+    if not order or not network.published or not (order.repository or kind in ("gated", "pickled")):
+        return network
+    published = replace(network.published, gated=kind == "gated", pickled=kind == "pickled")
+    return replace(network, published=published)
 
 
 def memory_of(networks: Sequence[Network]) -> dict[str, float | None]:

@@ -98,7 +98,7 @@ def test_memory_is_that_of_the_roles_a_method_uses_in_their_precision(config):
         "about 7.1 GB (text_inversion); unknown for cross_modal before its networks are here"
     )
     assert needs["cross_modal"] is None  # owner/words is unknown
-    assert needs["text_inversion"] == pytest.approx(1e9 + 1.5 * 4 * (153.5e6 + 859.9e6))
+    assert needs["text_inversion"] == pytest.approx(1e9 + 4 * (153.5e6 + 859.9e6) + 2e9)
     halved = load_config(config, ["segmenter.dtype=bfloat16", "audio_text.dtype=float16"])
     assert readiness.memory_of(take_stock(halved))["text_inversion"] == pytest.approx(1e9 + 1.5 * 2 * 1013.4e6)
 
