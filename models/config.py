@@ -85,7 +85,8 @@ def load_config(name_or_path: str | Path = "tiny", overrides: Iterable[str] = ()
     Args:
         name_or_path: name of a file in configs/ ("tiny"), or the path of a YAML file.
         overrides: "ROLE.key=value" or "METHOD.key=value", the value in YAML: "segmenter.weights=my/folder", or
-            "segmenter.detector.weights=my/folder" for a part.
+            "segmenter.detector.weights=my/folder" for a part. Another family for a role starts from nothing: what the
+            config says of the role belongs to its own family.
 
     Returns:
         The config, every role, family and setting key of it known.
@@ -98,7 +99,8 @@ def load_config(name_or_path: str | Path = "tiny", overrides: Iterable[str] = ()
     _require(isinstance(content, dict), f"{path} must hold {', '.join(CONFIG_KEYS)}; found {type(content).__name__}")
     _check_known(content, CONFIG_KEYS, "key", str(path))
     roles, methods = (_sections(content, key, path) for key in ("roles", "methods"))
-    for override in overrides:
+    overrides = list(overrides)
+    for override in sorted(overrides, key=lambda text: ".family=" not in text):  # families first
         _apply(override, roles, methods)
     _check_known(roles, ROLES, "role", str(path))
     _check_known(methods, available_methods(), "method", str(path))
@@ -175,7 +177,14 @@ def _apply(override: str, roles: dict[str, dict[str, Any]], methods: dict[str, d
     for part in parts:
         section = section.setdefault(part, {})
         _require(isinstance(section, dict), f"--set {override}: {name}.{part} is a value, not a part with keys")
+    if name in ROLES and not parts and key == "family":
+        _change_family(section, _parse(value, f"--set {override}"))
     section[key] = _parse(value, f"--set {override}")
+
+
+def _change_family(entry: dict[str, Any], family: Any) -> None:
+    if entry.get("family") != family:
+        entry.clear()
 
 
 def _check_role(role: str, entry: Mapping[str, Any]) -> None:

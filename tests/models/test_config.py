@@ -129,3 +129,17 @@ def test_every_family_can_be_built_from_its_settings_alone():
 def test_naming_a_config_imports_nothing_heavy():
     code = "import sys, models.config, models.loading; sys.exit(bool({'torch', 'transformers'} & set(sys.modules)))"
     assert subprocess.run([sys.executable, "-c", code], cwd=ROOT).returncode == 0
+
+
+def test_another_family_starts_from_nothing(tmp_path):
+    mine = tmp_path / "mine.yaml"
+    mine.write_text(
+        "roles:\n  segmenter:\n    family: grounded_sam\n    box_threshold: 0.2\n"
+        "    detector: {weights: a/b}\n    masks: {weights: c/d}\n"
+    )
+    other = load_config(mine, ["segmenter.weights=e/f", "segmenter.family=clipseg"])
+    assert other.roles["segmenter"] == {"family": "clipseg", "weights": "e/f"}
+    same = load_config(mine, ["segmenter.family=grounded_sam", "segmenter.masks.weights=e/f"])
+    assert same.roles["segmenter"]["masks"] == {"weights": "e/f"} and same.roles["segmenter"]["box_threshold"] == 0.2
+    with pytest.raises(UserError, match="needs segmenter.weights"):
+        load_config(mine, ["segmenter.family=clipseg"])
