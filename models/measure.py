@@ -152,9 +152,14 @@ def _table(rows: Sequence[dict[str, Any]]) -> str:
     device = "cuda" if torch.cuda.is_available() else f"{torch.get_num_threads()} CPU threads of {os.cpu_count()}"
     lines = [f"| {' | '.join(COLUMNS)} |", f"|{'---|' * len(COLUMNS)}"]
     for row in rows:
-        cells = [row[column] if isinstance(row[column], str) else f"{row[column]:.4g}" for column in COLUMNS]
+        cells = [value if isinstance(value, str) else _digits(value) for value in map(row.get, COLUMNS)]
         lines.append(f"| {' | '.join(cells)} |")
     return "\n".join([*lines, "", f"torch {torch.__version__}, {device}; memory includes Python and its libraries"])
+
+
+def _digits(value: float) -> str:
+    """Three of them, or all before the point."""
+    return f"{value:.0f}" if value >= 100 else f"{value:.3g}"
 
 
 def _parse(argv: Sequence[str]) -> argparse.Namespace:
