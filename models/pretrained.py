@@ -139,9 +139,10 @@ class Pretrained:
         Returns:
             (N, 3, h, w) float32.
         """
-        # Without the channels named, an image of height 3 would be taken for (3, W, C).
+        # Copies, since torch takes neither flipped views nor read-only arrays. Without the channels named, an image of
+        # height 3 would be taken for (3, W, C).
         return self.processor.image_processor(
-            images=list(images), input_data_format="channels_last", return_tensors="pt"
+            images=[np.array(image) for image in images], input_data_format="channels_last", return_tensors="pt"
         )["pixel_values"]
 
     @contextmanager

@@ -134,3 +134,11 @@ def test_images_are_left_as_they_are(segmenter, images):
     segmenter.segment(given, [queries("dog")] * len(given))
     for image, before in zip(given, images, strict=True):
         np.testing.assert_array_equal(image, before)
+
+
+def test_a_flipped_view_and_a_read_only_image_are_images(segmenter, images):
+    flipped = images[0][:, ::-1]
+    frozen = flipped.copy()
+    frozen.flags.writeable = False
+    seen_flipped, seen_frozen = segmenter.segment([flipped, frozen], [queries("dog")] * 2)
+    np.testing.assert_array_equal(seen_flipped, seen_frozen)
