@@ -23,6 +23,7 @@ from utils.errors import UserError
 ROOT = Path(__file__).resolve().parents[1]
 ROLES = ("audio_text", "audio_tagger", "audio_captioner", "image_captioner", "segmenter")
 WEIGHTS_KEYS = ("weights", "revision", "license", "dtype", "trust_remote_code")  # where a network comes from, and how
+DTYPES = ("float32", "bfloat16", "float16")  # the first is the default
 CONFIG_KEYS = ("summary", "roles", "methods")
 
 
@@ -86,7 +87,8 @@ def load_config(name_or_path: str | Path = "tiny", overrides: Iterable[str] = ()
         name_or_path: name of a file in configs/ ("tiny"), or the path of a YAML file.
         overrides: "ROLE.key=value" or "METHOD.key=value", the value in YAML: "segmenter.weights=my/folder", or
             "segmenter.detector.weights=my/folder" for a part. Another family for a role starts from nothing: what the
-            config says of the role belongs to its own family.
+            config says of the role belongs to its own family; and other weights drop revision, license and
+            trust_remote_code.
 
     Returns:
         The config, every role, family and setting key of it known.
@@ -95,12 +97,16 @@ def load_config(name_or_path: str | Path = "tiny", overrides: Iterable[str] = ()
         UserError: no such config, not the form of a config, or a name or value that does not fit; says which would.
     """
     path = _find(name_or_path)
-    content = _parse(path.read_text(encoding="utf-8"), str(path))
+    try:
+        text = path.read_text(encoding="utf-8")
+    except (OSError, UnicodeDecodeError) as error:
+        raise UserError(f"cannot read {path}: {error}; expected a YAML file in UTF-8") from error
+    content = _parse(text, str(path))
     _require(isinstance(content, dict), f"{path} must hold {', '.join(CONFIG_KEYS)}; found {type(content).__name__}")
     _check_known(content, CONFIG_KEYS, "key", str(path))
     roles, methods = (_sections(content, key, path) for key in ("roles", "methods"))
     overrides = list(overrides)
-    for override in sorted(overrides, key=lambda text: ".family=" not in text):  # families first
+    for override in sorted(overrides, key=_precedence):
         _apply(override, roles, methods)
     _check_known(roles, ROLES, "role", str(path))
     _check_known(methods, available_methods(), "method", str(path))
@@ -167,6 +173,12 @@ def _sections(content: Mapping[str, Any], key: str, path: Path) -> dict[str, dic
     return {name: entry or {} for name, entry in sections.items()}
 
 
+def _precedence(override: str) -> int:
+    """Families first, then weights: each of them drops what was said of the one before."""
+    key = override.partition("=")[0]
+    return 0 if key.endswith(".family") else 1 if key.endswith(".weights") else 2
+
+
 def _apply(override: str, roles: dict[str, dict[str, Any]], methods: dict[str, dict[str, Any]]) -> None:
     target, equals, value = override.partition("=")
     name, dot, key = target.strip().partition(".")
@@ -177,14 +189,14 @@ def _apply(override: str, roles: dict[str, dict[str, Any]], methods: dict[str, d
     for part in parts:
         section = section.setdefault(part, {})
         _require(isinstance(section, dict), f"--set {override}: {name}.{part} is a value, not a part with keys")
-    if name in ROLES and not parts and key == "family":
-        _change_family(section, _parse(value, f"--set {override}"))
-    section[key] = _parse(value, f"--set {override}")
-
-
-def _change_family(entry: dict[str, Any], family: Any) -> None:
-    if entry.get("family") != family:
-        entry.clear()
+    found = _parse(value, f"--set {override}")
+    if name in ROLES and section.get(key) != found:
+        if key == "family" and not parts:
+            section.clear()
+        elif key == "weights":  # what is said of one network's weights does not hold for another's
+            for said in ("revision", "license", "trust_remote_code"):
+                section.pop(said, None)
+    section[key] = found
 
 
 def _check_role(role: str, entry: Mapping[str, Any]) -> None:
@@ -202,11 +214,16 @@ def _check_role(role: str, entry: Mapping[str, Any]) -> None:
         for key, kind in (("revision", str), ("license", str), ("dtype", str), ("trust_remote_code", bool)):
             found = keys.get(key)
             _require(found is None or isinstance(found, kind), f"{part}.{key} must be {kind.__name__}; found {found!r}")
+        dtype = keys.get("dtype", DTYPES[0])
+        _require(dtype in DTYPES, f"{part}.dtype must be one of {', '.join(DTYPES)}; found {dtype!r}")
     for key in entry.keys() & settings.keys():
         default, value = settings[key].default, entry[key]
         wanted = (int, float) if isinstance(default, float) else type(default)
         fits = default is None or (isinstance(value, wanted) and isinstance(value, bool) == isinstance(default, bool))
         _require(fits, f"{role}.{key} must be of the kind of its default {default!r}; found {value!r}")
+        if key.startswith(("max_", "num_")) or key in ("repetition_penalty", "window_seconds"):
+            fits = value is None or (isinstance(value, (int, float)) and value > 0)
+            _require(fits, f"{role}.{key} must be a number above 0; found {value!r}")
 
 
 def _check_known(found: Iterable[str], known: Iterable[str], what: str, where: str) -> None:

@@ -153,7 +153,7 @@ def _parse(argv: Sequence[str] | None) -> argparse.Namespace:
 def _script() -> int:
     found: dict[str, Readiness] = {}
     code = run_script(lambda: found.update(main()))
-    asked = [*found] if "--config" in sys.argv else [DEFAULT]
+    asked = [*found] if any(word.startswith("--config") for word in sys.argv) else [DEFAULT]
     return code or int(not all(name in found and found[name].ready for name in asked))
 
 

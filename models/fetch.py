@@ -43,8 +43,15 @@ class Order:
 
     @property
     def bytes(self) -> int:
-        """Still to come."""
+        """Still to come; of pickled weights about what the catalogue says."""
+        if self.refusal and _is_pickled(self.refusal):
+            return self.network.bytes or 0
         return sum(file.size or 0 for file in self.files)
+
+    @property
+    def room(self) -> int:
+        """Bytes of disk it takes: pickled weights are kept beside what is made of them."""
+        return self.bytes * (2 if self.refusal and _is_pickled(self.refusal) else 1)
 
 
 def main(argv: Sequence[str] | None = None) -> list[Network]:
@@ -132,7 +139,7 @@ def carry_out(orders: Mapping[Key, Order]) -> dict[Key, UserError]:
     from models.convert import convert
     from models.download import bring, check_room
 
-    check_room(cache_folder("x"), sum(order.bytes for order in orders.values()))
+    check_room(cache_folder("x"), sum(order.room for order in orders.values()))
     failures: dict[Key, UserError] = {}
     for key, order in orders.items():
         try:

@@ -41,7 +41,10 @@ def main(argv: Sequence[str] | None = None) -> list[dict[str, Any]]:
     """
     argv = sys.argv[1:] if argv is None else list(argv)
     arguments = _parse(argv)
+    if arguments.items < 1:
+        raise UserError(f"expected --items to be 1 or more, found {arguments.items}")
     from models.config import load_config
+    from models.loading import resolve_device
 
     config = load_config(arguments.config, arguments.set)
     if arguments.only:
@@ -51,7 +54,7 @@ def main(argv: Sequence[str] | None = None) -> list[dict[str, Any]]:
     rows = []
     for role in arguments.roles or config.roles:
         rows += _in_a_process_of_its_own([*argv, "--only", role])
-    print(_table(rows))
+    print(_table(rows, resolve_device(arguments.device)))
     return rows
 
 
@@ -87,7 +90,7 @@ def _measure(config: Any, role: str, arguments: argparse.Namespace) -> list[dict
             ask(turn)
             times.append(perf_counter() - start)
         rows.append({**common, "role": f"{role}: {kind}", "item (s)": sorted(times)[len(times) // 2]})
-    return [row | {"peak memory (MB)": _peak_memory()} for row in rows]
+    return [row | {"peak memory (MB)": _peak_memory(arguments.device)} for row in rows]
 
 
 def _name(weights: str) -> str:
@@ -131,30 +134,32 @@ def _calls(role: str, model: Any) -> dict[str, Callable[[int], object]]:
     }
 
 
-def _peak_memory() -> float:
-    """MB: of the GPU where one is used, else of this process."""
+def _peak_memory(device: str) -> float:
+    """MB: what torch took of the GPU where one is used, else all of this process."""
     import torch
 
-    if torch.cuda.is_available() and torch.cuda.max_memory_allocated():
-        return torch.cuda.max_memory_allocated() / 1e6
+    from models.loading import resolve_device
+
+    if resolve_device(device).startswith("cuda"):
+        return torch.cuda.max_memory_allocated(resolve_device(device)) / 1e6
     import resource  # not on Windows
 
     peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
     return peak / 1e6 if sys.platform == "darwin" else peak * 1024 / 1e6
 
 
-def _table(rows: Sequence[dict[str, Any]]) -> str:
+def _table(rows: Sequence[dict[str, Any]], device: str) -> str:
     """Markdown."""
-    import os
-
     import torch
 
-    device = "cuda" if torch.cuda.is_available() else f"{torch.get_num_threads()} CPU threads of {os.cpu_count()}"
+    where = f"{device}; memory is what torch took of it"
+    if device == "cpu":
+        where = f"{torch.get_num_threads()} CPU threads; memory includes Python and its libraries"
     lines = [f"| {' | '.join(COLUMNS)} |", f"|{'---|' * len(COLUMNS)}"]
     for row in rows:
         cells = [value if isinstance(value, str) else _digits(value) for value in map(row.get, COLUMNS)]
         lines.append(f"| {' | '.join(cells)} |")
-    return "\n".join([*lines, "", f"torch {torch.__version__}, {device}; memory includes Python and its libraries"])
+    return "\n".join([*lines, "", f"torch {torch.__version__}, {where}"])
 
 
 def _digits(value: float) -> str:

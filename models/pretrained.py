@@ -14,12 +14,12 @@ from typing import Any, ClassVar
 import numpy as np
 import torch
 
+from models.config import DTYPES
 from models.hub import ANOTHER, Checkpoint, find
 from models.published import license_of
 from utils.errors import UserError
 
 MAX_BATCH = 16  # images, windows or queries a forward pass
-DTYPES = ("float32", "bfloat16", "float16")
 
 
 class Pretrained:
@@ -93,7 +93,8 @@ class Pretrained:
             "trust_remote_code": trust_remote_code,
             "random_weights": checkpoint.random_weights,
         }
-        return cls(network.to(device).eval().requires_grad_(False), processor, provenance, **settings)
+        with _one_sentence(cls.family, checkpoint):
+            return cls(network.to(device).eval().requires_grad_(False), processor, provenance, **settings)
 
     @classmethod
     def load(cls, folder: Path, dtype: torch.dtype, trust_remote_code: bool) -> tuple[Any, Any]:
@@ -220,7 +221,9 @@ def _one_sentence(family: str, checkpoint: Checkpoint) -> Iterator[None]:
 
     try:
         yield
-    except (OSError, ValueError, RuntimeError, KeyError, ImportError, SafetensorError) as error:
+    except (UserError, torch.OutOfMemoryError):
+        raise
+    except Exception as error:  # a library may fail in any way on a file it did not expect
         text = " ".join(str(error).split())
         reason = text.split(". ")[0].rstrip(".")
         if "trust_remote_code" in text:

@@ -12,7 +12,7 @@ from models.checkpoint_files import needed, pickled_among, weights_among
 from models.hub import ANOTHER
 from models.refusals import HubError, endpoint, no_safetensors, refusal, unreachable
 
-PATIENCE = 4.0  # s for the hub's answer; HF_HUB_ETAG_TIMEOUT overrides it
+PATIENCE = 3.0  # s for the hub's answer; HF_HUB_ETAG_TIMEOUT overrides it
 CONVERTER = "SFconvertbot"  # the hub's own account that proposes safetensors versions as pull requests
 
 

@@ -71,3 +71,13 @@ def test_paper_has_the_settings_of_the_paper():
     # What it reports of cross-modal verification: IS3, AVSBench-S4, VPO-SS; cIoU AUC mIoU Fscore J F.
     for row in ("65.4 59.6 59.1 65.2 54.2 60.7", "71.1 62.4 62.0 69.2 57.0 66.0", "54.6 49.3 48.5 52.7 46.0 50.1"):
         assert re.search(row.replace(" ", r"\s+"), header("paper")), row
+
+
+def test_every_override_printed_beside_a_config_is_understood():
+    printed = {name: header(name) for name in RESEARCH} | {"tiny": (ROOT / "README.md").read_text(encoding="utf-8")}
+    found = 0
+    for name, text in printed.items():
+        for words in re.findall(r"--set ((?:[a-z_]+\.[a-z_.]+=[^\s`]+ ?)+)", text):
+            load_config(name, words.split())
+            found += 1
+    assert found >= 6

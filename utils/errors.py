@@ -22,13 +22,23 @@ def run_script(main: Callable[[], object]) -> int:
         main: takes no argument; its return value is dropped.
 
     Returns:
-        0 when `main` returns, 2 after a `UserError` (its sentence goes to stderr, without a traceback), 130 after
-        Ctrl-C. Any other exception is a bug and keeps its traceback.
+        0 when `main` returns, 2 after a `UserError` (its sentence goes to stderr, without a traceback) and where a
+        GPU's memory did not suffice, 130 after Ctrl-C. Any other exception is a bug and keeps its traceback.
     """
     try:
         main()
     except UserError as error:
         print(f"error: {error}", file=sys.stderr)
+        return USER_ERROR_CODE
+    except RuntimeError as error:
+        if type(error).__name__ != "OutOfMemoryError":  # torch's, which not every script has imported
+            raise
+        said = " ".join(str(error).split()).split(". ")[0]
+        print(
+            f"error: it does not fit into the GPU's memory ({said}); keep the weights in half precision with --set "
+            "ROLE.dtype=bfloat16, run fewer methods at once, take a smaller config, or --device cpu",
+            file=sys.stderr,
+        )
         return USER_ERROR_CODE
     except KeyboardInterrupt:
         print("interrupted", file=sys.stderr)

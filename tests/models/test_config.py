@@ -143,3 +143,34 @@ def test_another_family_starts_from_nothing(tmp_path):
     assert same.roles["segmenter"]["masks"] == {"weights": "e/f"} and same.roles["segmenter"]["box_threshold"] == 0.2
     with pytest.raises(UserError, match="needs segmenter.weights"):
         load_config(mine, ["segmenter.family=clipseg"])
+
+
+def test_other_weights_drop_what_was_said_of_the_ones_before(tmp_path):
+    mine = tmp_path / "mine.yaml"
+    mine.write_text(
+        "roles:\n  segmenter:\n    family: clipseg\n    weights: a/b\n    license: GPL-2.0\n    revision: abc\n"
+        "    trust_remote_code: true\n    dtype: bfloat16\n"
+    )
+    other = load_config(mine, ["segmenter.license=MIT", "segmenter.weights=c/d"]).roles["segmenter"]
+    assert other == {"family": "clipseg", "weights": "c/d", "license": "MIT", "dtype": "bfloat16"}
+    assert load_config(mine, ["segmenter.weights=a/b"]).roles["segmenter"]["revision"] == "abc"
+    assert "license" not in load_config("tiny", ["segmenter.weights=CIDAS/clipseg-rd64-refined"]).roles["segmenter"]
+
+
+@pytest.mark.parametrize(
+    ("override", "sentence"),
+    [
+        ("segmenter.dtype=float8", "segmenter.dtype must be one of float32, bfloat16, float16; found 'float8'"),
+        ("image_captioner.max_new_tokens=0", "max_new_tokens must be a number above 0; found 0"),
+        ("audio_tagger.window_seconds=abc", "window_seconds must be a number above 0; found 'abc'"),
+    ],
+)
+def test_values_no_network_could_work_with(override, sentence):
+    with pytest.raises(UserError, match=sentence):
+        load_config("tiny", [override])
+
+
+def test_a_config_that_is_no_text(tmp_path):
+    (tmp_path / "mine.yaml").write_bytes(b"\xff\xfe\x00roles")
+    with pytest.raises(UserError, match="cannot read .*mine.yaml.*expected a YAML file in UTF-8"):
+        load_config(tmp_path / "mine.yaml")

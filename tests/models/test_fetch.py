@@ -163,3 +163,15 @@ def test_help_answers_within_a_second_of_computing():
     after = os.times()
     assert after.children_user + after.children_system - before.children_user - before.children_system < 1
     assert "--dry_run" in done.stdout and "--convert" in done.stdout
+
+
+def test_pickled_weights_are_counted_and_take_their_room_twice():
+    from models.config import Source
+    from models.fetch import Order
+    from models.inventory import look
+    from models.refusals import HubError
+
+    network = look(Source("audio_text", "clap", "", "laion/clap-htsat-unfused"))
+    order = Order(network, refusal=HubError("pickled", "only pickled"))
+    assert order.bytes == pytest.approx(614e6) and order.room == 2 * order.bytes
+    assert Order(network, refusal=HubError("gated", "gated")).bytes == 0

@@ -241,3 +241,10 @@ def test_what_was_never_fetched_is_said_before_anything_loads(config, monkeypatc
     roles = {**config.roles, "segmenter": {"family": "clipseg", "weights": "nobody/nothing"}}
     with pytest.raises(UserError, match="cannot load nobody/nothing"):
         load_models(Config("x", config.path, "", roles), ["audio_text", "segmenter"], device="cpu")
+
+
+def test_a_config_of_the_wrong_types_is_one_sentence(copy):
+    content = json.loads((copy / "config.json").read_text())
+    (copy / "config.json").write_text(json.dumps(content | {"projection_dim": "abc"}))
+    with pytest.raises(UserError, match="cannot load .*clap as clap: "):
+        ClapEncoder.from_pretrained(str(copy))

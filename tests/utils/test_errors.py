@@ -1,0 +1,34 @@
+import pytest
+
+from utils.errors import UserError, run_script
+
+
+def ends_with(error):
+    def main():
+        raise error
+
+    return run_script(main)
+
+
+def test_a_users_mistake_is_one_sentence(capsys):
+    assert ends_with(UserError("expected a, found b")) == 2
+    assert capsys.readouterr().err == "error: expected a, found b\n"
+    assert run_script(lambda: "whatever") == 0
+
+
+def test_a_gpu_too_small_is_no_bug(capsys):
+    torch = pytest.importorskip("torch")
+    assert ends_with(torch.OutOfMemoryError("CUDA out of memory. Tried to allocate 2.00 GiB.")) == 2
+    (sentence,) = capsys.readouterr().err.splitlines()
+    assert sentence.startswith("error: it does not fit into the GPU's memory (CUDA out of memory); ")
+    assert "ROLE.dtype=bfloat16" in sentence and "--device cpu" in sentence
+
+
+@pytest.mark.parametrize("error", [RuntimeError("a bug"), ValueError("a bug")])
+def test_a_bug_keeps_its_traceback(error):
+    with pytest.raises(type(error), match="a bug"):
+        ends_with(error)
+
+
+def test_interrupted():
+    assert ends_with(KeyboardInterrupt()) == 130
