@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from abc import ABC, abstractmethod
 from collections.abc import Callable, Sequence
 from typing import Any
 
@@ -15,7 +16,7 @@ from models.windows import average, cut, resample
 TEXTS_AT_ONCE = 64
 
 
-class WindowedEncoder(Pretrained):
+class WindowedEncoder(Pretrained, ABC):
     """Sounds and sentences in one space; a family says how it hears a window and reads tokens.
 
     A sound longer than a window is cut into consecutive windows whose embeddings are averaged, so one sound has one
@@ -38,6 +39,7 @@ class WindowedEncoder(Pretrained):
     token_table: torch.nn.Embedding
     ending = ""
 
+    @abstractmethod
     def hear(self, windows: list[np.ndarray]) -> np.ndarray:
         """Embeds windows.
 
@@ -47,8 +49,8 @@ class WindowedEncoder(Pretrained):
         Returns:
             (len(windows), D) float32, rows L2-normalised.
         """
-        raise NotImplementedError
 
+    @abstractmethod
     def read(self, input_ids: torch.Tensor, attention_mask: torch.Tensor | None = None) -> torch.Tensor:
         """Embeds tokenized sentences, with gradients where they are switched on.
 
@@ -59,7 +61,6 @@ class WindowedEncoder(Pretrained):
         Returns:
             (B, D) float32, rows L2-normalised.
         """
-        raise NotImplementedError
 
     def encode_audio(self, waveforms: Sequence[np.ndarray], sampling_rates: Sequence[int]) -> np.ndarray:
         """Embeds sounds.

@@ -7,10 +7,10 @@ from typing import Any
 
 import numpy as np
 
-from models.pretrained import MAX_BATCH, Pretrained
+from models.image_captioner.batched import BatchedCaptioner
 
 
-class BlipCaptioner(Pretrained):
+class BlipCaptioner(BatchedCaptioner):
     """BLIP, greedy; the defaults are the paper's settings.
 
     Args (settings):
@@ -36,18 +36,6 @@ class BlipCaptioner(Pretrained):
         super().__init__(network, processor, provenance)
         self.max_new_tokens = max_new_tokens
         self.repetition_penalty = repetition_penalty
-
-    def caption(self, images: Sequence[np.ndarray]) -> list[str]:
-        """Describes images.
-
-        Args:
-            images: (H, W, 3) uint8 RGB each, sizes may differ.
-
-        Returns:
-            One caption per image, stripped; "" where the model says nothing.
-        """
-        batches = [images[i : i + MAX_BATCH] for i in range(0, len(images), MAX_BATCH)]
-        return [caption for batch in batches for caption in self._caption(batch)]
 
     def _caption(self, images: Sequence[np.ndarray]) -> list[str]:
         pixel_values = self.pixel_values(images).to(self.device, self.dtype)

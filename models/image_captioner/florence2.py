@@ -7,15 +7,15 @@ from typing import Any
 
 import numpy as np
 
+from models.image_captioner.batched import BatchedCaptioner
 from models.image_captioner.listing import as_caption
-from models.pretrained import MAX_BATCH, Pretrained
 from utils.errors import UserError
 
 TASKS = ("<CAPTION>", "<DETAILED_CAPTION>", "<MORE_DETAILED_CAPTION>", "<OD>", "<DENSE_REGION_CAPTION>")
 ANY_SIZE = (1000, 1000)  # boxes are read in a frame of this size, and dropped
 
 
-class Florence2Captioner(Pretrained):
+class Florence2Captioner(BatchedCaptioner):
     """Florence-2 with a prompt of its own for each task.
 
     Args (settings):
@@ -47,18 +47,6 @@ class Florence2Captioner(Pretrained):
         self.task = task
         self.max_new_tokens = max_new_tokens
         self.num_beams = num_beams
-
-    def caption(self, images: Sequence[np.ndarray]) -> list[str]:
-        """Describes images.
-
-        Args:
-            images: (H, W, 3) uint8 RGB each, sizes may differ.
-
-        Returns:
-            One caption per image, stripped; "" where the model says nothing.
-        """
-        batches = [images[i : i + MAX_BATCH] for i in range(0, len(images), MAX_BATCH)]
-        return [caption for batch in batches for caption in self._caption(batch)]
 
     def _caption(self, images: Sequence[np.ndarray]) -> list[str]:
         from PIL import Image

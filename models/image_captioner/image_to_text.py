@@ -7,10 +7,10 @@ from typing import Any
 
 import numpy as np
 
-from models.pretrained import MAX_BATCH, Pretrained
+from models.image_captioner.batched import BatchedCaptioner
 
 
-class ImageToText(Pretrained):
+class ImageToText(BatchedCaptioner):
     """Any transformers network that continues a text, or starts one, with an image before it.
 
     Chat models are asked by `vision_chat`; here nothing is put around the prompt.
@@ -45,18 +45,6 @@ class ImageToText(Pretrained):
         self.max_new_tokens = max_new_tokens
         self.num_beams = num_beams
         self.repetition_penalty = repetition_penalty
-
-    def caption(self, images: Sequence[np.ndarray]) -> list[str]:
-        """Describes images.
-
-        Args:
-            images: (H, W, 3) uint8 RGB each, sizes may differ.
-
-        Returns:
-            One caption per image, stripped; "" where the model says nothing.
-        """
-        batches = [images[i : i + MAX_BATCH] for i in range(0, len(images), MAX_BATCH)]
-        return [caption for batch in batches for caption in self._caption(batch)]
 
     def inputs(self, images: Sequence[np.ndarray]) -> Any:
         """Images and prompt as the checkpoint's own processor prepares them.
