@@ -30,7 +30,7 @@ def predict_blind(method: Predicts, samples: Sequence[Sample]) -> list[Predictio
     Raises:
         ValueError: not one score map per sample, or not of its image's size.
     """
-    predictions = method.predict([replace(sample, gt_mask=None) for sample in samples])
+    predictions = method.predict([replace(sample, gt_mask=None, gt_ignore=None) for sample in samples])
     if len(predictions) != len(samples):
         raise ValueError(f"expected {len(samples)} predictions of {method}, found {len(predictions)}")
     for sample, prediction in zip(samples, predictions, strict=True):
@@ -44,12 +44,12 @@ class ScoreBook:
     """Collects the scores of several methods on the same samples; keeps numbers, no maps.
 
     Attributes:
-        counts: number of samples, and of those with empty ground truth.
+        counts: number of samples, of those with empty ground truth, and of those with pixels that do not count.
     """
 
     def __init__(self, methods: Sequence[str], threshold: float) -> None:
         self.threshold = threshold
-        self.counts = {"samples": 0, "gt_empty": 0}
+        self.counts = {"samples": 0, "gt_empty": 0, "gt_ignore": 0}
         self._scores: dict[str, list[SampleScores]] = {name: [] for name in methods}
         self._trivial_maps = trivial_score_maps(EVAL_SIZE)
         self._trivial_scores: dict[str, list[SampleScores]] = {name: [] for name in self._trivial_maps}
@@ -67,14 +67,17 @@ class ScoreBook:
         records = []
         for index, sample in enumerate(samples):
             gt_mask = resize_mask(sample.gt_mask, EVAL_SIZE)
+            gt_ignore = None if sample.gt_ignore is None else resize_mask(sample.gt_ignore, EVAL_SIZE)
             for name, of_method in predictions.items():
-                scores = score_sample(resize_score_map(of_method[index].score_map, EVAL_SIZE), gt_mask, self.threshold)
+                score_map = resize_score_map(of_method[index].score_map, EVAL_SIZE)
+                scores = score_sample(score_map, gt_mask, self.threshold, gt_ignore)
                 self._scores[name].append(scores)
                 records.append(_record(sample.id, name, scores, of_method[index]))
             for name, score_map in self._trivial_maps.items():
-                self._trivial_scores[name].append(score_sample(score_map, gt_mask, self.threshold))
+                self._trivial_scores[name].append(score_sample(score_map, gt_mask, self.threshold, gt_ignore))
             self.counts["samples"] += 1
-            self.counts["gt_empty"] += not gt_mask.any()
+            self.counts["gt_empty"] += not (gt_mask if gt_ignore is None else gt_mask & ~gt_ignore).any()
+            self.counts["gt_ignore"] += gt_ignore is not None and bool(gt_ignore.any())
         return records
 
     def method_scores(self, avsbench_group: int | None) -> dict[str, SetScores]:
@@ -98,6 +101,7 @@ def describe_protocol(threshold: float, avsbench_group: int | None) -> dict[str,
         "f_beta_squared": 0.3,
         "empty_gt": "IoU and F are 0; AVSBench IoU is the share of pixels rightly left empty",
         "avsbench_f_group": "all" if avsbench_group is None else avsbench_group,
+        "ignored_pixels": "left out of every count, of the threshold's rank and of the area",
         "average": "plain mean over samples",
     }
 

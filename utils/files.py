@@ -1,13 +1,15 @@
-"""Folders and files for results: a folder that can be written to, and text that appears whole or not at all."""
+"""Folders and files for results: a folder that can be written to, and files that appear whole or not at all."""
 
 from __future__ import annotations
 
 import os
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 
 from utils.errors import UserError
 
-__all__ = ["make_folder", "write_text_atomic"]
+__all__ = ["atomic_path", "make_folder", "write_text_atomic"]
 
 
 def make_folder(path: Path) -> None:
@@ -32,3 +34,21 @@ def write_text_atomic(path: Path, text: str) -> None:
         file.flush()
         os.fsync(file.fileno())
     os.replace(partial_path, path)
+
+
+@contextmanager
+def atomic_path(path: Path) -> Iterator[Path]:
+    """A hidden path beside `path` to write to; it takes the place of `path` when the block ends without an error.
+
+    What a killed process leaves behind is hidden and has another suffix, so no reader takes it for the file.
+
+    Yields:
+        The path to write to; nothing is there yet.
+    """
+    partial_path = path.with_name(f".{path.name}.partial")
+    partial_path.unlink(missing_ok=True)
+    try:
+        yield partial_path
+        os.replace(partial_path, path)
+    finally:
+        partial_path.unlink(missing_ok=True)

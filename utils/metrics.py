@@ -7,6 +7,7 @@ Conventions:
     "Fixed" is t = 0.5. "Adaptive" is an oracle: its t comes from the area of the ground truth.
     Empty G: the paper's IoU and F are 0, whatever P says; AVSBench's IoU rewards an empty answer with 1.
     Undefined ratios (0 / 0) are 0.
+    Pixels to be ignored (VPO's 255) leave P, M and G before anything is counted: `without_ignored`.
 
 References:
     J. Lee, H. Seo: arXiv 2506.06537 (Interspeech 2025), table 1: cIoU, AUC, mIoU, Fscore, J, F.
@@ -30,6 +31,7 @@ __all__ = [
     "iou",
     "mean",
     "success_rate",
+    "without_ignored",
 ]
 
 BETA_SQUARED = 0.3
@@ -121,6 +123,27 @@ def avsbench_f_max(f_curves: Sequence[np.ndarray], gt_empty: Sequence[bool], gro
         curves = [curve for curve, empty in zip(f_curves[chosen], gt_empty[chosen], strict=True) if not empty]
         best.append(float(np.mean(curves, axis=0).max()) if curves else 0.0)
     return mean(best)
+
+
+def without_ignored(values: np.ndarray, ignore: np.ndarray) -> np.ndarray:
+    """The pixels that count, as one row: no number of this module depends on where a pixel lies.
+
+    Args:
+        values: (H, W), a score map or a mask.
+        ignore: (H, W) bool, the pixels that do not count.
+
+    Returns:
+        (1, N) of the same dtype, N the number of pixels that count.
+
+    Raises:
+        ValueError: shapes differ, or no pixel is left.
+    """
+    _check_mask(ignore, "ignore")
+    if values.shape != ignore.shape:
+        raise ValueError(f"expected ignore of shape {values.shape}, found {ignore.shape}; resize one")
+    if ignore.all():
+        raise ValueError("expected at least one pixel that counts, found every pixel ignored")
+    return values[~ignore][None]
 
 
 def _ratio(numerator: float, denominator: float) -> float:

@@ -17,6 +17,7 @@ from utils.metrics import (
     iou,
     mean,
     success_rate,
+    without_ignored,
 )
 
 __all__ = ["FIXED_THRESHOLD", "SampleScores", "SetScores", "score_sample", "score_set"]
@@ -70,17 +71,25 @@ class SetScores:
     empty_predictions: int
 
 
-def score_sample(score_map: np.ndarray, gt_mask: np.ndarray, threshold: float = FIXED_THRESHOLD) -> SampleScores:
+def score_sample(
+    score_map: np.ndarray,
+    gt_mask: np.ndarray,
+    threshold: float = FIXED_THRESHOLD,
+    gt_ignore: np.ndarray | None = None,
+) -> SampleScores:
     """Scores one sample.
 
     Args:
         score_map: (H, W) float in [0, 1].
         gt_mask: (H, W) bool.
         threshold: the fixed threshold in [0, 1]; published numbers use 0.5.
+        gt_ignore: (H, W) bool, pixels taken out of both before anything is counted; None for none.
 
     Raises:
-        ValueError: shapes differ, the score map leaves [0, 1] or is not finite, the mask is not bool.
+        ValueError: shapes differ, the score map leaves [0, 1] or is not finite, a mask is not bool, no pixel is left.
     """
+    if gt_ignore is not None:
+        score_map, gt_mask = (without_ignored(values, gt_ignore) for values in (score_map, gt_mask))
     adaptive = score_map > adaptive_threshold(score_map, gt_mask)
     fixed = score_map > threshold
     return SampleScores(

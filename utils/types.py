@@ -25,6 +25,7 @@ class Sample:
         waveform: (T,) float32 mono in [-1, 1]; T may be 0.
         sampling_rate: Hz, positive.
         gt_mask: (H, W) bool ground truth, or None. Only metrics may read it; methods are given samples without it.
+        gt_ignore: (H, W) bool, pixels that no score may count, or None for none; kept from methods like `gt_mask`.
     """
 
     id: str
@@ -32,6 +33,7 @@ class Sample:
     waveform: np.ndarray
     sampling_rate: int
     gt_mask: np.ndarray | None = None
+    gt_ignore: np.ndarray | None = None
 
 
 @dataclass(frozen=True, eq=False)

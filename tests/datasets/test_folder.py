@@ -161,3 +161,25 @@ def test_what_a_worker_cannot_read_ends_in_its_own_sentence(root, num_workers):
     assert len(next(batches)) == 2
     with pytest.raises(UserError, match=r"^cannot read the image .*b.png: it is no image Pillow knows; [^\n]*$"):
         next(batches)
+
+
+def test_pixels_to_be_ignored_are_read_where_there_are_any(root):
+    (root / "gt_ignore").mkdir()
+    ignore = np.zeros(SIZE, np.uint8)
+    ignore[0] = 255
+    Image.fromarray(ignore).save(root / "gt_ignore" / "b.png")
+    first, _, last = FolderDataset(root)
+    assert first.gt_ignore is None
+    assert (last.gt_ignore.dtype, last.gt_ignore.sum(1).tolist()) == (bool, [20] + [0] * 11)
+    Image.fromarray(np.full(SIZE, 255, np.uint8)).save(root / "gt_ignore" / "b.png")
+    with pytest.raises(UserError, match=r"expected pixels that count in .*b.png, found none; remove the sample"):
+        FolderDataset(root)[2]
+    (root / "gt_ignore" / "b.png").rename(root / "gt_ignore" / "c.png")
+    with pytest.raises(UserError, match=r"the stems of gt_ignore in gt_seg too, found 1 without a mask there \(c\)"):
+        FolderDataset(root)
+
+
+def test_a_folder_whose_import_was_not_finished_is_refused(root):
+    (root / "manifest.unfinished.json").write_text("{}")
+    with pytest.raises(UserError, match="expected a finished import .* run the import's command again"):
+        FolderDataset(root)

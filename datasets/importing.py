@@ -1,0 +1,277 @@
+"""What every importer does once it knows which files make a sample: writes them in the project's layout, and goes on
+where it was stopped.
+
+An importer lists `Item`s; `run_import` writes `image/ wav/ gt_seg/` (and `gt_ignore/` where pixels do not count) and
+`manifest.json`. Files that need no change are hard links to the source, which is only ever read; each file appears
+whole or not at all, and files that are there already are kept. A sample whose files cannot be read is left out, named
+and counted, and the rest is written.
+"""
+
+from __future__ import annotations
+
+import argparse
+import os
+import shutil
+from collections import Counter
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass, replace
+from itertools import groupby
+from multiprocessing import get_context
+from pathlib import Path
+from typing import Any, Protocol
+
+import numpy as np
+import soundfile
+from PIL import Image
+
+from datasets.layout import IGNORE_FOLDER, IMAGE_SUFFIXES, MASK_FOLDER, SOUND_FOLDER
+from datasets.manifest import MANIFEST, UNFINISHED, Entry, Manifest, read_manifest, write_manifest
+from datasets.sounds import Sound
+from utils.errors import UserError
+from utils.files import atomic_path, make_folder
+from utils.masks import read_mask
+from utils.media import open_image
+
+__all__ = ["Item", "MaskSource", "add_options", "print_summary", "run_import"]
+
+NAMED_AT_MOST = 3  # samples in one message
+
+
+class MaskSource(Protocol):
+    """Where a sample's ground truth comes from; picklable."""
+
+    def read(self, size: tuple[int, int]) -> tuple[np.ndarray, np.ndarray | None]:
+        """Reads the ground truth.
+
+        Args:
+            size: (H, W) of the image, for sources that have no size of their own.
+
+        Returns:
+            mask: (H, W) bool at its own size.
+            ignore: (H, W) bool, pixels that must not count, or None.
+
+        Raises:
+            UserError: it cannot be read.
+        """
+
+
+@dataclass(frozen=True)
+class Item:
+    """One sample to be written.
+
+    Attributes:
+        id: its stem.
+        image: file to link.
+        sound: what to write as its sound; items next to each other with the same one share the file.
+        mask: its ground truth.
+        entry: what the manifest says of it; `blank` is found out here.
+    """
+
+    id: str
+    image: Path
+    sound: Sound
+    mask: MaskSource
+    entry: Entry
+
+
+@dataclass(frozen=True)
+class _Written:
+    id: str
+    blank: bool = False
+    problem: str = ""
+
+
+def add_options(parser: argparse.ArgumentParser) -> None:
+    """The options every importer has."""
+    add = parser.add_argument
+    add("--source", type=Path, required=True, metavar="DIR", help="the unpacked archive; only read")
+    add("--out", type=Path, required=True, metavar="DIR", help="where image/ wav/ gt_seg/ manifest.json go")
+    add("--copy", action="store_true", help="copy files that need no change; default: hard links where possible")
+    add("--num_workers", type=int, default=0, metavar="N", help="processes (default: %(default)s, this one)")
+
+
+def run_import(
+    items: Sequence[Item], manifest: Manifest, out: Path, *, copy: bool = False, num_workers: int = 0
+) -> Manifest:
+    """Writes samples and their manifest.
+
+    Args:
+        items: all samples, those that share a sound next to each other.
+        manifest: everything but `samples`; its `left_out` is extended.
+        out: folder to write; goes on where an import with the same options was stopped.
+        copy: copy what could be linked.
+        num_workers: processes; the result is the same for any number.
+
+    Returns:
+        The manifest as written.
+
+    Raises:
+        UserError: nothing to import, or the folder holds something else.
+    """
+    from tqdm import tqdm
+
+    if not items:
+        raise UserError(f"expected samples of {manifest.benchmark} for {_said(manifest.options)}, found none")
+    twice = sorted(name for name, times in Counter(item.id for item in items).items() if times > 1)
+    if twice:
+        raise UserError(f"expected one sample per name, found some twice ({_few(twice)}); the source lists them twice")
+    _begin(manifest, out)
+    units = [(out, copy, tuple(group)) for _, group in groupby(items, key=lambda item: item.sound)]
+    entries, left_out = {item.id: item.entry for item in items}, dict(manifest.left_out)
+    with tqdm(total=len(items), unit="sample") as progress:
+        for unit in _each(units, num_workers):
+            for written in unit:
+                if written.problem:
+                    left_out[written.id] = written.problem
+                    del entries[written.id]
+                else:
+                    entries[written.id] = replace(entries[written.id], blank=written.blank)
+            progress.update(len(unit))
+    _remove_left_out(out, left_out)
+    manifest = replace(manifest, samples=entries, left_out=left_out)
+    write_manifest(manifest, out)
+    (out / UNFINISHED).unlink()
+    return manifest
+
+
+def print_summary(manifest: Manifest, out: Path) -> None:
+    """Says what was imported, how it differs from what is published, and what to do next.
+
+    Raises:
+        UserError: samples were left out: their number and the first few.
+    """
+    counts = manifest.counts
+    print(
+        f"{manifest.benchmark}: {counts['samples']} samples in {counts['groups']} groups, {counts['categories']} "
+        f"categories, {counts['blank_masks']} blank masks, written to {out}"
+    )
+    if manifest.published:
+        print("counts: " + ("; ".join(manifest.differences) or "as published"))
+    print(f"next: python -m datasets.check {out}")
+    if manifest.left_out:
+        examples = [f"{name}: {why}" for name, why in sorted(manifest.left_out.items())]
+        raise UserError(
+            f"expected to read all {counts['samples'] + counts['left_out']} samples, found {counts['left_out']} that "
+            f"cannot be read, which are left out ({_few(examples, '; ')}); {out / MANIFEST} names them all; mend the "
+            "source and run the same command again, what is written is kept"
+        )
+
+
+def _begin(manifest: Manifest, out: Path) -> None:
+    """Makes the folder ready, or refuses one that holds something else."""
+    make_folder(out)
+    unfinished = out / UNFINISHED
+    if unfinished.exists():
+        os.replace(unfinished, out / MANIFEST)  # to be read like a finished one
+    there = read_manifest(out)
+    wanted = (manifest.benchmark, dict(manifest.options))
+    if there is not None and (there.benchmark, dict(there.options)) != wanted:
+        raise UserError(
+            f"expected an empty folder or one begun by this command at {out}, found {there.benchmark} "
+            f"({_said(there.options)}); choose another --out"
+        )
+    folders = ("image", SOUND_FOLDER, MASK_FOLDER)
+    if there is None and any((out / name).exists() for name in folders):
+        raise UserError(
+            f"expected an empty folder or one begun by this command at {out}, found a data set without "
+            f"{MANIFEST}; choose another --out"
+        )
+    for name in folders:
+        make_folder(out / name)
+    write_manifest(replace(manifest, samples={}), out, UNFINISHED)
+    (out / MANIFEST).unlink(missing_ok=True)
+
+
+def _each(units: Sequence[tuple], num_workers: int) -> Iterable[list[_Written]]:
+    if num_workers <= 0:
+        yield from map(_write_unit, units)
+        return
+    with get_context("spawn").Pool(num_workers) as pool:
+        yield from pool.imap(_write_unit, units, chunksize=4)
+
+
+def _write_unit(unit: tuple[Path, bool, tuple[Item, ...]]) -> list[_Written]:
+    """Writes items that share one sound, the sound once."""
+    out, copy, items = unit
+    first_sound: Path | None = None
+    written = []
+    for item in items:
+        try:
+            blank = _write_image_and_mask(item, out, copy)
+            path = out / SOUND_FOLDER / f"{item.id}.wav"
+            if not _is_there(path):
+                if first_sound is not None:
+                    _link(first_sound, path, copy)
+                elif item.sound.unchanged:
+                    _link(item.sound.paths[0], path, copy)
+                else:
+                    waveform, sampling_rate = item.sound.read()
+                    with atomic_path(path) as partial_path:
+                        soundfile.write(partial_path, waveform, sampling_rate, subtype="PCM_16", format="WAV")
+            first_sound = path
+            written.append(_Written(item.id, blank))
+        except UserError as error:
+            written.append(_Written(item.id, problem=str(error)))
+    return written
+
+
+def _write_image_and_mask(item: Item, out: Path, copy: bool) -> bool:
+    """Returns whether the mask is blank."""
+    suffix = item.image.suffix.lower()
+    image_path = out / "image" / f"{item.id}{suffix}"
+    if not _is_there(image_path):
+        if suffix not in IMAGE_SUFFIXES:
+            known = " ".join(sorted(IMAGE_SUFFIXES))
+            raise UserError(f"expected an image file ({known}) at {item.image}, found another kind; convert it")
+        open_image(item.image)  # decoded once, so that a broken file is not linked
+        _link(item.image, image_path, copy)
+    mask_path = out / MASK_FOLDER / f"{item.id}.png"
+    if _is_there(mask_path):
+        return not read_mask(mask_path).any()
+    with Image.open(item.image) as image:
+        mask, ignore = item.mask.read((image.height, image.width))
+    if ignore is not None and ignore.any():
+        if ignore.all():
+            raise UserError("every pixel of its mask is to be ignored, so nothing is left to score")
+        (out / IGNORE_FOLDER).mkdir(exist_ok=True)
+        _save_mask(ignore, out / IGNORE_FOLDER / mask_path.name)  # before the mask, whose presence says both are done
+        mask = mask & ~ignore
+    _save_mask(mask, mask_path)
+    return not mask.any()
+
+
+def _save_mask(mask: np.ndarray, path: Path) -> None:
+    with atomic_path(path) as partial_path:
+        Image.fromarray(mask.astype(np.uint8) * 255).save(partial_path, format="PNG")
+
+
+def _link(source: Path, path: Path, copy: bool) -> None:
+    with atomic_path(path) as partial_path:
+        if not copy:
+            try:
+                os.link(source.resolve(), partial_path)
+                return
+            except OSError:  # another file system, or one without hard links
+                pass
+        shutil.copyfile(source, partial_path)
+
+
+def _is_there(path: Path) -> bool:
+    return path.is_file() and path.stat().st_size > 0
+
+
+def _remove_left_out(out: Path, left_out: Mapping[str, str]) -> None:
+    """What was written of samples that are left out goes, so that the folder pairs."""
+    for folder in ("image", SOUND_FOLDER, MASK_FOLDER, IGNORE_FOLDER):
+        for entry in (out / folder).iterdir() if left_out and (out / folder).is_dir() else ():
+            if entry.stem in left_out:
+                entry.unlink()
+
+
+def _said(options: Mapping[str, Any]) -> str:
+    return ", ".join(f"{name} {value}" for name, value in options.items()) or "no options"
+
+
+def _few(names: Sequence[str], separator: str = ", ") -> str:
+    more = f"{separator}and {len(names) - NAMED_AT_MOST} more" if len(names) > NAMED_AT_MOST else ""
+    return separator.join(names[:NAMED_AT_MOST]) + more

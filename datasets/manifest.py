@@ -1,0 +1,170 @@
+"""What a dataset folder says of itself: `manifest.json`, written by importers and generators, read by the evaluation.
+
+    {"manifest": 1, "benchmark": "AVSBench-S4", "source": {...}, "options": {...}, "notes": [...],
+     "published": {"samples": 3700, "groups": 740}, "counts": {"samples": 3698, ...},
+     "left_out": {STEM: why}, "samples": {STEM: {"group": ..., "categories": [...], ...}, ...}}
+
+A folder without one is a dataset too; it only has no groups and no categories. No method is ever given a manifest.
+"""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+from utils.errors import UserError
+from utils.files import write_text_atomic
+
+__all__ = ["MANIFEST", "UNFINISHED", "Entry", "Manifest", "read_manifest", "write_manifest"]
+
+MANIFEST = "manifest.json"
+UNFINISHED = "manifest.unfinished.json"  # there while an import is under way, and after one that was killed
+VERSION = 1
+
+
+@dataclass(frozen=True)
+class Entry:
+    """What is known of one sample beside its files.
+
+    Attributes:
+        group: samples of one group are not independent: the clip of a frame, the image of a pair.
+        categories: what sounds, by the dataset's own names; several where several things sound, empty where unknown
+            or where nothing in view sounds.
+        scenario: how the sample came about ("single", "multi", "offscreen", ...); "" where the dataset has one kind.
+        blank: whether the mask has no foreground.
+        details: whatever else the dataset says of it; JSON-serialisable.
+    """
+
+    group: str
+    categories: tuple[str, ...] = ()
+    scenario: str = ""
+    blank: bool = False
+    details: Mapping[str, Any] = field(default_factory=dict)
+
+
+@dataclass(frozen=True)
+class Manifest:
+    """A dataset folder's account of where it comes from and what it holds.
+
+    Attributes:
+        benchmark: its name, e.g. "AVSBench-S4".
+        source: where the files come from: folders, packages, where to ask for them.
+        options: the choices that decide what the folder holds.
+        samples: stem -> Entry.
+        published: the counts its authors publish for these options ("samples", "groups", ...); empty where none are.
+        left_out: stem -> why it is not in the folder.
+        notes: what was done to the files and what a reader of scores should know, one sentence each.
+    """
+
+    benchmark: str
+    source: Mapping[str, Any]
+    options: Mapping[str, Any]
+    samples: Mapping[str, Entry]
+    published: Mapping[str, int] = field(default_factory=dict)
+    left_out: Mapping[str, str] = field(default_factory=dict)
+    notes: tuple[str, ...] = ()
+
+    @property
+    def counts(self) -> dict[str, int]:
+        """How many samples, groups, categories, blank masks and samples left out there are."""
+        entries = self.samples.values()
+        return {
+            "samples": len(self.samples),
+            "groups": len({entry.group for entry in entries}),
+            "categories": len({category for entry in entries for category in entry.categories}),
+            "blank_masks": sum(entry.blank for entry in entries),
+            "left_out": len(self.left_out),
+        }
+
+    @property
+    def differences(self) -> list[str]:
+        """One clause per published count that this folder does not have, e.g. "3698 samples, published 3700"."""
+        counts = self.counts
+        return [
+            f"{counts[name]} {name.replace('_', ' ')}, published {published}"
+            for name, published in self.published.items()
+            if counts[name] != published
+        ]
+
+
+def read_manifest(root: Path) -> Manifest | None:
+    """The manifest of a dataset folder; None where there is none.
+
+    Raises:
+        UserError: it is no manifest of this project, or an import into the folder was not finished.
+    """
+    if (root / UNFINISHED).exists():
+        raise UserError(
+            f"expected a finished import in {root}, found {UNFINISHED}; run the import's command again, it goes on "
+            "where it stopped"
+        )
+    path = root / MANIFEST
+    if not path.exists():
+        return None
+    try:
+        values = json.loads(path.read_text(encoding="utf-8"))
+        version = values["manifest"]
+        if version != VERSION:
+            raise ValueError(f"its version is {version!r}, not {VERSION}")
+        return Manifest(
+            benchmark=str(values["benchmark"]),
+            source=dict(values["source"]),
+            options=dict(values["options"]),
+            samples={stem: _entry(entry) for stem, entry in values["samples"].items()},
+            published={name: int(count) for name, count in values["published"].items() if name in _COUNTED},
+            left_out=dict(values["left_out"]),
+            notes=tuple(values["notes"]),
+        )
+    except (OSError, ValueError, KeyError, TypeError, AttributeError) as error:
+        reason = f"no {error}" if isinstance(error, KeyError) else str(error)
+        raise UserError(
+            f"expected {path} to be a manifest of this project, found something else ({reason}); "
+            "make the folder again, or move that file away"
+        ) from error
+
+
+def write_manifest(manifest: Manifest, root: Path, name: str = MANIFEST) -> None:
+    """Writes a manifest whole, one line per sample, the same bytes for the same manifest."""
+    values = {
+        "manifest": VERSION,
+        "benchmark": manifest.benchmark,
+        "source": manifest.source,
+        "options": manifest.options,
+        "notes": manifest.notes,
+        "published": manifest.published,
+        "counts": manifest.counts,
+        "left_out": dict(sorted(manifest.left_out.items())),
+    }
+    head = json.dumps(values, indent=1, ensure_ascii=False)[:-2]  # without the closing brace
+    lines = (
+        f"  {json.dumps(stem, ensure_ascii=False)}: {json.dumps(_values(entry), ensure_ascii=False)}"
+        for stem, entry in sorted(manifest.samples.items())
+    )
+    body = ",\n".join(lines)
+    write_text_atomic(root / name, f'{head},\n "samples": {{\n{body}\n }}\n}}\n')
+
+
+_COUNTED = ("samples", "groups", "categories", "blank_masks")
+
+
+def _entry(values: Mapping[str, Any]) -> Entry:
+    return Entry(
+        group=str(values["group"]),
+        categories=tuple(values["categories"]),
+        scenario=str(values.get("scenario", "")),
+        blank=bool(values["blank"]),
+        details=dict(values.get("details", {})),
+    )
+
+
+def _values(entry: Entry) -> dict[str, Any]:
+    """An entry for JSON; what is at its default and says nothing is left away."""
+    values: dict[str, Any] = {"group": entry.group, "categories": list(entry.categories), "blank": entry.blank}
+    if entry.scenario:
+        values["scenario"] = entry.scenario
+    if entry.details:
+        values["details"] = dict(entry.details)
+    return values
