@@ -50,7 +50,7 @@ class Method(ABC):
         Returns:
             One Prediction per sample, in order; the trail also holds "seconds": mean seconds per sample of each stage.
         """
-        blind = [replace(sample, gt_mask=None) for sample in samples]
+        blind = [replace(sample, gt_mask=None, gt_ignore=None) for sample in samples]
         if not blind:
             return []
         start = perf_counter()

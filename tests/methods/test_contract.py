@@ -101,7 +101,9 @@ def test_no_result_depends_on_the_batch_or_its_order(name, make, samples):
 @every_method
 def test_the_ground_truth_is_out_of_sight(name, make, samples):
     without = make(name).predict([replace(sample, gt_mask=None) for sample in samples])
-    inverted = make(name).predict([replace(sample, gt_mask=~sample.gt_mask) for sample in samples])
+    inverted = make(name).predict(
+        [replace(sample, gt_mask=~sample.gt_mask, gt_ignore=sample.gt_mask) for sample in samples]
+    )
     assert all(map(same, without, inverted))
 
 
