@@ -10,10 +10,13 @@ and counted, and the rest is written.
 from __future__ import annotations
 
 import argparse
+import json
 import os
 import shutil
 from collections import Counter
 from collections.abc import Iterable, Mapping, Sequence
+from concurrent.futures import ProcessPoolExecutor
+from concurrent.futures.process import BrokenProcessPool
 from dataclasses import dataclass, replace
 from itertools import groupby
 from multiprocessing import get_context
@@ -25,8 +28,8 @@ import soundfile
 from PIL import Image
 
 from datasets.layout import IGNORE_FOLDER, IMAGE_SUFFIXES, MASK_FOLDER, SOUND_FOLDER
-from datasets.manifest import MANIFEST, UNFINISHED, Entry, Manifest, read_manifest, write_manifest
-from datasets.sounds import Sound
+from datasets.manifest import MANIFEST, UNFINISHED, Entry, Manifest, read_manifest_file, write_manifest
+from datasets.sounds import Sound, to_pcm_16
 from utils.errors import UserError
 from utils.files import atomic_path, make_folder
 from utils.masks import read_mask
@@ -38,7 +41,11 @@ NAMED_AT_MOST = 3  # samples in one message
 
 
 class MaskSource(Protocol):
-    """Where a sample's ground truth comes from; picklable."""
+    """Where a sample's ground truth comes from; picklable.
+
+    A source may also have a property `unchanged`: the file that already is what would be written (an 8-bit grey PNG of
+    0 and 255), or None. That file is linked instead.
+    """
 
     def read(self, size: tuple[int, int]) -> tuple[np.ndarray, np.ndarray | None]:
         """Reads the ground truth.
@@ -112,6 +119,12 @@ def run_import(
 
     if not items:
         raise UserError(f"expected samples of {manifest.benchmark} for {_said(manifest.options)}, found none")
+    unfit = [item.id for item in items if Path(item.id).name != item.id or item.id[:1] in ("", ".")]
+    if unfit:
+        raise UserError(
+            f"expected names that can be file names, found {len(unfit)} that cannot ({_few(unfit)}); "
+            "rename them in the source"
+        )
     twice = sorted(name for name, times in Counter(item.id for item in items).items() if times > 1)
     if twice:
         raise UserError(f"expected one sample per name, found some twice ({_few(twice)}); the source lists them twice")
@@ -127,7 +140,7 @@ def run_import(
                 else:
                     entries[written.id] = replace(entries[written.id], blank=written.blank)
             progress.update(len(unit))
-    _remove_left_out(out, left_out)
+    _remove_others(out, entries)
     manifest = replace(manifest, samples=entries, left_out=left_out)
     write_manifest(manifest, out)
     (out / UNFINISHED).unlink()
@@ -160,12 +173,9 @@ def print_summary(manifest: Manifest, out: Path) -> None:
 def _begin(manifest: Manifest, out: Path) -> None:
     """Makes the folder ready, or refuses one that holds something else."""
     make_folder(out)
-    unfinished = out / UNFINISHED
-    if unfinished.exists():
-        os.replace(unfinished, out / MANIFEST)  # to be read like a finished one
-    there = read_manifest(out)
-    wanted = (manifest.benchmark, dict(manifest.options))
-    if there is not None and (there.benchmark, dict(there.options)) != wanted:
+    there = read_manifest_file(out / UNFINISHED) or read_manifest_file(out / MANIFEST)
+    wanted = (manifest.benchmark, json.loads(json.dumps(manifest.options)))  # tuples are lists in a file
+    if there is not None and (there.benchmark, there.options) != wanted:
         raise UserError(
             f"expected an empty folder or one begun by this command at {out}, found {there.benchmark} "
             f"({_said(there.options)}); choose another --out"
@@ -176,9 +186,9 @@ def _begin(manifest: Manifest, out: Path) -> None:
             f"expected an empty folder or one begun by this command at {out}, found a data set without "
             f"{MANIFEST}; choose another --out"
         )
+    write_manifest(replace(manifest, samples={}), out, UNFINISHED)  # first: it says whose the folders are
     for name in folders:
         make_folder(out / name)
-    write_manifest(replace(manifest, samples={}), out, UNFINISHED)
     (out / MANIFEST).unlink(missing_ok=True)
 
 
@@ -186,14 +196,21 @@ def _each(units: Sequence[tuple], num_workers: int) -> Iterable[list[_Written]]:
     if num_workers <= 0:
         yield from map(_write_unit, units)
         return
-    with get_context("spawn").Pool(num_workers) as pool:
-        yield from pool.imap(_write_unit, units, chunksize=4)
+    with ProcessPoolExecutor(num_workers, mp_context=get_context("spawn")) as pool:
+        try:
+            yield from pool.map(_write_unit, units, chunksize=4)
+        except BrokenProcessPool as error:
+            raise UserError(
+                f"one of {num_workers} processes was killed, as happens when memory runs out; run the same command "
+                "again with fewer --num_workers, what is written is kept"
+            ) from error
 
 
 def _write_unit(unit: tuple[Path, bool, tuple[Item, ...]]) -> list[_Written]:
     """Writes items that share one sound, the sound once."""
     out, copy, items = unit
-    first_sound: Path | None = None
+    sound_paths = (out / SOUND_FOLDER / f"{item.id}.wav" for item in items)
+    first_sound = next((path for path in sound_paths if _is_there(path)), None)
     written = []
     for item in items:
         try:
@@ -207,7 +224,7 @@ def _write_unit(unit: tuple[Path, bool, tuple[Item, ...]]) -> list[_Written]:
                 else:
                     waveform, sampling_rate = item.sound.read()
                     with atomic_path(path) as partial_path:
-                        soundfile.write(partial_path, waveform, sampling_rate, subtype="PCM_16", format="WAV")
+                        soundfile.write(partial_path, to_pcm_16(waveform), sampling_rate, format="WAV")
             first_sound = path
             written.append(_Written(item.id, blank))
         except UserError as error:
@@ -219,24 +236,30 @@ def _write_image_and_mask(item: Item, out: Path, copy: bool) -> bool:
     """Returns whether the mask is blank."""
     suffix = item.image.suffix.lower()
     image_path = out / "image" / f"{item.id}{suffix}"
-    if not _is_there(image_path):
+    mask_path = out / MASK_FOLDER / f"{item.id}.png"
+    kept_image, kept_mask = _is_there(image_path), _is_there(mask_path)
+    if not kept_image or not kept_mask:
         if suffix not in IMAGE_SUFFIXES:
             known = " ".join(sorted(IMAGE_SUFFIXES))
             raise UserError(f"expected an image file ({known}) at {item.image}, found another kind; convert it")
-        open_image(item.image)  # decoded once, so that a broken file is not linked
+        # decoded in full, so that a broken file is not linked; upright, as it will be read
+        width, height = open_image(image_path if kept_image else item.image).size
+    if not kept_image:
         _link(item.image, image_path, copy)
-    mask_path = out / MASK_FOLDER / f"{item.id}.png"
-    if _is_there(mask_path):
+    if kept_mask:
         return not read_mask(mask_path).any()
-    with Image.open(item.image) as image:
-        mask, ignore = item.mask.read((image.height, image.width))
+    mask, ignore = item.mask.read((height, width))
     if ignore is not None and ignore.any():
         if ignore.all():
             raise UserError("every pixel of its mask is to be ignored, so nothing is left to score")
         (out / IGNORE_FOLDER).mkdir(exist_ok=True)
         _save_mask(ignore, out / IGNORE_FOLDER / mask_path.name)  # before the mask, whose presence says both are done
         mask = mask & ~ignore
-    _save_mask(mask, mask_path)
+        _save_mask(mask, mask_path)
+    elif unchanged := getattr(item.mask, "unchanged", None):
+        _link(unchanged, mask_path, copy)
+    else:
+        _save_mask(mask, mask_path)
     return not mask.any()
 
 
@@ -260,12 +283,12 @@ def _is_there(path: Path) -> bool:
     return path.is_file() and path.stat().st_size > 0
 
 
-def _remove_left_out(out: Path, left_out: Mapping[str, str]) -> None:
-    """What was written of samples that are left out goes, so that the folder pairs."""
+def _remove_others(out: Path, entries: Mapping[str, Entry]) -> None:
+    """What is no sample goes, so that the folder holds what its manifest names: samples left out, or gone since."""
     for folder in ("image", SOUND_FOLDER, MASK_FOLDER, IGNORE_FOLDER):
-        for entry in (out / folder).iterdir() if left_out and (out / folder).is_dir() else ():
-            if entry.stem in left_out:
-                entry.unlink()
+        for path in (out / folder).iterdir() if (out / folder).is_dir() else ():
+            if path.stem not in entries:
+                path.unlink()
 
 
 def _said(options: Mapping[str, Any]) -> str:

@@ -1,7 +1,7 @@
 """What a dataset folder says of itself: `manifest.json`, written by importers and generators, read by the evaluation.
 
     {"manifest": 1, "benchmark": "AVSBench-S4", "source": {...}, "options": {...}, "notes": [...],
-     "published": {"samples": 3700, "groups": 740}, "counts": {"samples": 3698, ...},
+     "group_unit": "clip", "published": {"samples": 3700, "groups": 740}, "counts": {"samples": 3698, ...},
      "left_out": {STEM: why}, "samples": {STEM: {"group": ..., "categories": [...], ...}, ...}}
 
 A folder without one is a dataset too; it only has no groups and no categories. No method is ever given a manifest.
@@ -18,7 +18,7 @@ from typing import Any
 from utils.errors import UserError
 from utils.files import write_text_atomic
 
-__all__ = ["MANIFEST", "UNFINISHED", "Entry", "Manifest", "read_manifest", "write_manifest"]
+__all__ = ["MANIFEST", "UNFINISHED", "Entry", "Manifest", "read_manifest", "read_manifest_file", "write_manifest"]
 
 MANIFEST = "manifest.json"
 UNFINISHED = "manifest.unfinished.json"  # there while an import is under way, and after one that was killed
@@ -57,6 +57,7 @@ class Manifest:
         published: the counts its authors publish for these options ("samples", "groups", ...); empty where none are.
         left_out: stem -> why it is not in the folder.
         notes: what was done to the files and what a reader of scores should know, one sentence each.
+        group_unit: what a group is: "clip", "image", "video", or "sample" where each is by itself.
     """
 
     benchmark: str
@@ -66,6 +67,7 @@ class Manifest:
     published: Mapping[str, int] = field(default_factory=dict)
     left_out: Mapping[str, str] = field(default_factory=dict)
     notes: tuple[str, ...] = ()
+    group_unit: str = "sample"
 
     @property
     def counts(self) -> dict[str, int]:
@@ -101,7 +103,15 @@ def read_manifest(root: Path) -> Manifest | None:
             f"expected a finished import in {root}, found {UNFINISHED}; run the import's command again, it goes on "
             "where it stopped"
         )
-    path = root / MANIFEST
+    return read_manifest_file(root / MANIFEST)
+
+
+def read_manifest_file(path: Path) -> Manifest | None:
+    """The manifest in a file, of a finished import or an unfinished one; None where there is none.
+
+    Raises:
+        UserError: it is no manifest of this project.
+    """
     if not path.exists():
         return None
     try:
@@ -117,6 +127,7 @@ def read_manifest(root: Path) -> Manifest | None:
             published={name: int(count) for name, count in values["published"].items() if name in _COUNTED},
             left_out=dict(values["left_out"]),
             notes=tuple(values["notes"]),
+            group_unit=str(values["group_unit"]),
         )
     except (OSError, ValueError, KeyError, TypeError, AttributeError) as error:
         reason = f"no {error}" if isinstance(error, KeyError) else str(error)
@@ -134,6 +145,7 @@ def write_manifest(manifest: Manifest, root: Path, name: str = MANIFEST) -> None
         "source": manifest.source,
         "options": manifest.options,
         "notes": manifest.notes,
+        "group_unit": manifest.group_unit,
         "published": manifest.published,
         "counts": manifest.counts,
         "left_out": dict(sorted(manifest.left_out.items())),

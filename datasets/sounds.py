@@ -11,7 +11,7 @@ import soundfile
 from utils.errors import UserError
 from utils.media import NOT_LIBSNDFILE, check_audio, read_audio
 
-__all__ = ["Sound"]
+__all__ = ["Sound", "to_pcm_16"]
 
 
 @dataclass(frozen=True)
@@ -28,7 +28,7 @@ class Sound:
 
     @property
     def unchanged(self) -> bool:
-        """Whether the recording is already what would be written: mono WAV of 16 bits, in full.
+        """Whether the recording is already what would be written: mono WAV of 16 bits, in full, not empty.
 
         Raises:
             UserError: it cannot be read.
@@ -40,7 +40,7 @@ class Sound:
             info = soundfile.info(self.paths[0])
         except NOT_LIBSNDFILE:  # a format that only librosa reads
             return False
-        return (info.format, info.subtype, info.channels) == ("WAV", "PCM_16", 1)
+        return (info.format, info.subtype, info.channels) == ("WAV", "PCM_16", 1) and info.frames > 0
 
     def read(self) -> tuple[np.ndarray, int]:
         """Reads, cuts and mixes.
@@ -73,6 +73,11 @@ class Sound:
             start = max(0, len(waveform) // 2 - length // 2)
             waveform = np.resize(waveform[start : start + length], length)  # repeats what is too short
         return waveform, sampling_rate
+
+
+def to_pcm_16(waveform: np.ndarray) -> np.ndarray:
+    """(T,) float32 in [-1, 1] -> (T,) int16, rounded to the nearest; libsndfile's own conversion rounds down."""
+    return np.rint(waveform * 32768.0).clip(-32768, 32767).astype(np.int16)
 
 
 def _padded(waveform: np.ndarray, length: int) -> np.ndarray:

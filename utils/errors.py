@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+import errno
 import sys
 from collections.abc import Callable
 
 __all__ = ["UserError", "run_script"]
 
 USER_ERROR_CODE = 2  # the code argparse exits with on a wrong argument
+DISK_FULL = (errno.ENOSPC, errno.EDQUOT)
 INTERRUPTED_CODE = 130  # 128 + SIGINT, what shells expect
 
 
@@ -23,7 +25,8 @@ def run_script(main: Callable[[], object]) -> int:
 
     Returns:
         0 when `main` returns, 2 after a `UserError` (its sentence goes to stderr, without a traceback) and where a
-        GPU's memory did not suffice, 130 after Ctrl-C. Any other exception is a bug and keeps its traceback.
+        GPU's memory or the disk's space did not suffice, 130 after Ctrl-C. Any other exception is a bug and keeps its
+        traceback.
     """
     try:
         main()
@@ -39,6 +42,13 @@ def run_script(main: Callable[[], object]) -> int:
             "ROLE.dtype=bfloat16, run fewer methods at once, take a smaller config, or --device cpu",
             file=sys.stderr,
         )
+        return USER_ERROR_CODE
+    except OSError as error:
+        if error.errno not in DISK_FULL:
+            raise
+        where = f" for {error.filename}" if error.filename else ""
+        said = f"error: the disk is full, no space is left{where}; free some and run the same command again"
+        print(said, file=sys.stderr)
         return USER_ERROR_CODE
     except KeyboardInterrupt:
         print("interrupted", file=sys.stderr)

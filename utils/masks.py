@@ -62,7 +62,7 @@ def mask_from_image(image: Image.Image) -> np.ndarray:
     lossy = image.format in LOSSY_FORMATS
     if image.mode == "1":
         return np.array(image)
-    if image.mode.startswith(("I", "F")):
+    if image.mode.startswith(("I", "F")) or (image.mode == "L" and not image.has_transparency_data):
         return _grey_foreground(np.asarray(image), lossy)
     if image.has_transparency_data:
         image = image.convert("RGBA")

@@ -1,3 +1,7 @@
+"""How a script ends: a mistake is one sentence, a bug keeps its traceback."""
+
+import errno
+
 import pytest
 
 from utils.errors import UserError, run_script
@@ -32,3 +36,10 @@ def test_a_bug_keeps_its_traceback(error):
 
 def test_interrupted():
     assert ends_with(KeyboardInterrupt()) == 130
+
+
+def test_a_full_disk_is_no_bug(capsys):
+    assert ends_with(OSError(errno.ENOSPC, "No space left on device", "out/a.png")) == 2
+    assert capsys.readouterr().err.startswith("error: the disk is full, no space is left for out/a.png; free some")
+    with pytest.raises(OSError, match="Is a directory"):
+        ends_with(IsADirectoryError(errno.EISDIR, "Is a directory", "out"))
