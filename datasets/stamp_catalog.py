@@ -21,6 +21,11 @@ from pathlib import Path
 from utils.errors import UserError
 
 DEFAULT_ROOT = Path(__file__).resolve().parent.parent / "data" / "tuxpaint"
+VERSIONS = {  # those this was written with
+    "tuxpaint-stamps-default": "2022.06.04-1",
+    "tuxpaint-data": "1:0.9.28-sdl2-1",
+}
+PHOTOS = "usr/share/tuxpaint/templates"  # below an unpacked tree
 
 
 @dataclass(frozen=True)
@@ -167,28 +172,46 @@ def stamp_path(root: Path, stamp: str, extension: str) -> Path:
     return root / "usr/share/tuxpaint/stamps" / f"{stamp}.{extension}"
 
 
+def needed_files() -> dict[str, tuple[str, ...]]:
+    """Package -> the files of it that scenes cannot do without, as they lie below an unpacked tree."""
+    below = Path()
+    stamps = [stamp_path(below, stamp, "png") for kind in KINDS for stamp in (*kind.photos, *kind.unseen_photos)]
+    stamps += [stamp_path(below, stamp, "ogg") for kind in KINDS for stamp in kind.sounds]
+    photos = [below / PHOTOS / f"{name}.jpg" for name in TEST_PHOTOS]
+    return {
+        "tuxpaint-stamps-default": tuple(path.as_posix() for path in stamps),
+        "tuxpaint-data": tuple(path.as_posix() for path in photos),
+    }
+
+
 @lru_cache(maxsize=4)
 def check_root(root: Path) -> Path:
     """Returns `root` if it holds both unpacked packages.
 
     Raises:
-        UserError: a package is missing there; the message holds the commands that bring it.
+        UserError: a package is missing there, and the message holds the commands that bring it; or it lacks a file.
     """
-    for package, probe in (
-        ("tuxpaint-stamps-default", stamp_path(root, SOUNDING[0].photos[0], "png")),
-        ("tuxpaint-data", root / "usr/share/tuxpaint/templates/cliff.jpg"),
-    ):
-        if not probe.exists():
+    missing = {
+        package: [name for name in names if not (root / name).exists()] for package, names in needed_files().items()
+    }
+    absent = [package for package, names in missing.items() if len(names) == len(needed_files()[package])]
+    if absent:
+        unpack = " && ".join(f"dpkg-deb -x {package}_*.deb {root}" for package in absent)
+        raise UserError(
+            f"expected the Debian package {' and '.join(absent)} unpacked at {root}, found no {missing[absent[0]][0]}; "
+            f"get it with: mkdir -p {root} && apt-get download {' '.join(absent)} && {unpack}"
+        )
+    for package, names in missing.items():
+        if names:
             raise UserError(
-                f"expected the Debian package {package} unpacked at {root}, "
-                f"found no {probe.relative_to(root)}; get it with: "
-                f"mkdir -p {root} && apt-get download {package} && dpkg-deb -x {package}_*.deb {root}"
+                f"expected the files of {package} {VERSIONS[package]}, found no {names[0]} and {len(names)} missing in "
+                "all; take that version of the package"
             )
     return root
 
 
 def background_photos(root: Path, split: str) -> list[Path]:
     """Background photographs of a split ("train" or "test"), sorted by name."""
-    photos = sorted((root / "usr/share/tuxpaint/templates").glob("*.jpg"))
+    photos = sorted((root / PHOTOS).glob("*.jpg"))
     photos = [path for path in photos if path.stem not in UNUSED_PHOTOS]
     return [path for path in photos if (path.stem in TEST_PHOTOS) == (split == "test")]

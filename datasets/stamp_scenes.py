@@ -10,7 +10,8 @@ only the split "unseen_photos" shows.
 from __future__ import annotations
 
 import hashlib
-from dataclasses import dataclass
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
 from functools import lru_cache
 from pathlib import Path
 
@@ -60,13 +61,20 @@ class Scene:
         image: (H, W, 3) uint8 RGB.
         label_map: (H, W) int16, index into `objects` of the topmost cut-out, -1 for background.
         objects: the cut-outs, back to front.
-        sounding: index into `objects` of the one that sounds.
+        planned: indices into `objects` in the order they were planned: what is to be heard comes first.
+        offscreen: kinds that go with the scene by the rules of its split and are not in view.
     """
 
     image: np.ndarray
     label_map: np.ndarray
     objects: tuple[Placed, ...]
-    sounding: int
+    planned: tuple[int, ...]
+    offscreen: tuple[Kind, ...] = ()
+
+    @property
+    def sounding(self) -> int:
+        """Index into `objects` of the one that sounds, where one does."""
+        return self.planned[0]
 
     def mask(self, index: int) -> np.ndarray:
         """(H, W) bool, the visible pixels of one object."""
@@ -84,12 +92,12 @@ def _fits(kind: Kind, chosen: list[Kind], split: str) -> bool:
     return all(other is not kind and is_test_pair(kind, other) == wanted for other in chosen)
 
 
-def _pick_kinds(rng: np.random.Generator, split: str, sounding: int, silent: int) -> list[Kind]:
-    """Sounding kinds, the one that is heard first, then silent ones; all pairs belong to the split."""
+def _pick_kinds(rng: np.random.Generator, split: str, sounding: int, silent: int, heard: int) -> list[Kind]:
+    """Sounding kinds, those that are heard first, then silent ones; all pairs belong to the split."""
     heads = [kind for kind in SOUNDING if split != "unseen_photos" or kind.unseen_photos]
     while True:
         chosen = [heads[rng.integers(len(heads))]]
-        for pool, count in ((SOUNDING, sounding - 1), (SILENT, silent)):
+        for pool, count in ((heads, heard - 1), (SOUNDING, sounding - heard), (SILENT, silent)):
             for _ in range(count):
                 fitting = [kind for kind in pool if _fits(kind, chosen, split)]
                 if not fitting:
@@ -99,20 +107,18 @@ def _pick_kinds(rng: np.random.Generator, split: str, sounding: int, silent: int
             return chosen
 
 
-def plan(rng: np.random.Generator, split: str, sounding: int, silent: int) -> tuple[Placed, ...]:
-    """Plans the cut-outs of a scene; the first one is the one that sounds.
+def plan(rng: np.random.Generator, split: str, kinds: Sequence[Kind]) -> tuple[Placed, ...]:
+    """Plans the cut-outs of a scene, one for each kind and in their order.
 
     Args:
         rng: the only source of chance.
         split: one of SPLITS.
-        sounding: how many kinds that have a sound, at least 1.
-        silent: how many distractors.
+        kinds: what is in view.
     """
-    total = sounding + silent
     placed = []
-    for kind in _pick_kinds(rng, split, sounding, silent):
+    for kind in kinds:
         photos = kind.unseen_photos if split == "unseen_photos" and kind.unseen_photos else kind.photos
-        largest = {1: 0.65, 2: 0.52, 3: 0.45}.get(total, 0.4)
+        largest = {1: 0.65, 2: 0.52, 3: 0.45}.get(len(kinds), 0.4)
         gains = rng.uniform(0.75, 1.25) * rng.uniform(0.9, 1.1, 3)
         placed.append(
             Placed(
@@ -204,19 +210,40 @@ def render(
     if any(seen < max(12, MIN_VISIBLE * drawn) for seen, drawn in zip(visible, drawn_areas, strict=True)):
         return None
     image = np.clip(canvas + 0.5, 0, 255).astype(np.uint8)
-    return Scene(image, label_map, tuple(objects[i] for i in order), int(np.flatnonzero(order == 0)[0]))
+    return Scene(image, label_map, tuple(objects[i] for i in order), tuple(int(depth) for depth in np.argsort(order)))
 
 
 def scene(
-    rng: np.random.Generator, root: Path, split: str, sounding: int, silent: int, width: int, height: int
+    rng: np.random.Generator,
+    root: Path,
+    split: str,
+    sounding: int,
+    silent: int,
+    width: int,
+    height: int,
+    heard: int = 1,
+    offscreen: int = 0,
 ) -> Scene:
-    """A random scene: `sounding` kinds that have a sound, one of which is heard, and `silent` distractors."""
+    """A random scene.
+
+    Args:
+        rng: the only source of chance.
+        root: unpacked packages.
+        split: one of SPLITS.
+        sounding: how many kinds in view have a sound, at least 1.
+        silent: how many distractors are in view.
+        width, height: pixels.
+        heard: how many of `sounding` are to be heard; in the split "unseen_photos" these show such a photograph.
+        offscreen: how many kinds that have a sound are chosen with the others and not drawn.
+    """
     check_root(root)
     for _ in range(1000):
         # after a few failures the same kinds would fail again: everything is drawn anew
-        drawn = render(rng, plan(rng, split, sounding, silent), root, split, width, height)
+        kinds = _pick_kinds(rng, split, sounding + offscreen, silent, heard)
+        in_view = kinds[:sounding] + kinds[sounding + offscreen :]
+        drawn = render(rng, plan(rng, split, in_view), root, split, width, height)
         if drawn is not None:
-            return drawn
+            return replace(drawn, offscreen=tuple(kinds[sounding : sounding + offscreen]))
     raise RuntimeError(
         f"expected a scene of {sounding + silent} things within 1000 attempts, found none at {width}x{height}"
     )

@@ -6,6 +6,7 @@ which five are for testing only, one in each row and column; the noise colour "b
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from functools import lru_cache
 from pathlib import Path
 
@@ -22,6 +23,9 @@ TEST_CELLS = tuple((i, (2 * i) % 5) for i in range(5))  # (0, 0) (1, 2) (2, 4) (
 TRAIN_NOISES = {"white": 0.0, "pink": -0.5, "brown": -1.0}  # exponent of the amplitude spectrum
 TEST_NOISES = {**TRAIN_NOISES, "blue": 0.5}
 SECONDS = (2.0, 5.0)
+PEAK_DB = (-16.0, -1.0)  # dBFS, of whatever sounds
+FAINT_PEAK_DB = (-60.0, -45.0)  # dBFS, a quiet room through an ordinary microphone: never within 29 dB of a sound
+MIX_DB = 3.0  # each of several sounds is at most this much above or below the others' common level
 
 
 @lru_cache(maxsize=128)
@@ -97,7 +101,7 @@ def staged(rng: np.random.Generator, waveform: np.ndarray, split: str, seconds: 
     exponent = list(noises.values())[rng.integers(len(noises))]
     level = np.sqrt(np.mean(dry**2)) + 1e-9
     noisy = dry + level * 10 ** (-rng.uniform(8, 35) / 20) * coloured_noise(rng, length, exponent)
-    peak = 10 ** (-rng.uniform(1, 16) / 20)
+    peak = 10 ** (-rng.uniform(-PEAK_DB[1], -PEAK_DB[0]) / 20)
     return (peak * noisy / (np.abs(noisy).max() + 1e-9)).astype(np.float32)
 
 
@@ -105,3 +109,51 @@ def sound(rng: np.random.Generator, kind: Kind, root: Path, split: str) -> np.nd
     """A varied sound of a kind, 2 to 5 seconds long; (T,) float32 at SAMPLING_RATE."""
     seconds = float(rng.uniform(*SECONDS))
     return staged(rng, stretched(rng, kind, root, split), split, seconds)
+
+
+def mixture(rng: np.random.Generator, kinds: Sequence[Kind], root: Path, split: str) -> np.ndarray:
+    """Varied sounds of several kinds at the same time, each in its own room and noise, none drowned by the others.
+
+    Args:
+        rng: the only source of chance.
+        kinds: kinds with a sound.
+        root: unpacked packages.
+        split: "train", or anything else for the variations held out.
+
+    Returns:
+        (T,) float32 at SAMPLING_RATE, 2 to 5 seconds long; their RMS differ by at most 2 * MIX_DB before the sum, whose
+        peak is drawn like that of one sound.
+    """
+    seconds = float(rng.uniform(*SECONDS))
+    parts = [staged(rng, stretched(rng, kind, root, split), split, seconds) for kind in kinds]
+    gains_db = rng.uniform(-MIX_DB, MIX_DB, len(parts))
+    return mixed(parts, gains_db, float(rng.uniform(*PEAK_DB)))
+
+
+def mixed(parts: Sequence[np.ndarray], gains_db: Sequence[float], peak_db: float) -> np.ndarray:
+    """Adds waveforms up.
+
+    Args:
+        parts: (T,) float32 each, of one length.
+        gains_db: the RMS of each in the sum, relative to the others.
+        peak_db: dBFS of the sum's peak, at most 0.
+
+    Returns:
+        (T,) float32 in [-1, 1].
+    """
+    levels = (np.sqrt(np.mean(np.square(part, dtype=np.float64))) + 1e-9 for part in parts)
+    total = sum(part * 10 ** (gain / 20) / level for part, gain, level in zip(parts, gains_db, levels, strict=True))
+    return (10 ** (peak_db / 20) * total / (np.abs(total).max() + 1e-9)).astype(np.float32)
+
+
+def faint_noise(rng: np.random.Generator, split: str) -> np.ndarray:
+    """Nothing but the noise of a recorder, 2 to 5 seconds long; (T,) float32 with its peak within FAINT_PEAK_DB."""
+    noises = TRAIN_NOISES if split == "train" else TEST_NOISES
+    exponent = list(noises.values())[rng.integers(len(noises))]
+    noise = coloured_noise(rng, int(rng.uniform(*SECONDS) * SAMPLING_RATE), exponent)
+    return (10 ** (rng.uniform(*FAINT_PEAK_DB) / 20) * noise / np.abs(noise).max()).astype(np.float32)
+
+
+def digital_silence(rng: np.random.Generator) -> np.ndarray:
+    """Zeros, 2 to 5 seconds of them; (T,) float32."""
+    return np.zeros(int(rng.uniform(*SECONDS) * SAMPLING_RATE), np.float32)

@@ -1,96 +1,147 @@
-"""Writes scenes of the stamps world, each with the sound of one thing in it, as a folder that `eval.py` reads.
+"""Builds Stamps-AVS, a benchmark without a request form: composed scenes of Debian's stamps, and what is heard there.
 
-    python -m datasets.stamps --out DIR --split test --scenes 300
+    python -m datasets.stamps --out data/stamps --split test --scenes 1000
 
-What a scene is and what is held out: `datasets/stamp_scenes.py`.
+writes `image/ wav/ gt_seg/ manifest.json`, which `eval.py` reads. What it is, how to get the two packages and what its
+scores say: `datasets/cards/stamps.md`. Stopped at any moment, the same command goes on where it was.
 """
 
 from __future__ import annotations
 
 import argparse
-import json
 import sys
+from collections import Counter
+from collections.abc import Callable, Sequence
 from pathlib import Path
 
-import numpy as np
-import soundfile
-from PIL import Image
+from datasets.manifest import Manifest
+from datasets.stamp_catalog import DEFAULT_ROOT
+from datasets.stamp_packages import Packages, open_packages
+from datasets.stamp_scenarios import SCENARIOS, World, units
+from datasets.stamp_scenes import SPLITS
+from datasets.stamp_writing import write_samples
+from utils.errors import UserError, run_script
 
-from datasets.stamp_catalog import DEFAULT_ROOT, check_root
-from datasets.stamp_scenes import CANVASES, SPLITS, scene
-from datasets.stamp_sounds import SAMPLING_RATE, sound
-from utils.errors import UserError
+__all__ = ["BENCHMARK", "build", "main"]
+
+BENCHMARK = "Stamps-AVS"
+NOTES = (
+    "Scenes are composed: cut-out photographs on photographs or textures, in which nothing stands on anything.",
+    "66 kinds sound, each with one or two photographs and one recording, which all splits share.",
+    "The bundled networks (--config tiny) were trained on the train split of these photographs and recordings.",
+    "The mask holds the visible pixels of what is heard, where its cut-out is more than half opaque.",
+    "Offscreen and silent samples have a blank mask: any foreground is wrong there, and IoU and F are 0 in any case.",
+    "The two samples of a pair share one image and are one group.",
+)
+SWAP_NOTES = {
+    "keep": "Sounds are swapped: the mask stays on a thing in view that is not heard, so a method that listens fails.",
+    "move": "Sounds are swapped with those of another thing in view, and the mask is on the thing that is heard.",
+}
 
 
-def write_split(
+def build(
     out: Path,
-    root: Path,
+    sources: Sequence[Path],
     split: str,
-    count: int,
+    samples: int,
     seed: int,
-    swapped_truth: str | None = None,
-    silent: tuple[int, ...] = (0, 1),
-) -> None:
-    """Writes scenes of two and three sounding things in turn as `image/ wav/ gt_seg/`, with `scenes.json` beside them.
+    scenarios: Sequence[str] = SCENARIOS,
+    swap_sounds: str | None = None,
+    num_workers: int = 0,
+) -> Manifest:
+    """Writes a set.
 
     Args:
-        out: folder to write; files already there are written again, the same for the same arguments.
-        root: unpacked packages.
+        out: folder to write; a finished or stopped set of the same options is completed.
+        sources: the packages, see `open_packages`.
         split: one of SPLITS.
-        count: scenes.
-        seed: of the scenes; the test split is drawn with numbers no training scene uses.
-        swapped_truth: plays the sound of another thing in view; "keep" leaves the ground truth as it was, so that a
-            method that listens fails, and "move" puts it on the thing that is played now. None swaps nothing.
-        silent: numbers of distractors, in turn.
+        samples: how many.
+        seed: of the set; the splits are drawn with numbers that no training uses.
+        scenarios: some of SCENARIOS, in any order.
+        swap_sounds: see `World`; for `single` only.
+        num_workers: processes besides this one.
+
+    Returns:
+        The manifest as written.
+
+    Raises:
+        UserError: packages are missing or broken, the folder holds something else, or options do not go together.
     """
-    check_root(root)
-    for folder in ("image", "wav", "gt_seg"):
-        (out / folder).mkdir(parents=True, exist_ok=True)
-    records = []
-    for index in range(count):
-        rng = np.random.default_rng([seed, 1000 + SPLITS.index(split), index])
-        width, height = CANVASES[index % len(CANVASES)]
-        drawn = scene(rng, root, split, 2 + index % 2, silent[(index // 2) % len(silent)], width, height)
-        heard = drawn.objects[drawn.sounding].kind
-        stem = f"scene_{index:04d}"  # says nothing of what sounds
-        Image.fromarray(drawn.image).save(out / "image" / f"{stem}.jpg", quality=90)
-        others = [placed.kind for placed in drawn.objects if placed.kind.sounds and placed.kind is not heard]
-        played = others[rng.integers(len(others))] if swapped_truth else heard
-        truth = [placed.kind for placed in drawn.objects].index(played if swapped_truth == "move" else heard)
-        Image.fromarray(drawn.mask(truth).astype(np.uint8) * 255).save(out / "gt_seg" / f"{stem}.png")
-        waveform = sound(rng, played, root, "train" if split == "train" else "test")
-        soundfile.write(out / "wav" / f"{stem}.wav", waveform, SAMPLING_RATE, subtype="PCM_16")
-        objects = [
-            {"noun": placed.kind.noun, "stamp": placed.stamp, "sounds": bool(placed.kind.sounds)}
-            for placed in drawn.objects
-        ]
-        records.append({"id": stem, "sounding": heard.noun, "played": played.noun, "objects": objects})
-    text = json.dumps({"split": split, "seed": seed, "scenes": records}, indent=1)
-    (out / "scenes.json").write_text(text + "\n")
+    scenarios = [name for name in SCENARIOS if name in scenarios]
+    if swap_sounds and scenarios != ["single"]:
+        raise UserError(f"expected --scenarios single with --swap_sounds, found {' '.join(scenarios)}; add that")
+    options = {"split": split, "scenes": samples, "seed": seed, "scenarios": scenarios, "swap_sounds": swap_sounds}
+    with open_packages(sources) as packages:
+        world = World(packages.root, split, seed, swap_sounds)
+        notes = (*NOTES, SWAP_NOTES[swap_sounds]) if swap_sounds else NOTES
+        manifest = Manifest(BENCHMARK, _source(packages), options, {}, notes=notes, group_unit="image")
+        return write_samples(list(units(samples, scenarios)), world, manifest, out, num_workers)
 
 
-def main(argv: list[str] | None = None) -> None:
-    """Command line: writes a split to a folder."""
-    parser = argparse.ArgumentParser(prog="python -m datasets.stamps", description=__doc__.splitlines()[0])
-    parser.add_argument("--out", type=Path, required=True, help="folder to write")
-    parser.add_argument("--split", choices=SPLITS, default="test")
-    parser.add_argument("--scenes", type=int, default=300, help="how many (default: %(default)s)")
-    parser.add_argument("--seed", type=int, default=0)
-    parser.add_argument(
-        "--root", type=Path, default=DEFAULT_ROOT, help="unpacked Debian packages (default: %(default)s)"
+def _source(packages: Packages) -> dict[str, object]:
+    return {
+        "packages": dict(packages.versions),
+        "distribution": "Debian",
+        "licence": "GPL-2",
+        "homepage": "https://tuxpaint.org",
+    }
+
+
+def main(argv: Sequence[str] | None = None) -> Manifest:
+    """Command line: builds a set, and says what was written and what to do with it."""
+    args = parse_arguments(argv)
+    manifest = build(
+        args.out, args.source, args.split, args.scenes, args.seed, args.scenarios, args.swap_sounds, args.num_workers
     )
-    parser.add_argument(
+    counts = manifest.counts
+    print(
+        f"{BENCHMARK}, {args.split}: {counts['samples']} samples of {counts['groups']} images, {counts['categories']} "
+        f"categories, {counts['blank_masks']} blank masks, written to {args.out}"
+    )
+    for scenario, number in Counter(entry.scenario for entry in manifest.samples.values()).items():
+        print(f"  {scenario:<10}{number:>6}")
+    print(
+        f"next: python -m datasets.check {args.out}\n"
+        f"      python eval.py --methods cross_modal classify caption text_inversion --test_data_path {args.out}"
+    )
+    return manifest
+
+
+def parse_arguments(argv: Sequence[str] | None) -> argparse.Namespace:
+    """The command line; argparse ends the program with code 2 on a wrong one."""
+    parser = argparse.ArgumentParser(prog="python -m datasets.stamps", description=__doc__.splitlines()[0])
+    add = parser.add_argument
+    add("--out", type=Path, required=True, metavar="DIR", help="folder to write")
+    add("--split", choices=SPLITS, default="test", help="what is held out: the card (default: %(default)s)")
+    add("--scenes", type=_at_least(1), default=1000, metavar="N", help="how many samples (default: %(default)s)")
+    add("--seed", type=_at_least(0), default=0, metavar="N", help="another set of the same kind (default: %(default)s)")
+    add("--scenarios", nargs="+", choices=SCENARIOS, default=SCENARIOS, help="default: all, in a cycle of ten samples")
+    add(
+        "--source",
+        "--root",
+        type=Path,
+        nargs="+",
+        default=[DEFAULT_ROOT],
+        metavar="PATH",
+        help="both Debian packages: the unpacked tree, the .deb files, or a folder of them (default: data/tuxpaint)",
+    )
+    add(
         "--swap_sounds",
         choices=("keep", "move"),
-        help="play the sound of another thing in view; the ground truth is kept as it was, or moves to that thing",
+        help="with --scenarios single: play another thing in view; the mask is kept as it was, or moves to that thing",
     )
-    args = parser.parse_args(argv)
-    write_split(args.out, args.root, args.split, args.scenes, args.seed, args.swap_sounds)
-    print(f"{args.scenes} scenes of split {args.split} in {args.out}")
+    add("--num_workers", type=_at_least(0), default=0, metavar="N", help="processes (default: this one alone)")
+    return parser.parse_args(argv)
+
+
+def _at_least(least: int) -> Callable[[str], int]:
+    def number(text: str) -> int:
+        if not text.isdecimal() or int(text) < least:
+            raise argparse.ArgumentTypeError(f"expected a whole number from {least} up, found {text!r}")
+        return int(text)
+
+    return number
 
 
 if __name__ == "__main__":
-    try:
-        main()
-    except UserError as error:
-        sys.exit(f"error: {error}")
+    sys.exit(run_script(main))

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 from pathlib import Path
 
 import numpy as np
@@ -10,6 +9,7 @@ import pytest
 
 import methods
 from datasets.folder import FolderDataset
+from datasets.manifest import read_manifest
 from models.config import load_config
 from models.loading import load_models
 from utils.metrics import iou
@@ -35,9 +35,9 @@ def strategies():
 @pytest.fixture(scope="module")
 def sounding():
     """Stem -> the noun of what sounds; stem -> all nouns in view."""
-    scenes = json.loads((EXAMPLES / "scenes.json").read_text())["scenes"]
-    return {one["id"]: one["sounding"] for one in scenes}, {
-        one["id"]: [thing["noun"] for thing in one["objects"]] for one in scenes
+    entries = read_manifest(EXAMPLES).samples
+    return {stem: entry.categories[0] for stem, entry in entries.items()}, {
+        stem: [thing["noun"] for thing in entry.details["objects"]] for stem, entry in entries.items()
     }
 
 
@@ -45,8 +45,8 @@ def test_the_examples_are_at_least_24_small_and_attributed(samples):
     assert len(samples) >= 24
     assert sum(path.stat().st_size for path in EXAMPLES.rglob("*") if path.is_file()) <= 6e6
     credits = (EXAMPLES / "LICENSE.md").read_text()
-    scenes = json.loads((EXAMPLES / "scenes.json").read_text())["scenes"]
-    stamps = {thing["stamp"] for one in scenes for thing in one["objects"]}
+    entries = read_manifest(EXAMPLES).samples
+    stamps = {thing["stamp"] for entry in entries.values() for thing in entry.details["objects"]}
     assert all(f"`{stamp}.png`" in credits for stamp in stamps)
     assert "GNU General Public License" in credits
     assert "GNU GENERAL PUBLIC LICENSE" in (EXAMPLES / "GPL-2.txt").read_text()

@@ -1,22 +1,21 @@
-"""The stamps world: what is held out stays held out, plans give exact masks, and a seed gives the same bytes."""
+"""The stamps world: what is held out stays held out, plans give exact masks, and a seed gives the same scene."""
 
 from __future__ import annotations
 
-import json
+import shutil
 from itertools import combinations
 
 import numpy as np
 import pytest
-import soundfile
-from PIL import Image
 
-from datasets import stamp_scenes, stamps
+from datasets import stamp_scenes
 from datasets.stamp_catalog import KINDS, SILENT, SOUNDING, background_photos, check_root
 from datasets.stamp_sounds import (
     PITCH_EDGES,
     SAMPLING_RATE,
     TEMPO_EDGES,
     TEST_CELLS,
+    mixed,
     recording,
     sound,
     staged,
@@ -50,6 +49,25 @@ def test_unseen_photos_are_shown_in_their_own_split_only(stamps_root):
         assert not unseen & {placed.stamp for placed in seen.objects}
         fresh = stamp_scenes.scene(np.random.default_rng(seed), stamps_root, "unseen_photos", 2, 1, 64, 64)
         assert fresh.objects[fresh.sounding].stamp in unseen
+
+
+def test_all_that_is_to_be_heard_shows_an_unseen_photo_in_that_split(stamps_root):
+    unseen = {photo for kind in KINDS for photo in kind.unseen_photos}
+    for seed in range(10):
+        drawn = stamp_scenes.scene(np.random.default_rng(seed), stamps_root, "unseen_photos", 3, 0, 64, 64, heard=2)
+        assert {drawn.objects[thing].stamp for thing in drawn.planned[:2]} <= unseen
+        assert sorted(drawn.planned) == [0, 1, 2]
+
+
+@pytest.mark.parametrize(("split", "held_out"), [("train", False), ("test", True)])
+def test_what_sounds_out_of_view_goes_with_everything_in_view(stamps_root, split, held_out):
+    for seed in range(10):
+        drawn = stamp_scenes.scene(np.random.default_rng(seed), stamps_root, split, 2, 1, 64, 64, offscreen=1)
+        (absent,) = drawn.offscreen
+        assert absent.sounds
+        assert len(drawn.objects) == 3
+        assert all(stamp_scenes.is_test_pair(absent, kind) is held_out for kind in kinds_of(drawn))
+        assert absent not in kinds_of(drawn)
 
 
 def test_background_photographs_are_split_by_file(stamps_root):
@@ -120,34 +138,28 @@ def test_a_staged_sound_has_the_length_asked_for_and_never_clips():
     assert 0.1 < np.abs(waveform).max() <= 1.0
 
 
+def test_a_mixture_has_each_sound_at_its_level_and_the_peak_asked_for():
+    time = np.arange(16000) / SAMPLING_RATE
+    parts = [0.9 * np.sin(2 * np.pi * 400 * time), 0.001 * np.sin(2 * np.pi * 1000 * time)]
+    mix = mixed(parts, (0.0, -3.0), peak_db=-2.0)
+    amplitude = np.abs(np.fft.rfft(mix))
+    assert amplitude[400] / amplitude[1000] == pytest.approx(10 ** (3 / 20), rel=1e-3)
+    assert np.abs(mix).max() == pytest.approx(10 ** (-2 / 20), rel=1e-6)
+    assert amplitude[400] ** 2 + amplitude[1000] ** 2 > 0.999 * np.sum(amplitude**2)
+
+
 def test_sounds_repeat_by_seed(stamps_root):
     one, two = (sound(np.random.default_rng(9), SOUNDING[3], stamps_root, "train") for _ in range(2))
     assert np.array_equal(one, two)
 
 
-def test_written_splits_are_the_same_bytes_and_swapping_changes_the_sounds_only(stamps_root, tmp_path):
-    for name, swap in (("one", None), ("two", None), ("swapped", "keep"), ("moved", "move")):
-        stamps.write_split(tmp_path / name, stamps_root, "test", 4, seed=0, swapped_truth=swap)
-    names = sorted(path.relative_to(tmp_path / "one") for path in (tmp_path / "one").rglob("*.*"))
-    assert len(names) == 4 * 3 + 1
-    assert all((tmp_path / "one" / name).read_bytes() == (tmp_path / "two" / name).read_bytes() for name in names)
-    same = [n for n in names if (tmp_path / "one" / n).read_bytes() == (tmp_path / "swapped" / n).read_bytes()]
-    assert sorted({name.parts[0] for name in same}) == ["gt_seg", "image"]
-    assert len(same) == 8
-    for stem in ("scene_0000", "scene_0001"):
-        assert (tmp_path / f"moved/wav/{stem}.wav").read_bytes() == (tmp_path / f"swapped/wav/{stem}.wav").read_bytes()
-        before, after = (np.asarray(Image.open(tmp_path / f"{name}/gt_seg/{stem}.png")) for name in ("one", "moved"))
-        assert after.any()
-        assert not (before & after).any()
-    scenes = json.loads((tmp_path / "swapped/scenes.json").read_text())["scenes"]
-    assert all(one["played"] != one["sounding"] for one in scenes)
-    mask = np.asarray(Image.open(tmp_path / "one/gt_seg/scene_0001.png"))
-    assert set(np.unique(mask)) == {0, 255}
-    waveform, rate = soundfile.read(tmp_path / "one/wav/scene_0001.wav")
-    assert rate == 16000
-    assert 2 * rate <= len(waveform) <= 5 * rate
-
-
 def test_a_missing_package_is_named_with_the_command_that_brings_it(tmp_path):
     with pytest.raises(UserError, match="apt-get download tuxpaint-stamps-default"):
         check_root(tmp_path / "nothing")
+
+
+def test_a_package_of_another_version_is_said_by_the_file_it_lacks(stamps_root, tmp_path):
+    shutil.copytree(stamps_root, tmp_path / "old")
+    (tmp_path / "old/usr/share/tuxpaint/stamps/animals/birds/owl.ogg").unlink()
+    with pytest.raises(UserError, match=r"stamps-default 2022.06.04-1, found no usr\S+owl.ogg and 1 missing in all"):
+        check_root(tmp_path / "old")
