@@ -6,6 +6,7 @@ python eval.py --methods cross_modal --test_data_path /your/dataset/path/
 from __future__ import annotations
 
 import argparse
+import hashlib
 import sys
 from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
@@ -40,6 +41,7 @@ def main(argv: Sequence[str] | None = None) -> EvalResults:
     argv = sys.argv[1:] if argv is None else list(argv)
     arguments = parse_arguments(argv)
     dataset = open_dataset(arguments.test_data_path, arguments.limit)
+    manifest = describe_manifest(dataset)
     from models.config import load_config  # from here on imports take seconds, which no mistake so far should wait for
     from models.loading import load_models, resolve_device
     from utils import provenance
@@ -74,7 +76,12 @@ def main(argv: Sequence[str] | None = None) -> EvalResults:
         models={role: getattr(model, "provenance", None) for role, model in models.items()},
         warning=warning,
         device=device,
-        data={"path": str(arguments.test_data_path), "limit": arguments.limit, **book.counts},
+        data={
+            "path": str(arguments.test_data_path),
+            "limit": arguments.limit,
+            **book.counts,
+            "manifest": manifest,
+        },
         protocol=describe_protocol(arguments.threshold, arguments.avsbench_group),
         seed=arguments.seed,
         threshold=arguments.threshold,
@@ -125,14 +132,44 @@ def method_settings(name: str, config: Config, seed: int | None) -> dict[str, An
 
 
 def open_dataset(path: Path, limit: int | None) -> FolderDataset:
-    """The dataset, its ground truth there and every file's header readable."""
+    """The dataset, after a look at every file's header; what should be known of it is printed.
+
+    Raises:
+        UserError: there are faults: one sentence for all.
+    """
+    from datasets.check import check_headers
+    from datasets.faults import check_command, count
     from datasets.folder import FolderDataset
 
+    report = check_headers(path, limit)
+    if report.errors:
+        raise UserError(report.refusal())
     dataset = FolderDataset(path, limit)
-    if not dataset.has_gt:
-        raise UserError(f"expected ground truth in {path / 'gt_seg'}, found no such folder; a score needs it")
-    dataset.check_files()
+    if report.warnings:
+        print(f"data: {count(len(report.warnings), 'warning')}; {check_command(path)} shows them", flush=True)
+    if dataset.manifest is not None and dataset.manifest.left_out:
+        left_out = count(len(dataset.manifest.left_out), "sample")
+        print(
+            f"data: {left_out} left out by the importer and not scored; {path / 'manifest.json'} names them", flush=True
+        )
     return dataset
+
+
+def describe_manifest(dataset: FolderDataset) -> dict[str, Any] | None:
+    """What the folder says of itself, for results.json; None where it says nothing."""
+    from datasets.manifest import MANIFEST
+
+    manifest = dataset.manifest
+    if manifest is None:
+        return None
+    return {
+        "benchmark": manifest.benchmark,
+        "options": manifest.options,
+        "published": manifest.published,
+        "differences": manifest.differences,
+        "left_out": len(manifest.left_out),
+        "sha256": hashlib.sha256((dataset.root / MANIFEST).read_bytes()).hexdigest(),
+    }
 
 
 def save_overlays(

@@ -7,11 +7,12 @@ from pathlib import Path
 
 import numpy as np
 
+from datasets.faults import check_command, count
 from datasets.layout import read_layout
 from datasets.manifest import read_manifest
 from utils.errors import UserError
 from utils.masks import read_mask, resize_mask
-from utils.media import check_audio, check_image, read_audio, read_image
+from utils.media import read_audio, read_image
 from utils.types import Sample
 
 __all__ = ["FolderDataset"]
@@ -40,7 +41,11 @@ class FolderDataset:
         """
         self.layout = read_layout(root)
         if self.layout.faults:
-            raise UserError(self.layout.faults[0])
+            first, *others = self.layout.faults
+            more = (
+                f" (and {count(len(others), 'further fault')}; {check_command(root)} names them all)" if others else ""
+            )
+            raise UserError(f"expected a dataset folder at {root}, found {first.text()}{more}")
         self.root = Path(root)
         self.manifest = read_manifest(self.root)
         self.has_gt = self.layout.has_gt
@@ -67,22 +72,8 @@ class FolderDataset:
             for files in (self.layout.masks, self.layout.ignores)
         )
         if gt_ignore is not None and gt_ignore.all():
-            raise UserError(
-                f"expected pixels that count in {self.layout.ignores[stem]}, found none; remove the sample"
-            )
+            raise UserError(f"expected pixels that count in {self.layout.ignores[stem]}, found none; remove the sample")
         return Sample(stem, image, waveform, sampling_rate, gt_mask, gt_ignore)
-
-    def check_files(self) -> None:
-        """Opens every file's header, so that a broken file is found before the work starts.
-
-        Raises:
-            UserError: names the first file that cannot be read.
-        """
-        for stem in self.ids:
-            check_image(self.layout.images[stem])
-            check_audio(self.layout.sounds[stem])
-            if self.has_gt:
-                check_image(self.layout.masks[stem])
 
 
 def _mask_of(path: Path, size: tuple[int, int]) -> np.ndarray:

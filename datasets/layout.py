@@ -14,13 +14,23 @@ from __future__ import annotations
 
 import os
 import unicodedata
-from collections.abc import Iterable, Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 
+from datasets.faults import Finding, count, some
 from utils.errors import UserError
 
-__all__ = ["IGNORE_FOLDER", "IMAGE_SUFFIXES", "MASK_FOLDER", "SOUND_FOLDER", "Layout", "read_layout", "some"]
+__all__ = [
+    "IGNORE_FOLDER",
+    "IMAGE_SUFFIXES",
+    "MASK_FOLDER",
+    "SOUND_FOLDER",
+    "SOUND_SUFFIXES",
+    "Layout",
+    "read_layout",
+    "some",
+]
 
 IMAGE_FOLDERS = ("image", "img")
 SOUND_FOLDER = "wav"
@@ -29,7 +39,7 @@ IGNORE_FOLDER = "gt_ignore"
 IMAGE_SUFFIXES = {".jpg", ".jpeg", ".png", ".bmp", ".webp", ".tif", ".tiff", ".gif"}
 SOUND_SUFFIXES = {".wav", ".flac", ".ogg", ".opus", ".mp3", ".m4a", ".aac", ".aif", ".aiff"}
 LEFT_BEHIND = {"thumbs.db", "desktop.ini"}
-NAMED_AT_MOST = 3  # file names in one message
+SEE_README = "see the data layout in the README"
 
 
 @dataclass(frozen=True)
@@ -41,7 +51,7 @@ class Layout:
         image_folder: "image" or "img".
         images, sounds, masks, ignores: stem (Unicode NFC) -> file.
         has_gt: whether there is a folder of masks.
-        faults: what cannot be paired, one sentence each; empty where the folder is a dataset.
+        faults: what cannot be paired; empty where the folder is a dataset.
     """
 
     root: Path
@@ -51,7 +61,7 @@ class Layout:
     masks: Mapping[str, Path]
     ignores: Mapping[str, Path]
     has_gt: bool
-    faults: tuple[str, ...] = ()
+    faults: tuple[Finding, ...] = ()
 
     @property
     def stems(self) -> list[str]:
@@ -76,26 +86,17 @@ def read_layout(root: str | os.PathLike) -> Layout:
     has_gt = (root / MASK_FOLDER).is_dir()
     masks = scan.files_by_stem(MASK_FOLDER, IMAGE_SUFFIXES) if has_gt else {}
     ignores = scan.files_by_stem(IGNORE_FOLDER, IMAGE_SUFFIXES) if (root / IGNORE_FOLDER).is_dir() else {}
-    if not images:
-        scan.faults.append(f"expected images in {root / image_folder}, found none; see the data layout in the README")
-    if (root / SOUND_FOLDER).is_dir():
-        scan.require_pairs(image_folder, images, SOUND_FOLDER, sounds)
+    for name, files in ((image_folder, images), (SOUND_FOLDER, sounds), (MASK_FOLDER, masks)):
+        if not files and (root / name).is_dir():
+            scan.add("no_files", f"no file of a known kind in {name}", advice=SEE_README)
+    scan.require_partners(image_folder, images, SOUND_FOLDER, sounds)
     if has_gt:
-        scan.require_pairs(image_folder, images, MASK_FOLDER, masks)
-    stray = ignores.keys() - masks.keys()
-    if stray:
-        scan.faults.append(
-            f"expected the stems of {IGNORE_FOLDER} in {MASK_FOLDER} too, found {len(stray)} without a mask there "
-            f"({some(stray)}); remove them"
-        )
+        scan.require_partners(image_folder, images, MASK_FOLDER, masks)
+        stray = sorted(ignores.keys() - masks.keys())
+        if stray:
+            found = f"{count(len(stray), 'file')} in {IGNORE_FOLDER} without a partner in {MASK_FOLDER}"
+            scan.add("stray_ignore", found, stray, "remove them")
     return Layout(root, image_folder, images, sounds, masks, ignores, has_gt, tuple(scan.faults))
-
-
-def some(names: Iterable[str]) -> str:
-    """The first few names: "a, b, c and 4 more"."""
-    names = sorted(names)
-    more = f" and {len(names) - NAMED_AT_MOST} more" if len(names) > NAMED_AT_MOST else ""
-    return ", ".join(names[:NAMED_AT_MOST]) + more
 
 
 @dataclass
@@ -103,29 +104,25 @@ class _Scan:
     """Collects faults while a folder is listed."""
 
     root: Path
-    faults: list[str] = field(default_factory=list)
+    faults: list[Finding] = field(default_factory=list)
+
+    def add(self, kind: str, found: str, names: Sequence[str] = (), advice: str = "") -> None:
+        self.faults.append(Finding("error", kind, found, tuple(names), advice))
 
     def image_folder(self) -> str:
         found = [name for name in IMAGE_FOLDERS if (self.root / name).is_dir()]
         if not found:
             inside = some(entry.name for entry in self.root.iterdir()) or "nothing"
-            raise UserError(
-                f"expected the folders image, wav, gt_seg in {self.root}, found {inside}; "
-                "see the data layout in the README"
-            )
+            raise UserError(f"expected the folders image, wav, gt_seg in {self.root}, found {inside}; {SEE_README}")
         if len(found) > 1:
-            self.faults.append(
-                f"expected one image folder in {self.root}, found both image and img; remove or rename one"
-            )
+            self.add("two_image_folders", "both folders image and img", advice="remove or rename one")
         return found[0]
 
     def files_by_stem(self, name: str, suffixes: set[str]) -> dict[str, Path]:
         """Stem (Unicode NFC) -> file of a flat folder."""
         folder = self.root / name
         if not folder.is_dir():
-            self.faults.append(
-                f"expected the folder {name} in {self.root}, found none; see the data layout in the README"
-            )
+            self.add("no_folder", f"no folder {name} in {self.root}", advice=SEE_README)
             return {}
         entries = [
             entry
@@ -134,9 +131,9 @@ class _Scan:
         ]
         strange = {entry for entry in entries if entry.suffix.lower() not in suffixes or not entry.is_file()}
         if strange:
-            known = " ".join(sorted(suffixes))
-            names = some(entry.name for entry in strange)
-            self.faults.append(f"expected only files ({known}) in {folder}, found {names}; move or convert them")
+            found = f"{count(len(strange), 'stray name')} in {name}"
+            names = sorted(_described(entry) for entry in strange)
+            self.add("stray", found, names, f"move them away or convert them to one of {' '.join(sorted(suffixes))}")
         files: dict[str, Path] = {}
         twice: list[str] = []
         for entry in sorted(set(entries) - strange):
@@ -145,22 +142,25 @@ class _Scan:
                 twice.append(f"{files[stem].name} and {entry.name}")
             files.setdefault(stem, entry)
         if twice:
-            self.faults.append(f"expected one file per stem in {folder}, found {some(twice)}; remove one")
+            self.add(
+                "stem_twice", f"{count(len(twice), 'stem')} with several files in {name}", twice, "keep one of each"
+            )
         return files
 
-    def require_pairs(
+    def require_partners(
         self, first_name: str, first: Mapping[str, Path], second_name: str, second: Mapping[str, Path]
     ) -> None:
-        """Both folders must hold the same stems."""
-        problems = []
+        """Both folders must hold the same stems; a folder that is missing or empty is a fault of its own."""
         for here, there, missing in (
             (first_name, second_name, first.keys() - second.keys()),
             (second_name, first_name, second.keys() - first.keys()),
         ):
-            if missing:
-                problems.append(f"{len(missing)} in {here} without a partner in {there} ({some(missing)})")
-        if problems:
-            self.faults.append(
-                f"expected the same stems in {first_name} and {second_name}, "
-                f"found {' and '.join(problems)}; add or remove files"
-            )
+            if missing and first and second:
+                found = f"{count(len(missing), 'file')} in {here} without a partner in {there}"
+                self.add("no_partner", found, sorted(missing), "add what is missing or remove them")
+
+
+def _described(entry: Path) -> str:
+    if entry.is_symlink() and not entry.exists():
+        return f"{entry.name}: a link that leads nowhere"
+    return f"{entry.name}: a folder" if entry.is_dir() else entry.name

@@ -1,8 +1,11 @@
 """The evaluation script end to end: right answers score 1, nothing depends on batches, mistakes end in one sentence."""
 
 import csv
+import hashlib
 import json
 import os
+import re
+import shutil
 import subprocess
 import sys
 from dataclasses import fields
@@ -17,6 +20,7 @@ import eval as script
 import methods
 import models.loading
 from datasets.folder import FolderDataset
+from datasets.manifest import Entry, Manifest, write_manifest
 from utils.errors import UserError, run_script
 from utils.masks import resize_mask
 from utils.results import SampleRecord
@@ -74,7 +78,8 @@ def test_right_answers_score_as_computed_by_hand(data, tmp_path):
     assert (scores.j, scores.f) == (pytest.approx(4 / 6, abs=1e-3), pytest.approx(4 / 6, abs=1e-3))
     assert (scores.avsbench_iou, scores.avsbench_f_max) == (pytest.approx(1, abs=1e-3), pytest.approx(1, abs=1e-3))
     assert scores.empty_predictions == 2
-    assert results.data == {"path": str(data), "limit": None, "samples": 6, "gt_empty": 2}
+    counts = {"samples": 6, "gt_empty": 2, "gt_ignore": 0}
+    assert results.data == {"path": str(data), "limit": None, **counts, "manifest": None}
     rows = rows_of(tmp_path)
     assert [float(row["iou_fixed"]) for row in rows] == pytest.approx([1, 1, 1, 1, 0, 0], abs=1e-3)
     assert [float(row["avsbench_iou"]) for row in rows] == pytest.approx([1] * 6, abs=1e-3)
@@ -239,20 +244,66 @@ def test_wrong_arguments_end_with_code_2(arguments, message, capsys):
 def test_a_dataset_without_ground_truth_is_refused(data, tmp_path):
     for folder in ("image", "wav"):
         (tmp_path / folder).symlink_to(data / folder)
-    with pytest.raises(UserError, match=r"expected ground truth in .*gt_seg, found no such folder"):
+    with pytest.raises(UserError, match=r"found 1 fault: no folder gt_seg in .*, and without ground truth there is no"):
         evaluate(tmp_path, tmp_path / "out")
 
 
-def test_a_broken_file_is_found_before_any_model_is_loaded(data, tmp_path, monkeypatch):
+@pytest.fixture
+def copy_of_data(data, tmp_path):
+    """The six scenes, free to be broken."""
+    return Path(shutil.copytree(data, tmp_path / "copy"))
+
+
+def test_a_broken_file_is_found_before_any_model_is_loaded(copy_of_data, tmp_path, monkeypatch):
     monkeypatch.setattr(models.loading, "load_models", lambda *_: pytest.fail("models were loaded"))
-    for folder in ("image", "wav", "gt_seg"):
-        (tmp_path / folder).mkdir()
-        for path in (data / folder).iterdir():
-            (tmp_path / folder / path.name).symlink_to(path)
-    (tmp_path / "gt_seg" / "c.png").unlink()
-    (tmp_path / "gt_seg" / "c.png").write_bytes(b"no picture")
-    with pytest.raises(UserError, match=r"cannot read the image .*c.png"):
-        evaluate(tmp_path, tmp_path / "out")
+    (copy_of_data / "gt_seg" / "c.png").write_bytes(b"no picture")
+    with pytest.raises(UserError) as caught:
+        evaluate(copy_of_data, tmp_path / "out")
+    assert str(caught.value) == (
+        f"expected a folder fit for scoring at {copy_of_data}, found 1 fault: 1 mask that cannot be read "
+        f"(gt_seg/c.png: it is no image Pillow knows); python -m datasets.check {copy_of_data} says what to do"
+    )
+    script.open_dataset(copy_of_data, limit=3)  # whose files are whole
+
+
+def test_several_faults_end_in_one_sentence_without_torch(copy_of_data):
+    (copy_of_data / "gt_seg" / "c.png").write_bytes(b"no picture")
+    (copy_of_data / "wav" / "b.wav").write_bytes((copy_of_data / "wav" / "b.wav").read_bytes()[:-100])
+    (copy_of_data / "image" / "z.png").write_bytes((copy_of_data / "image" / "b.png").read_bytes())
+    Image.new("L", (10, 300)).save(copy_of_data / "gt_seg" / "d.png")
+    code = "import sys, eval; code = eval.run_script(eval.main); sys.exit(9 if 'torch' in sys.modules else code)"
+    command = [sys.executable, "-c", code, "--test_data_path", str(copy_of_data)]
+    done = subprocess.run(command, cwd=ROOT, capture_output=True, text=True, timeout=60)
+    assert done.returncode == 2
+    found = (
+        r"found 5 faults: 1 file in image without a partner in wav \(z\), 1 file in image without .* gt_seg \(z\), "
+        r"1 mask that cannot be read .* and 2 more; python -m datasets.check \S+ says what to do\n$"
+    )
+    assert re.search(found, done.stderr)
+    assert done.stderr.count("\n") == 1
+
+
+def test_warnings_and_samples_left_out_are_told_and_do_not_stop(copy_of_data, tmp_path, capsys):
+    Image.new("RGB", (20, 20)).save(copy_of_data / "image" / "d.png")
+    Image.new("L", (20, 20)).save(copy_of_data / "gt_seg" / "d.png")
+    entries = {stem: Entry(stem) for stem in SCENES}
+    manifest = Manifest("Bench", {}, {"split": "test"}, entries, {"samples": 8}, {"x": "broken", "y": "broken"})
+    write_manifest(manifest, copy_of_data)
+    results = evaluate(copy_of_data, tmp_path / "out", "--limit", "5")
+    printed = capsys.readouterr().out.splitlines()
+    assert printed[:2] == [
+        f"data: 3 warnings; python -m datasets.check {copy_of_data} shows them",
+        f"data: 2 samples left out by the importer and not scored; {copy_of_data / 'manifest.json'} names them",
+    ]
+    assert results.data["manifest"] == {
+        "benchmark": "Bench",
+        "options": {"split": "test"},
+        "published": {"samples": 8},
+        "differences": ["6 samples, published 8"],
+        "left_out": 2,
+        "sha256": hashlib.sha256((copy_of_data / "manifest.json").read_bytes()).hexdigest(),
+    }
+    assert json.loads((tmp_path / "out" / "results.json").read_text())["data"] == results.data
 
 
 def test_scripts_end_with_one_sentence_and_a_code(capsys):

@@ -60,7 +60,9 @@ class EvalResults:
         models: role -> what the loaded model says of its origin (hub id and revision, or file hashes).
         warning: why these numbers mean nothing (random weights); None in every run that means something.
         device: where the networks ran.
-        data: path and counts of the samples and of the empty ground truths among them.
+        data: path; counts of the samples, of the empty ground truths and of those with ignored pixels among them; what
+            the folder's manifest says (benchmark, options, published counts, differences, how many samples were left
+            out, its sha256), None without one.
         protocol: how the numbers were taken.
         seed: as given; the seeds that were used stand among the settings of the methods.
         threshold: the fixed threshold.

@@ -91,29 +91,35 @@ def test_missing_partners_are_counted_and_named(root):
         add_sample(root, stem)
         (root / "wav" / f"{stem}.wav").unlink()
     (root / "gt_seg" / "b.png").unlink()
-    with pytest.raises(UserError, match=r"4 in image without a partner in wav \(c, d, e and 1 more\); add or remove"):
+    with pytest.raises(
+        UserError, match=r"4 files in image without a partner in wav \(c, d, e and 1 more\); add what is"
+    ):
         FolderDataset(root)
     for stem in ("c", "d", "e", "f"):
         (root / "image" / f"{stem}.png").unlink()
-    with pytest.raises(UserError, match=r"1 in image without .* gt_seg \(b\) and 4 in gt_seg without .* \(c, d, e and"):
+    with pytest.raises(UserError) as caught:
         FolderDataset(root)
+    assert str(caught.value) == (
+        f"expected a dataset folder at {root}, found 1 file in image without a partner in gt_seg (b); "
+        f"add what is missing or remove them (and 1 further fault; python -m datasets.check {root} names them all)"
+    )
 
 
 def test_two_files_of_one_stem_are_refused(root):
     add_sample(root, "b", image_suffix=".jpg")
-    with pytest.raises(UserError, match=r"one file per stem in .*image, found b.jpg and b.png; remove one"):
+    with pytest.raises(UserError, match=r"1 stem with several files in image \(b.jpg and b.png\); keep one"):
         FolderDataset(root)
 
 
 def test_files_of_another_kind_and_folders_are_refused(root):
     (root / "wav" / "notes.txt").touch()
-    with pytest.raises(
-        UserError, match=r"expected only files \(.*\.wav.*\) in .*wav, found notes.txt; move or convert"
-    ):
+    with pytest.raises(UserError, match=r"found 1 stray name in wav \(notes.txt\); move them away or .*\.wav"):
         FolderDataset(root)
     (root / "wav" / "notes.txt").unlink()
     (root / "image" / "dog").mkdir()
-    with pytest.raises(UserError, match=r"in .*image, found dog"):
+    (root / "image" / "cat.png").symlink_to("nowhere")
+    names = r"\(cat.png: a link that leads nowhere, dog: a folder\)"
+    with pytest.raises(UserError, match=rf"2 stray names in image {names}"):
         FolderDataset(root)
 
 
@@ -125,26 +131,17 @@ def test_wrong_roots_are_refused_with_what_is_there(root, tmp_path_factory):
     ):
         FolderDataset(root / "wav")
     (root / "img").mkdir()
-    with pytest.raises(UserError, match="found both image and img; remove or rename one"):
+    with pytest.raises(UserError, match="found both folders image and img; remove or rename one"):
         FolderDataset(root)
     empty = tmp_path_factory.mktemp("empty")
     with pytest.raises(UserError, match="found nothing; see the data layout"):
         FolderDataset(empty)
     (empty / "image").mkdir()
-    with pytest.raises(UserError, match=r"expected the folder wav in .*, found none"):
+    with pytest.raises(UserError, match=r"expected a dataset folder at .*, found no folder wav in .*; see the data"):
         FolderDataset(empty)
     (empty / "wav").mkdir()
-    with pytest.raises(UserError, match=r"expected images in .*image, found none"):
+    with pytest.raises(UserError, match="found no file of a known kind in image; see the data layout"):
         FolderDataset(empty)
-
-
-@pytest.mark.parametrize("broken", ["image/b.png", "wav/b.wav", "gt_seg/b.png"])
-def test_broken_files_are_found_by_their_headers(root, broken):
-    FolderDataset(root).check_files()
-    (root / broken).write_bytes(b"not what the name says")
-    with pytest.raises(UserError, match=f"cannot read the (image|sound) .*{broken}"):
-        FolderDataset(root).check_files()
-    FolderDataset(root, limit=2).check_files()
 
 
 @pytest.mark.parametrize("num_workers", [0, 2])
@@ -175,7 +172,7 @@ def test_pixels_to_be_ignored_are_read_where_there_are_any(root):
     with pytest.raises(UserError, match=r"expected pixels that count in .*b.png, found none; remove the sample"):
         FolderDataset(root)[2]
     (root / "gt_ignore" / "b.png").rename(root / "gt_ignore" / "c.png")
-    with pytest.raises(UserError, match=r"the stems of gt_ignore in gt_seg too, found 1 without a mask there \(c\)"):
+    with pytest.raises(UserError, match=r"found 1 file in gt_ignore without a partner in gt_seg \(c\); remove them"):
         FolderDataset(root)
 
 
