@@ -18,7 +18,7 @@ from PIL import Image, ImageOps, UnidentifiedImageError
 
 from utils.errors import UserError
 
-__all__ = ["check_audio", "check_image", "open_image", "read_audio", "read_image"]
+__all__ = ["check_audio", "open_image", "read_audio", "read_image"]
 
 PathLike = str | os.PathLike
 NOT_LIBSNDFILE = (soundfile.LibsndfileError, OSError, TypeError)  # TypeError: a .raw file has no header
@@ -100,23 +100,6 @@ def read_audio(path: PathLike) -> tuple[np.ndarray, int]:
         )
     peak = np.abs(waveform).max(initial=0.0)
     return (waveform / max(peak, 1.0)).astype(np.float32), int(sampling_rate)
-
-
-def check_image(path: PathLike) -> tuple[int, int]:
-    """Reads an image file's header only.
-
-    Returns:
-        (H, W) in pixels as stored, before any EXIF orientation.
-
-    Raises:
-        UserError: the file is missing or is no image.
-    """
-    _require_file(path, "an image")
-    try:
-        with Image.open(path) as file:
-            return file.height, file.width
-    except UNREADABLE as error:
-        raise _unreadable_image(path, error) from error
 
 
 def check_audio(path: PathLike) -> None:
