@@ -16,7 +16,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
-from datasets.importing import Item, add_options, print_summary, run_import
+from datasets.importing import Item, add_options, parse_options, print_summary, run_import
 from datasets.layout import some
 from datasets.manifest import Entry, Manifest
 from datasets.masks import MaskFile
@@ -194,7 +194,7 @@ def main(argv: Sequence[str] | None = None) -> Manifest:
     parser.add_argument("--subset", choices=SUBSETS, required=True, help="single source or multiple sources")
     parser.add_argument("--split", choices=SPLITS, default="test", help="(default: %(default)s)")
     add_options(parser)
-    arguments = parser.parse_args(argv)
+    arguments = parse_options(parser, argv)
     subset, split = arguments.subset, arguments.split
     data, clip_list = find_archive(arguments.source, subset)
     listed = read_clips(clip_list, subset)

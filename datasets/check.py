@@ -26,6 +26,7 @@ from datasets.check_survey import Look, survey
 from datasets.faults import SEVERITIES, Finding, Report
 from datasets.layout import Layout, read_layout
 from datasets.manifest import MANIFEST, UNFINISHED, Manifest, read_manifest_file
+from datasets.processes import workers
 from utils.errors import UserError, run_script
 from utils.files import make_folder, write_text_atomic
 
@@ -148,15 +149,9 @@ def parse_arguments(argv: Sequence[str] | None) -> argparse.Namespace:
     add("folder", type=Path, metavar="DIR", help="holds image/ wav/ gt_seg/, paired by stem")
     add("--fast", action="store_true", help="read only headers: seconds, and no broken pixel or sample is found")
     add("--all", action="store_true", help="name every file, not the first three of each kind")
-    add("--num_workers", type=_workers, default=2, metavar="N", help="processes; 0 for one (default: %(default)s)")
+    add("--num_workers", type=workers, default=2, metavar="N", help="processes; 0 for one (default: %(default)s)")
     add("--json", type=Path, metavar="PATH", help="also write the report there, with every name")
     return parser.parse_args(argv)
-
-
-def _workers(text: str) -> int:
-    if not text.isdecimal():
-        raise argparse.ArgumentTypeError(f"expected a whole number from 0 up, found {text!r}")
-    return int(text)
 
 
 def _run() -> None:

@@ -2,17 +2,13 @@
 
 from __future__ import annotations
 
-import signal
 from collections.abc import Callable, Mapping, Sequence
-from concurrent.futures import ProcessPoolExecutor
-from concurrent.futures.process import BrokenProcessPool
-from multiprocessing import get_context
 from pathlib import Path
 from typing import Any
 
 from tqdm import tqdm
 
-from utils.errors import UserError
+from datasets.processes import each
 
 __all__ = ["Look", "survey"]
 
@@ -54,23 +50,9 @@ def _identity(path: Path) -> tuple:
 
 def _each(jobs: Sequence[tuple[Look, Path]], num_workers: int) -> list[Any]:
     progress = {"total": len(jobs), "unit": "file", "delay": 2, "mininterval": 0.5, "leave": False}
-    if num_workers <= 0:
-        return list(tqdm(map(_look, jobs), **progress))
-    context = get_context("spawn")
-    with ProcessPoolExecutor(num_workers, context, initializer=_leave_interrupts_to_the_parent) as pool:
-        try:
-            return list(tqdm(pool.map(_look, jobs, chunksize=AT_A_TIME), **progress))
-        except BrokenProcessPool as error:
-            raise UserError(
-                "expected the processes that read files to finish, found one killed, perhaps for want of memory; "
-                "take fewer with --num_workers"
-            ) from error
+    return list(tqdm(each(_look, jobs, num_workers, AT_A_TIME), **progress))
 
 
 def _look(job: tuple[Look, Path]) -> Any:
     look, path = job
     return look(path)
-
-
-def _leave_interrupts_to_the_parent() -> None:
-    signal.signal(signal.SIGINT, signal.SIG_IGN)

@@ -139,6 +139,8 @@ def count(number: int, noun: str) -> str:
 
 def some(names: Iterable[str], at_most: int | None = NAMED_AT_MOST) -> str:
     """The first few names: "a, b, c and 4 more"; all of them where `at_most` is None."""
-    names = sorted(names)
+    names = sorted(
+        name.encode(errors="backslashreplace").decode() for name in names
+    )  # what is not UTF-8 cannot be shown
     more = 0 if at_most is None else max(0, len(names) - at_most)
     return ", ".join(names[: len(names) - more]) + (f" and {more} more" if more else "")

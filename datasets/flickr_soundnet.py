@@ -18,7 +18,7 @@ from pathlib import Path
 from xml.etree import ElementTree
 
 from datasets.boxes import NOTES, Box, Boxes, add_folder_options, files_by_stem, find_recordings, read_box
-from datasets.importing import Item, add_options, print_summary, run_import
+from datasets.importing import Item, add_options, parse_options, print_summary, run_import
 from datasets.manifest import Entry, Manifest
 from datasets.sounds import Sound
 from utils.errors import UserError, run_script
@@ -71,7 +71,8 @@ def main(argv: Sequence[str] | None = None) -> Manifest:
         notes=(*NOTES, _consensus_note(arguments.consensus)),
     )
     manifest = run_import(items, manifest, arguments.out, copy=arguments.copy, num_workers=arguments.num_workers)
-    print("\n".join(manifest.notes))
+    for note in manifest.notes:
+        print(f"note: {note}")
     print_summary(manifest, arguments.out)
     return manifest
 
@@ -130,7 +131,7 @@ def parse_arguments(argv: Sequence[str] | None) -> argparse.Namespace:
         default=2,
         help="how many boxes must cover a pixel of the foreground (default: %(default)s)",
     )
-    return parser.parse_args(argv)
+    return parse_options(parser, argv)
 
 
 def _ids(annotations: Mapping[str, Path], arguments: argparse.Namespace) -> list[str]:

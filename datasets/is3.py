@@ -16,7 +16,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from datasets.importing import Item, add_options, print_summary, run_import
+from datasets.importing import Item, add_options, parse_options, print_summary, run_import
 from datasets.layout import IMAGE_SUFFIXES, SOUND_SUFFIXES, some
 from datasets.manifest import Entry, Manifest
 from datasets.masks import MaskFile
@@ -176,7 +176,7 @@ def main(argv: Sequence[str] | None = None) -> Manifest:
     """
     parser = argparse.ArgumentParser(prog="python -m datasets.is3", description=__doc__.splitlines()[0])
     add_options(parser)
-    args = parser.parse_args(argv)
+    args = parse_options(parser, argv)
     archive = read_archive(args.source)
     manifest = Manifest(
         benchmark="IS3",

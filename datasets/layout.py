@@ -28,6 +28,7 @@ __all__ = [
     "SOUND_FOLDER",
     "SOUND_SUFFIXES",
     "Layout",
+    "is_utf_8",
     "read_layout",
     "some",
 ]
@@ -129,7 +130,11 @@ class _Scan:
             for entry in folder.iterdir()
             if not entry.name.startswith(".") and entry.name.lower() not in LEFT_BEHIND
         ]
-        strange = {entry for entry in entries if entry.suffix.lower() not in suffixes or not entry.is_file()}
+        strange = {
+            entry
+            for entry in entries
+            if entry.suffix.lower() not in suffixes or not entry.is_file() or not is_utf_8(entry.name)
+        }
         if strange:
             found = f"{count(len(strange), 'stray name')} in {name}"
             names = sorted(_described(entry) for entry in strange)
@@ -160,7 +165,19 @@ class _Scan:
                 self.add("no_partner", found, sorted(missing), "add what is missing or remove them")
 
 
+def is_utf_8(name: str) -> bool:
+    """Whether a name can be written to a manifest or a digest; one in the bytes of an older encoding cannot."""
+    try:
+        name.encode()
+    except UnicodeEncodeError:
+        return False
+    return True
+
+
 def _described(entry: Path) -> str:
+    name = entry.name.encode(errors="backslashreplace").decode()
+    if not is_utf_8(entry.name):
+        return f"{name}: a name that is not UTF-8"
     if entry.is_symlink() and not entry.exists():
-        return f"{entry.name}: a link that leads nowhere"
-    return f"{entry.name}: a folder" if entry.is_dir() else entry.name
+        return f"{name}: a link that leads nowhere"
+    return f"{name}: a folder" if entry.is_dir() else name

@@ -156,7 +156,10 @@ def write_manifest(manifest: Manifest, root: Path, name: str = MANIFEST) -> None
         for stem, entry in sorted(manifest.samples.items())
     )
     body = ",\n".join(lines)
-    write_text_atomic(root / name, f'{head},\n "samples": {{\n{body}\n }}\n}}\n')
+    text = f'{head},\n "samples": {{\n{body}\n }}\n}}\n'
+    write_text_atomic(
+        root / name, text.encode(errors="backslashreplace").decode()
+    )  # JSON's escapes of what is not UTF-8
 
 
 _COUNTED = ("samples", "groups", "categories", "blank_masks")

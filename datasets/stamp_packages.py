@@ -5,6 +5,7 @@ from __future__ import annotations
 import gzip
 import lzma
 import re
+import shlex
 import sys
 import tarfile
 import tempfile
@@ -130,16 +131,21 @@ def _control(path: Path) -> Mapping[str, str]:
 @contextmanager
 def _reading(path: Path) -> Iterator[DebFile]:
     """The opened file; whatever turns out to be wrong with it is said in one sentence."""
-    from debian.debfile import ArError, DebFile
-
+    try:
+        from debian.debfile import ArError, DebFile
+    except ImportError as error:
+        raise UserError(
+            f"expected the Python package python-debian to read {path}, found none; pip install python-debian, or "
+            f"{_how_to_unpack(path)}"
+        ) from error
     try:
         with DebFile(path) as deb:
             yield deb
     except (ArError, tarfile.TarError, lzma.LZMAError, zlib.error, EOFError, KeyError, ValueError, OSError) as error:
         reason = " ".join(str(error).split()) or type(error).__name__
         raise UserError(
-            f"expected {_wanted()}, found a file that cannot be read at {path} ({reason}); get it again, or unpack it "
-            f"with: dpkg-deb -x {path} FOLDER, then --source FOLDER"
+            f"expected {_wanted()}, found a file that cannot be read at {path} ({reason}); get it again, or "
+            f"{_how_to_unpack(path)}"
         ) from error
 
 
@@ -147,8 +153,12 @@ def _wanted() -> str:
     return f"the Debian packages {' and '.join(VERSIONS)}, unpacked or as .deb files"
 
 
-def _how_to_get(folder: Path) -> str:
-    folder = folder.parent if folder.suffix == ".deb" else folder
+def _how_to_unpack(path: Path) -> str:
+    return f"unpack it with: dpkg-deb -x {shlex.quote(str(path))} FOLDER, then --source FOLDER"
+
+
+def _how_to_get(source: Path) -> str:
+    folder = shlex.quote(str(source.parent if source.suffix == ".deb" else source))
     return (
         f"get them with: mkdir -p {folder} && (cd {folder} && apt-get download {' '.join(VERSIONS)}), then --source "
         f"{folder} (without apt: datasets/cards/stamps.md)"

@@ -3,9 +3,8 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Iterable, Sequence
+from collections.abc import Sequence
 from dataclasses import replace
-from multiprocessing import get_context
 from pathlib import Path
 from typing import Any
 
@@ -14,6 +13,7 @@ import soundfile
 from PIL import Image
 
 from datasets.manifest import MANIFEST, UNFINISHED, Entry, Manifest, write_manifest
+from datasets.processes import each
 from datasets.stamp_scenarios import Unit, World, compose
 from datasets.stamp_sounds import SAMPLING_RATE
 from utils.errors import UserError
@@ -45,7 +45,7 @@ def write_samples(units: Sequence[Unit], world: World, manifest: Manifest, out: 
     _begin(manifest, out)
     entries: dict[str, Entry] = {}
     with tqdm(total=sum(len(unit.stems) for unit in units), unit="sample") as progress:
-        for written in _each([(unit, world, out) for unit in units], num_workers):
+        for written in each(_write_unit, [(unit, world, out) for unit in units], num_workers):
             entries.update(written)
             progress.update(len(written))
     manifest = replace(manifest, samples=entries)
@@ -89,14 +89,6 @@ def _begun(path: Path) -> dict[str, Any]:
             f"expected a manifest at {path}, found a file that cannot be read ({error}); choose another --out"
         ) from error
     return found if isinstance(found, dict) else {}
-
-
-def _each(jobs: Sequence[tuple[Unit, World, Path]], num_workers: int) -> Iterable[dict[str, Entry]]:
-    if num_workers <= 0:
-        yield from map(_write_unit, jobs)
-        return
-    with get_context("spawn").Pool(num_workers) as pool:
-        yield from pool.imap(_write_unit, jobs, chunksize=4)
 
 
 def _write_unit(job: tuple[Unit, World, Path]) -> dict[str, Entry]:

@@ -9,12 +9,15 @@ scores say: `datasets/cards/stamps.md`. Stopped at any moment, the same command 
 from __future__ import annotations
 
 import argparse
+import shlex
 import sys
 from collections import Counter
 from collections.abc import Callable, Sequence
 from pathlib import Path
 
+from datasets.faults import check_command
 from datasets.manifest import Manifest
+from datasets.processes import workers
 from datasets.stamp_catalog import DEFAULT_ROOT
 from datasets.stamp_packages import Packages, open_packages
 from datasets.stamp_scenarios import SCENARIOS, World, units
@@ -100,9 +103,10 @@ def main(argv: Sequence[str] | None = None) -> Manifest:
     )
     for scenario, number in Counter(entry.scenario for entry in manifest.samples.values()).items():
         print(f"  {scenario:<10}{number:>6}")
+    where = shlex.quote(str(args.out))
     print(
-        f"next: python -m datasets.check {args.out}\n"
-        f"      python eval.py --methods cross_modal classify caption text_inversion --test_data_path {args.out}"
+        f"next: {check_command(args.out)}\n"
+        f"      python eval.py --methods cross_modal classify caption text_inversion --test_data_path {where}"
     )
     return manifest
 
@@ -130,7 +134,7 @@ def parse_arguments(argv: Sequence[str] | None) -> argparse.Namespace:
         choices=("keep", "move"),
         help="with --scenarios single: play another thing in view; the mask is kept as it was, or moves to that thing",
     )
-    add("--num_workers", type=_at_least(0), default=0, metavar="N", help="processes (default: this one alone)")
+    add("--num_workers", type=workers, default=0, metavar="N", help="processes (default: this one alone)")
     return parser.parse_args(argv)
 
 

@@ -20,7 +20,7 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 
 from datasets.boxes import NOTES, Boxes, Recordings, add_folder_options, files_by_stem, find_recordings, read_box
-from datasets.importing import Item, add_options, print_summary, run_import
+from datasets.importing import Item, add_options, parse_options, print_summary, run_import
 from datasets.layout import IMAGE_SUFFIXES, some
 from datasets.manifest import Entry, Manifest
 from datasets.sounds import Sound
@@ -75,7 +75,8 @@ def main(argv: Sequence[str] | None = None) -> Manifest:
         notes=tuple(notes),
     )
     manifest = run_import(items, manifest, arguments.out, copy=arguments.copy, num_workers=arguments.num_workers)
-    print("\n".join(notes))
+    for note in notes:
+        print(f"note: {note}")
     print_summary(manifest, arguments.out)
     return manifest
 
@@ -146,7 +147,10 @@ def parse_arguments(argv: Sequence[str] | None) -> argparse.Namespace:
         metavar="N",
         help="of a folder of frames take the N-th (default: the middle one, right for whole clips of 10 s)",
     )
-    return parser.parse_args(argv)
+    arguments = parse_options(parser, argv)
+    if arguments.frame is not None and arguments.frame < 1:
+        parser.error(f"argument --frame: expected a whole number from 1 up, found {arguments.frame}")
+    return arguments
 
 
 def _annotation(entry: dict) -> tuple[str, Boxes]:

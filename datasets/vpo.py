@@ -12,9 +12,10 @@ import hashlib
 import os
 import sys
 from collections.abc import Sequence
+from dataclasses import replace
 from pathlib import Path
 
-from datasets.importing import Item, add_options, print_summary, run_import
+from datasets.importing import Item, add_options, parse_options, print_summary, run_import
 from datasets.label_maps import LabelMap
 from datasets.layout import some
 from datasets.manifest import Entry, Manifest
@@ -76,12 +77,13 @@ def find_list(root: Path, subset: str) -> Path:
 
 
 def find_audio(source: Path, audio: Path | None = None) -> Path:
-    """The folder of recordings: `audio` (or `audios` in it), else the only one called `audios` anywhere in `source`.
+    """The folder of recordings: `audio`, in `source` or by itself, or `audios` in it; else the only `audios` there.
 
     Raises:
         UserError: there is none, or there are several.
     """
     if audio is not None:
+        audio = source / audio if (source / audio).is_dir() else audio
         if not audio.is_dir():
             raise UserError(f"expected the folder of recordings at {audio}, found none; check --audio")
         return audio / "audios" if (audio / "audios").is_dir() else audio
@@ -111,6 +113,24 @@ def list_items(rows: Sequence[Row], root: Path, audio: Path, subset: str, protoc
         files = _image_and_mask(row, root, subset)
         items.append(_item(f"{row.image}_{row.annotation}", [row], files, audio, subset, foreground))
     return items
+
+
+def without_repetition(rows: Sequence[Row]) -> tuple[list[Row], dict[str, str]]:
+    """The rows, an object that the list has again left out by name.
+
+    Returns:
+        rows: the first of each object.
+        left_out: object and recording of each further row -> why.
+    """
+    first: dict[tuple[str, str], Row] = {}
+    left_out = {}
+    for row in rows:
+        taken = first.setdefault((row.image, row.annotation), row)
+        if taken is not row:
+            left_out[f"{row.image}_{row.annotation} with {row.recording}"] = (
+                f"the list has this object twice; the row with {taken.recording} is taken"
+            )
+    return list(first.values()), left_out
 
 
 def _image_and_mask(row: Row, root: Path, subset: str) -> tuple[Path, Path]:
@@ -161,7 +181,7 @@ def main(argv: Sequence[str] | None = None) -> Manifest:
     add_options(parser)
     parser.add_argument("--split", choices=SPLITS, default="test", help='default: %(default)s, also called "val"')
     parser.add_argument("--audio", type=Path, metavar="DIR", help="recordings (default: audios, anywhere in --source)")
-    args = parser.parse_args(argv)
+    args = parse_options(parser, argv)
     subset, protocol = args.subset, "single" if args.subset == "ss" else args.protocol
     if protocol is None:
         raise UserError(f"expected --protocol {' or '.join(PROTOCOLS)} for {FOLDERS[subset]}, found none; choose one")
@@ -182,9 +202,11 @@ def main(argv: Sequence[str] | None = None) -> Manifest:
         published={"samples": published} if published else {},
         notes=(*NOTES, NOTES_OF_PROTOCOLS[protocol]),
     )
-    rows = read_rows(path, args.split, ("multi_instance",) if subset == "msmi" else ())
+    rows, left_out = without_repetition(read_rows(path, args.split, ("multi_instance",) if subset == "msmi" else ()))
     items = list_items(rows, root, audio, subset, protocol)
-    manifest = run_import(items, manifest, args.out, copy=args.copy, num_workers=args.num_workers)
+    manifest = run_import(
+        items, replace(manifest, left_out=left_out), args.out, copy=args.copy, num_workers=args.num_workers
+    )
     blank = [stem for stem, entry in manifest.samples.items() if entry.blank]
     if blank:
         print(f"note: {len(blank)} masks have no pixel of what sounds and are kept as blank: {some(blank)}")

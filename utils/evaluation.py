@@ -25,12 +25,13 @@ class Predicts(Protocol):
 
 
 def predict_blind(method: Predicts, samples: Sequence[Sample]) -> list[Prediction]:
-    """A method's predictions for samples whose ground truth it is not given.
+    """A method's predictions for samples whose ground truth it is not given, nor their names: IS3's say what sounds.
 
     Raises:
         ValueError: not one score map per sample, or not of its image's size.
     """
-    predictions = method.predict([replace(sample, gt_mask=None, gt_ignore=None) for sample in samples])
+    blind = [replace(sample, id=str(index), gt_mask=None, gt_ignore=None) for index, sample in enumerate(samples)]
+    predictions = method.predict(blind)
     if len(predictions) != len(samples):
         raise ValueError(f"expected {len(samples)} predictions of {method}, found {len(predictions)}")
     for sample, prediction in zip(samples, predictions, strict=True):

@@ -9,7 +9,7 @@ from pathlib import Path
 
 from utils.errors import UserError
 
-__all__ = ["atomic_path", "make_folder", "write_text_atomic"]
+__all__ = ["atomic_path", "make_folder", "remove_partials", "write_text_atomic"]
 
 
 def make_folder(path: Path) -> None:
@@ -28,7 +28,7 @@ def make_folder(path: Path) -> None:
 
 def write_text_atomic(path: Path, text: str) -> None:
     """Writes a text file so that a reader finds the old content or the new, never a part."""
-    partial_path = path.with_name(path.name + ".partial")
+    partial_path = path.with_name(f".{path.name}.{os.getpid()}.partial")  # of this process alone
     with partial_path.open("w", encoding="utf-8") as file:
         file.write(text)
         file.flush()
@@ -45,10 +45,17 @@ def atomic_path(path: Path) -> Iterator[Path]:
     Yields:
         The path to write to; nothing is there yet.
     """
-    partial_path = path.with_name(f".{path.name}.partial")
+    partial_path = path.with_name(f".{path.name}.{os.getpid()}.partial")  # of this process alone
     partial_path.unlink(missing_ok=True)
     try:
         yield partial_path
         os.replace(partial_path, path)
     finally:
         partial_path.unlink(missing_ok=True)
+
+
+def remove_partials(*folders: Path) -> None:
+    """Removes what killed processes left behind half-written; called when no other process writes there."""
+    for folder in folders:
+        for path in folder.glob(".*.partial"):
+            path.unlink(missing_ok=True)

@@ -5,6 +5,7 @@ import os
 import signal
 import subprocess
 import sys
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -452,6 +453,37 @@ def test_samples_that_are_gone_from_the_source_go_from_the_folder(source, tmp_pa
     assert FolderDataset(out).ids == sorted(manifest.samples) == ["a_1", "a_2", "a_3"]
 
 
+def test_an_image_that_is_of_another_kind_now_takes_the_place_of_the_old_one(source, tmp_path):
+    run_import(items_of(source), manifest_of(), tmp_path / "out")
+    Image.open(source / "a_1.png").save(source / "a_1.bmp")
+    first, *others = items_of(source)
+    run_import([replace(first, image=source / "a_1.bmp"), *others], manifest_of(), tmp_path / "out")
+    assert sorted(path.name for path in (tmp_path / "out/image").glob("a_1.*")) == ["a_1.bmp"]
+
+
+def test_a_source_that_lacks_what_is_there_is_refused(source, tmp_path):
+    out = tmp_path / "out"
+    run_import(items_of(source), manifest_of(source={"folder": "one"}), out)
+    before = contents(out)
+    with pytest.raises(UserError, match="found 3 that it does not have .*b.c_1.* come from one; choose another --out"):
+        run_import(items_of(source, ["a"]), manifest_of(source={"folder": "other"}), out)
+    assert contents(out) == before
+    run_import(items_of(source), manifest_of(source={"folder": "one that was moved"}), out)
+
+
+def test_folders_of_others_are_no_obstacle(source, tmp_path):
+    run_import(items_of(source), manifest_of(), tmp_path / "out")
+    (tmp_path / "out/image/.ipynb_checkpoints").mkdir()
+    assert run_import(items_of(source), manifest_of(), tmp_path / "out").counts["samples"] == 6
+
+
+@pytest.mark.parametrize("name", ["caf\udce9", "n" * 250, "\u00e9" * 125])
+def test_names_in_an_older_encoding_or_too_long_are_refused(source, tmp_path, name):
+    item = replace(items_of(source)[0], id=name)
+    with pytest.raises(UserError, match="expected names that can be file names, found 1 that cannot"):
+        run_import([item], manifest_of(), tmp_path / "out")
+
+
 class Killer:
     """A mask source that kills the process it is read in, as a machine short of memory does."""
 
@@ -461,5 +493,44 @@ class Killer:
 
 def test_a_process_that_is_killed_ends_in_a_sentence(source, tmp_path):
     items = [Item(item.id, item.image, item.sound, Killer(), item.entry) for item in items_of(source)]
-    with pytest.raises(UserError, match="one of 2 processes was killed, .* fewer --num_workers"):
+    with pytest.raises(UserError, match="found one killed, .* take fewer with --num_workers"):
         run_import(items, manifest_of(), tmp_path / "out", num_workers=2)
+
+
+def later(path):
+    """As if the file had been changed in an hour."""
+    time = path.stat().st_mtime + 3600
+    os.utime(path, (time, time))
+
+
+def test_what_was_changed_in_the_source_is_written_again(source, tmp_path, capsys):
+    out = tmp_path / "out"
+    run_import(items_of(source), manifest_of(), out)
+    assert "there already" not in capsys.readouterr().out
+    run_import(items_of(source), manifest_of(), out)
+    assert "6 of 6 samples were there already, no older than their sources, and are kept" in capsys.readouterr().out
+    Image.new("L", (12, 9), 0).save(source / "a_2_mask.png")
+    (source / "b.c.wav").unlink()  # else it would be the linked file itself that changes
+    soundfile.write(source / "b.c.wav", np.full(RATE, 0.5), RATE)
+    (source / "a_3.png").unlink()
+    Image.new("RGB", (12, 9), "red").save(source / "a_3.png")
+    for name in ("a_2_mask.png", "b.c.wav", "a_3.png"):
+        later(source / name)
+    manifest = run_import(items_of(source), manifest_of(), out)
+    assert "1 of 6 samples were there already" in capsys.readouterr().out
+    assert [stem for stem, entry in manifest.samples.items() if entry.blank] == ["a_2"]
+    dataset = FolderDataset(out)
+    heard = {sample.id: sample.waveform.max() for sample in dataset}
+    assert [heard[f"b.c_{k}"] for k in (1, 2, 3)] == pytest.approx([0.5] * 3, abs=1e-3)
+    assert dataset[dataset.ids.index("a_3")].image[0, 0].tolist() == [255, 0, 0]
+
+
+def test_an_older_sources_ignored_pixels_go_with_it(source, tmp_path):
+    out = tmp_path / "out"
+    items = [Item(item.id, item.image, item.sound, Halves(), item.entry) for item in items_of(source)]
+    run_import(items, manifest_of(), out)
+    assert len(list((out / "gt_ignore").iterdir())) == 6
+    for k in (1, 2, 3):
+        later(source / f"a_{k}_mask.png")
+    run_import(items_of(source), manifest_of(), out)
+    assert sorted(path.stem for path in (out / "gt_ignore").iterdir()) == ["b.c_1", "b.c_2", "b.c_3"]

@@ -160,9 +160,19 @@ def test_an_interrupted_import_ends_like_an_undisturbed_one(source, tmp_path, mo
     assert files_of(tmp_path / "out") == files_of(tmp_path / "undisturbed")
 
 
+@pytest.mark.parametrize("out", ["", "out", "images", "new/deep"])
+def test_an_import_into_its_own_source_is_refused(source, out):
+    before = files_of(source)
+    (source.parent / "link").symlink_to(source)
+    for root in (source, source.parent / "link"):
+        with pytest.raises(UserError, match="expected --out outside of --source, found .*, which is only read"):
+            convert(source, root / out)
+    assert files_of(source) == before
+
+
 def test_a_source_of_another_kind_is_refused(tmp_path):
     with pytest.raises(UserError, match=r"expected the folders images, audio_waw or audio_wav, gt_segmentation in "):
-        convert(tmp_path, tmp_path / "out")
+        convert(tmp_path, tmp_path.with_name("elsewhere"))
     with pytest.raises(UserError, match="found no folder; give the unpacked archive as --source"):
         convert(tmp_path / "nowhere", tmp_path / "out")
 

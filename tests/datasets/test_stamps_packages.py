@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import re
 import shutil
+import sys
 
 import pytest
 
@@ -95,4 +96,11 @@ def test_a_package_without_a_needed_file_is_of_another_version(stamps_package, s
     stamps_package.write_deb(path, "tuxpaint-data", "9", {f"./{name}": (stamps_root / name).read_bytes()})
     refused(
         [tmp_path / "debs"], "expected the files of tuxpaint-data 1:0.9.28-sdl2-1, found no .* and 5 missing in all"
+    )
+
+
+def test_without_python_debian_the_other_way_is_told(debs, monkeypatch):
+    monkeypatch.setitem(sys.modules, "debian.debfile", None)
+    refused(
+        [debs], "expected the Python package python-debian .*pip install python-debian, or unpack it with: dpkg-deb"
     )

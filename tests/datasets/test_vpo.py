@@ -361,3 +361,12 @@ def test_it_can_be_evaluated(source, tmp_path):
     # The whole image: a quarter of what counts in three samples, nothing in the blank one; 3/4 * 0.25 if all counted.
     counting = 224 * 224 - 112 * 28
     assert results.baselines["whole image"].j == pytest.approx(3 * (112 * 112 / counting) / 4)  # 0.2 not 0.1875
+
+
+def test_an_object_that_the_list_has_twice_is_taken_once_and_said():
+    row = vpo.Row("000000000001", "7", 3, "car", "one", None, None)
+    other = vpo.Row("000000000001", "8", 3, "car", "two", None, None)
+    again = vpo.Row("000000000001", "7", 3, "car", "three", None, None)
+    rows, left_out = vpo.without_repetition([row, other, again])
+    assert rows == [row, other]
+    assert left_out == {"000000000001_7 with three": "the list has this object twice; the row with one is taken"}

@@ -83,3 +83,11 @@ def test_the_evaluation_leaves_ignored_pixels_out_and_hides_them_from_methods():
     assert record.iou_fixed == pytest.approx(0.5)  # 2 of the 4 columns that count
     assert book.counts == {"samples": 1, "gt_empty": 0, "gt_ignore": 1}
     assert book.baseline_scores(None)["whole image"].j == pytest.approx(0.5)
+
+
+def test_methods_are_not_told_the_samples_names_which_may_say_what_sounds():
+    image = np.zeros((8, 8, 3), np.uint8)
+    samples = [Sample(name, image, np.zeros(8, np.float32), 8) for name in ("dog_cat_1_dog", "dog_cat_1_cat")]
+    method = Whole()
+    predict_blind(method, samples)
+    assert [sample.id for sample in method.given] == ["0", "1"]
