@@ -16,7 +16,7 @@ from utils.errors import UserError
 if TYPE_CHECKING:
     from methods.base import Method
 
-__all__ = ["available", "create", "requires", "settings"]
+__all__ = ["available", "create", "listens", "requires", "settings"]
 
 FOLDER = Path(__file__).resolve().parent
 NOT_METHODS = {"base"}
@@ -29,12 +29,22 @@ def available() -> list[str]:
 
 
 def requires(name: str) -> tuple[str, ...]:
-    """Returns every role that the method `name` must be given, the segmenter included.
+    """Returns every role that the method `name` must be given, the segmenter included where it needs one.
 
     Raises:
         UserError: there is no such method.
     """
-    return tuple(dict.fromkeys((*_find(name).requires, "segmenter")))
+    found = _find(name)
+    return tuple(dict.fromkeys((*found.requires, "segmenter") if found.segments else found.requires))
+
+
+def listens(name: str) -> bool:
+    """Returns whether the sound can change what the method `name` answers; False for baselines.
+
+    Raises:
+        UserError: there is no such method.
+    """
+    return _find(name).listens
 
 
 def settings(name: str) -> dict[str, Any]:

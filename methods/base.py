@@ -8,9 +8,12 @@ from dataclasses import replace
 from time import perf_counter
 from typing import Any, ClassVar
 
+import numpy as np
+
+from utils.trails import abstain
 from utils.types import Prediction, Proposal, Sample
 
-__all__ = ["Method"]
+__all__ = ["Drawn", "Method"]
 
 
 class Method(ABC):
@@ -22,10 +25,14 @@ class Method(ABC):
 
     Attributes:
         requires: role names (see `models/roles.py`) besides the segmenter, e.g. ("audio_text", "image_captioner").
+        segments: whether a segmenter makes its maps.
+        listens: whether the sound can change its answer; False for the baselines that any method has to beat.
         models: role name -> loaded model, for every role in `requires` and "segmenter".
     """
 
     requires: ClassVar[tuple[str, ...]] = ()
+    segments: ClassVar[bool] = True
+    listens: ClassVar[bool] = True
 
     def __init__(self, models: Mapping[str, Any]) -> None:
         self.models = models
@@ -67,4 +74,34 @@ class Method(ABC):
         return [
             Prediction(score_map, proposal.queries, {**proposal.trail, "seconds": seconds})
             for score_map, proposal in zip(score_maps, proposals, strict=True)
+        ]
+
+
+class Drawn(Method):
+    """A baseline that draws its map without a network, a look or a listen: the same for every image of a size.
+
+    A subclass lives in `methods/NAME.py` like any method and implements `draw`.
+
+    Attributes:
+        reason: why nothing is asked, for the trail.
+    """
+
+    segments = False
+    listens = False
+    reason: ClassVar[str]
+
+    @abstractmethod
+    def draw(self, size: tuple[int, int]) -> np.ndarray:
+        """Returns (H, W) float32 in [0, 1] for an image of (H, W) pixels."""
+
+    def propose(self, samples: Sequence[Sample]) -> list[Proposal]:
+        """See `Method.propose`."""
+        return [abstain(self.reason, heard="(does not listen)") for _ in samples]
+
+    def predict(self, samples: Sequence[Sample]) -> list[Prediction]:
+        """See `Method.predict`."""
+        seconds = {"propose": 0.0, "segment": 0.0}
+        return [
+            Prediction(self.draw(sample.image.shape[:2]), (), {**proposal.trail, "seconds": seconds})
+            for sample, proposal in zip(samples, self.propose(samples), strict=True)
         ]

@@ -1,0 +1,48 @@
+"""A baseline that does not listen: everything the image's caption names. What a method gains over it, it gained by ear.
+
+The caption and its nouns are those of `cross_modal`, so the difference between the two is the sound.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+from methods.base import Method
+from utils.phrases import DEFAULT_PARSER, bare_nouns
+from utils.prompts import check_prompt, fill
+from utils.trails import abstain, propose
+from utils.types import Proposal, Query, Sample
+
+HEARD = "(does not listen)"
+
+
+class ImageOnly(Method):
+    """Image caption -> all its bare nouns -> "A photo of NOUN" for each, the sound ignored.
+
+    Args:
+        models: "image_captioner" and "segmenter".
+        prompt: the query, with "{}" for the noun.
+        noun_parser: see `utils.phrases.bare_nouns`.
+    """
+
+    requires = ("image_captioner",)
+    listens = False
+
+    def __init__(
+        self, models: Mapping[str, Any], *, prompt: str = "A photo of {}", noun_parser: str = DEFAULT_PARSER
+    ) -> None:
+        super().__init__(models)
+        self.prompt = check_prompt(prompt, "prompt")
+        self.noun_parser = noun_parser
+
+    def propose(self, samples: Sequence[Sample]) -> list[Proposal]:
+        """See `Method.propose`."""
+        captions = self.models["image_captioner"].caption([sample.image for sample in samples])
+        return [self._of(caption) for caption in captions]
+
+    def _of(self, caption: str) -> Proposal:
+        nouns = list(dict.fromkeys(bare_nouns(caption, self.noun_parser)))
+        if not nouns:
+            return abstain("the image caption names no thing", heard=HEARD, seen=caption)
+        return propose([Query(fill(self.prompt, noun)) for noun in nouns], heard=HEARD, seen=caption)
