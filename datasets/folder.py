@@ -9,7 +9,7 @@ import numpy as np
 
 from datasets.faults import check_command, count
 from datasets.layout import read_layout
-from datasets.manifest import read_manifest
+from datasets.manifest import MANIFEST, Entry, read_manifest
 from utils.errors import UserError
 from utils.masks import read_mask, resize_mask
 from utils.media import read_audio, read_image
@@ -66,7 +66,7 @@ class FolderDataset:
         """
         stem = self.ids[index]
         image = read_image(self.layout.images[stem])
-        waveform, sampling_rate = read_audio(self.layout.sounds[stem])
+        waveform, sampling_rate = self.read_sound(stem)
         gt_mask, gt_ignore = (
             _mask_of(files[stem], image.shape[:2]) if stem in files else None
             for files in (self.layout.masks, self.layout.ignores)
@@ -74,6 +74,42 @@ class FolderDataset:
         if gt_ignore is not None and gt_ignore.all():
             raise UserError(f"expected pixels that count in {self.layout.ignores[stem]}, found none; remove the sample")
         return Sample(stem, image, waveform, sampling_rate, gt_mask, gt_ignore)
+
+    def entries(self, group_size: int | None = None) -> tuple[dict[str, Entry], str]:
+        """What is known of each sample.
+
+        Args:
+            group_size: samples of a group, consecutive by name, where no manifest groups them; None for each by itself.
+
+        Returns:
+            entries: stem -> Entry; without a manifest only its group.
+            unit: what a group is: "clip", "image", "video", "sample".
+
+        Raises:
+            UserError: a group size is given although the manifest groups the samples.
+        """
+        if self.manifest is not None:
+            if group_size is not None:
+                raise UserError(
+                    f"expected groups from --group_size or from the manifest, found both; {self.root / MANIFEST} says "
+                    "what belongs together, so leave the option out"
+                )
+            return {stem: self.manifest.samples[stem] for stem in self.ids}, self.manifest.group_unit
+        size = group_size or 1
+        groups = {stem: self.ids[index - index % size] for index, stem in enumerate(self.ids)}
+        return {stem: Entry(group) for stem, group in groups.items()}, "sample" if size == 1 else "clip"
+
+    def read_sound(self, stem: str) -> tuple[np.ndarray, int]:
+        """Reads the sound of one sample.
+
+        Returns:
+            waveform: (T,) float32 mono in [-1, 1].
+            sampling_rate: Hz.
+
+        Raises:
+            UserError: the file cannot be read.
+        """
+        return read_audio(self.layout.sounds[stem])
 
 
 def _mask_of(path: Path, size: tuple[int, int]) -> np.ndarray:

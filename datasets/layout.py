@@ -12,9 +12,10 @@ files and those that file managers leave behind are passed over.
 
 from __future__ import annotations
 
+import hashlib
 import os
 import unicodedata
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 
@@ -69,6 +70,16 @@ class Layout:
         """The stems that have everything they need, sorted."""
         complete = self.images.keys() & self.sounds.keys()
         return sorted(complete & self.masks.keys() if self.has_gt else complete)
+
+    def fingerprint(self, stems: Iterable[str]) -> str:
+        """SHA-256 of the names and sizes of the files of some samples: tells most changes without reading the files."""
+        digest = hashlib.sha256()
+        for stem in sorted(stems):
+            for files in (self.images, self.sounds, self.masks, self.ignores):
+                if stem in files:
+                    path = files[stem]
+                    digest.update(f"{path.parent.name}/{path.name} {path.stat().st_size}\n".encode())
+        return digest.hexdigest()
 
 
 def read_layout(root: str | os.PathLike) -> Layout:

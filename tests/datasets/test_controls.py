@@ -1,0 +1,112 @@
+"""Audio controls change the sound and nothing else, the same way whatever the order, and as their names say."""
+
+from __future__ import annotations
+
+import numpy as np
+import pytest
+import soundfile
+from PIL import Image
+
+from datasets.controls import CONTROLS, AudioControls
+from datasets.folder import FolderDataset
+from datasets.manifest import Entry, Manifest, write_manifest
+from utils.errors import UserError
+
+SAMPLES = {  # stem: (group, categories, in view besides, level of the sound)
+    "a1": ("a", ("dog",), (), 0.1),
+    "a2": ("a", ("violin",), (), 0.2),
+    "b": ("b", ("dog",), ("owl",), 0.3),
+    "c": ("c", ("owl",), (), 0.4),
+    "d": ("d", (), (), 0.0),
+}
+
+
+def write(root, samples=SAMPLES, categories=True):
+    for folder in ("image", "wav", "gt_seg"):
+        (root / folder).mkdir(parents=True)
+    entries = {}
+    for stem, (group, heard, beside, level) in samples.items():
+        Image.new("RGB", (6, 4)).save(root / "image" / f"{stem}.png")
+        Image.new("L", (6, 4), 255 * bool(heard)).save(root / "gt_seg" / f"{stem}.png")
+        soundfile.write(root / "wav" / f"{stem}.wav", np.full(800 if stem != "c" else 400, level), 8000)
+        details = {"objects": [{"noun": noun} for noun in beside]}
+        entries[stem] = Entry(group, heard if categories else (), blank=not heard, details=details)
+    write_manifest(Manifest("toy", {}, {}, entries), root)
+    return FolderDataset(root)
+
+
+@pytest.fixture
+def dataset(tmp_path):
+    return write(tmp_path / "toy")
+
+
+def heard(dataset, control, seed=0):
+    controls = AudioControls(dataset, [control], seed)
+    return {sample.id: controls.apply(control, sample).waveform for sample in dataset}
+
+
+def test_the_original_is_always_there_and_untouched(dataset):
+    controls = AudioControls(dataset, ["noise", "noise"])
+    assert controls.names == ("original", "noise")
+    assert controls.apply("original", dataset[0]) is not None
+    np.testing.assert_array_equal(controls.apply("original", dataset[0]).waveform, dataset[0].waveform)
+
+
+@pytest.mark.parametrize("control", CONTROLS)
+def test_image_and_ground_truth_stay(dataset, control):
+    controls = AudioControls(dataset, CONTROLS)
+    for sample in dataset:
+        changed = controls.apply(control, sample)
+        assert (changed.id, changed.waveform.dtype) == (sample.id, np.float32)
+        np.testing.assert_array_equal(changed.image, sample.image)
+        np.testing.assert_array_equal(changed.gt_mask, sample.gt_mask)
+
+
+def test_silence_is_zero_and_noise_is_as_loud_and_as_long(dataset):
+    silence, noise = heard(dataset, "silence"), heard(dataset, "noise")
+    assert {stem: (len(w), np.abs(w).max()) for stem, w in silence.items()} == {
+        stem: (400 if stem == "c" else 800, 0.0) for stem in SAMPLES
+    }
+    for stem, (_, _, _, level) in SAMPLES.items():
+        assert np.sqrt(np.mean(noise[stem] ** 2)) == pytest.approx(level, rel=0.1)
+    assert abs(np.corrcoef(noise["a1"], noise["b"])[0, 1]) < 0.2  # every sample has its own
+
+
+def test_swap_takes_the_other_thing_of_the_image_and_else_something_that_sounds_different(dataset):
+    donors = AudioControls(dataset, ["swap"]).donors["swap"]
+    assert (donors["a1"], donors["a2"]) == ("a2", "a1")
+    assert donors["b"] in ("a2", "c")  # not a1: a dog too
+    assert heard(dataset, "swap")["a1"] == pytest.approx(0.2, abs=1e-3)
+
+
+def test_offscreen_takes_nothing_that_is_known_to_be_in_view(dataset):
+    for seed in range(20):
+        donors = AudioControls(dataset, ["offscreen"], seed).donors["offscreen"]
+        assert (donors["a1"], donors["a2"]) == ("c", "c")  # dog and violin share an image
+        assert donors["b"] == "a2"  # an owl is in view, and the dog sounds
+        assert donors["c"] in ("a1", "a2", "b")
+        assert donors["d"] in ("a1", "a2", "b", "c")
+
+
+def test_everything_follows_from_the_seed_and_the_name(dataset):
+    controls = AudioControls(dataset, CONTROLS, 3)
+    again = AudioControls(dataset, CONTROLS[::-1], 3)
+    for control in CONTROLS:
+        for sample in list(dataset)[::-1]:
+            np.testing.assert_array_equal(
+                controls.apply(control, sample).waveform, again.apply(control, sample).waveform
+            )
+    assert any(AudioControls(dataset, ["offscreen"], seed).donors != controls.donors for seed in range(4, 9))
+    assert not np.array_equal(heard(dataset, "noise", 3)["b"], heard(dataset, "noise", 4)["b"])
+
+
+def test_what_cannot_be_controlled_is_said(dataset, tmp_path):
+    with pytest.raises(UserError, match='no audio control "louder"; choose from: original, silence'):
+        AudioControls(dataset, ["louder"])
+    unknown = write(tmp_path / "unknown", categories=False)
+    with pytest.raises(UserError, match="swap needs to know what sounds in each sample, found no categories"):
+        AudioControls(unknown, ["swap"])
+    assert AudioControls(unknown, ["silence", "noise"]).donors == {}
+    dogs = write(tmp_path / "dogs", {"a": ("a", ("dog",), (), 0.1), "b": ("b", ("dog",), (), 0.2)})
+    with pytest.raises(UserError, match="swap needs a sound of something else for a, found none among 2 samples"):
+        AudioControls(dogs, ["swap"])
