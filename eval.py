@@ -1,4 +1,4 @@
-"""Scores connection strategies on a dataset folder: a table, results.json and one record per sample.
+"""Scores connection strategies on a dataset folder: tables, results.json, one record per sample, and a report.
 
 python eval.py --methods cross_modal --test_data_path /your/dataset/path/
 """
@@ -9,6 +9,7 @@ import argparse
 import hashlib
 import sys
 from collections.abc import Callable, Mapping, Sequence
+from dataclasses import asdict
 from pathlib import Path
 from time import perf_counter
 from typing import TYPE_CHECKING, Any
@@ -18,6 +19,7 @@ from utils.arguments import add_run_options
 from utils.errors import UserError, run_script
 
 if TYPE_CHECKING:
+    from datasets.controls import AudioControls
     from datasets.folder import FolderDataset
     from methods.base import Method
     from models.config import Config
@@ -25,32 +27,48 @@ if TYPE_CHECKING:
     from utils.results import EvalResults
     from utils.types import Prediction, Sample
 
+BASELINES = ("nothing", "everything", "centre", "image_only")
 
-def main(argv: Sequence[str] | None = None) -> EvalResults:
+
+def main(argv: Sequence[str] | None = None) -> EvalResults | None:
     """Runs the evaluation that a command line describes.
 
     Args:
         argv: arguments without the script's name; None takes the process's own.
 
     Returns:
-        What was written to results.json.
+        What was written to results.json; None where only an explanation was asked for.
 
     Raises:
         UserError: the dataset, the configuration or a name is wrong.
     """
     argv = sys.argv[1:] if argv is None else list(argv)
     arguments = parse_arguments(argv)
+    if arguments.explain is not None:
+        from utils.protocols import explain
+
+        print(explain(arguments.explain))
+        return None
     dataset = open_dataset(arguments.test_data_path, arguments.limit)
-    manifest = describe_manifest(dataset)
+    data = describe_data(dataset, arguments)  # before the run, which takes hours
+    from datasets.controls import AudioControls
     from models.config import load_config  # from here on imports take seconds, which no mistake so far should wait for
     from models.loading import load_models, resolve_device
     from utils import provenance
-    from utils.evaluation import describe_protocol
+    from utils.evaluation import describe_measurement
     from utils.files import make_folder
-    from utils.results import EvalResults, format_table, write_results
+    from utils.protocols import Setting, applicable
+    from utils.report import write_report
+    from utils.results import SCHEMA, EvalResults, write_results
+    from utils.summary import summarise
+    from utils.tables import format_tables
 
+    applicable(arguments.protocols, Setting())
+    entries, group_unit = dataset.entries(arguments.group_size)
+    controls = AudioControls(dataset, arguments.audio_control, arguments.seed or 0)
     config = load_config(arguments.config, arguments.set)
-    settings = {name: method_settings(name, config, arguments.seed) for name in dict.fromkeys(arguments.methods)}
+    names = list(dict.fromkeys((*arguments.methods, *arguments.baselines)))
+    settings = {name: method_settings(name, config, arguments.seed) for name in names}
     roles = [role for name in settings for role in methods.requires(name)]
     make_folder(arguments.output_dir)
     device = resolve_device(arguments.device)
@@ -62,11 +80,20 @@ def main(argv: Sequence[str] | None = None) -> EvalResults:
         print(warning, flush=True)
     strategies = {name: methods.create(name, models, values) for name, values in settings.items()}
     start = perf_counter()
-    book = evaluate(dataset, strategies, arguments)
+    book = evaluate(dataset, strategies, controls, {name: entry.group for name, entry in entries.items()}, arguments)
     seconds = perf_counter() - start
-
+    summary = summarise(
+        book.answers,
+        book.ids,
+        [entries[name] for name in book.ids],
+        group_unit=group_unit,
+        threshold=arguments.threshold,
+        protocols=arguments.protocols,
+        draws=arguments.draws,
+    )
     commit, uncommitted_changes = provenance.git_state(Path(__file__).parent)
     results = EvalResults(
+        schema=SCHEMA,
         command=provenance.command_line("eval.py", argv),
         date=provenance.current_date(),
         commit=commit,
@@ -76,30 +103,35 @@ def main(argv: Sequence[str] | None = None) -> EvalResults:
         models={role: getattr(model, "provenance", None) for role, model in models.items()},
         warning=warning,
         device=device,
-        data={
-            "path": str(arguments.test_data_path),
-            "limit": arguments.limit,
-            **book.counts,
-            "manifest": manifest,
-        },
-        protocol=describe_protocol(arguments.threshold, arguments.avsbench_group),
-        seed=arguments.seed,
-        threshold=arguments.threshold,
-        seconds=round(seconds, 1),
-        scores=book.method_scores(arguments.avsbench_group),
-        baselines=book.baseline_scores(arguments.avsbench_group),
+        data={**data, **book.counts},
+        measurement=describe_measurement(arguments.threshold, arguments.resolution),
+        seeds={"given": arguments.seed, "audio_controls": arguments.seed or 0, "bootstrap": summary.intervals["seed"]},
+        seconds={"total": round(seconds, 1), "methods": book.seconds},
+        methods={name: {"listens": methods.listens(name)} for name in strategies},
+        gallery=draw_gallery(dataset, strategies, summary.samples, entries, arguments),
+        **asdict(summary),
     )
     write_results(results, arguments.output_dir / "results.json")
-    print(f"\n{format_table(results)}\n\nwritten to {arguments.output_dir}: results.json, per_sample.csv")
+    write_report(arguments.output_dir)
+    print(f"\n{format_tables(asdict(results))}\n\nwritten to {arguments.output_dir}: report.html, report.md, ", end="")
+    print("results.json, per_sample.csv")
     return results
 
 
-def evaluate(dataset: FolderDataset, strategies: Mapping[str, Method], arguments: argparse.Namespace) -> ScoreBook:
-    """Runs every method over the dataset, writing the records as it goes.
+def evaluate(
+    dataset: FolderDataset,
+    strategies: Mapping[str, Method],
+    controls: AudioControls,
+    groups: Mapping[str, str],
+    arguments: argparse.Namespace,
+) -> ScoreBook:
+    """Runs every method over the dataset, under every audio control, writing the records as it goes.
 
     Args:
         dataset: with ground truth.
         strategies: name -> method.
+        controls: which sounds the methods that listen are given; the others hear the original only.
+        groups: sample -> its group.
         arguments: of the command line.
 
     Returns:
@@ -111,14 +143,21 @@ def evaluate(dataset: FolderDataset, strategies: Mapping[str, Method], arguments
     from utils.evaluation import ScoreBook, predict_blind
     from utils.results import RecordFile
 
-    book = ScoreBook(list(strategies), arguments.threshold)
+    listening = {name: method for name, method in strategies.items() if method.listens}
+    book = ScoreBook(arguments.threshold, arguments.resolution, groups)
     progress = tqdm(total=len(dataset), unit="sample")
     with RecordFile(arguments.output_dir / "per_sample.csv") as records, progress:
         for samples in iterate_batches(dataset, arguments.batch_size, arguments.num_workers):
-            predictions = {name: predict_blind(method, samples) for name, method in strategies.items()}
+            predictions: dict[str, dict[str, list[Prediction]]] = {}
+            for control in controls.names:
+                heard = [controls.apply(control, sample) for sample in samples]
+                chosen = strategies if control == "original" else listening
+                predictions[control] = {name: predict_blind(method, heard) for name, method in chosen.items()}
             records.write(book.add(samples, predictions))
             if arguments.save_visualizations:
-                save_overlays(samples, predictions, arguments.threshold, arguments.output_dir / "visualizations")
+                save_overlays(
+                    samples, predictions["original"], arguments.threshold, arguments.output_dir / "visualizations"
+                )
             progress.update(len(samples))
     return book
 
@@ -155,6 +194,40 @@ def open_dataset(path: Path, limit: int | None) -> FolderDataset:
     return dataset
 
 
+def describe_data(dataset: FolderDataset, arguments: argparse.Namespace) -> dict[str, Any]:
+    """Where the samples come from, for results.json."""
+    return {
+        "path": str(arguments.test_data_path),
+        "limit": arguments.limit,
+        "files_sha256": dataset.layout.fingerprint(dataset.ids),
+        "manifest": describe_manifest(dataset),
+    }
+
+
+def draw_gallery(
+    dataset: FolderDataset,
+    strategies: Mapping[str, Method],
+    named: Mapping[str, Any],
+    entries: Mapping[str, Any],
+    arguments: argparse.Namespace,
+) -> list[dict[str, Any]]:
+    """Predicts a few telling samples again and draws them for the report."""
+    from utils.gallery import choose, draw
+
+    chosen = choose(named, {name: entries[name] for name in dataset.ids}, [n for n in strategies if methods.listens(n)])
+    return [
+        draw(
+            dataset[dataset.ids.index(name)],
+            entries[name],
+            strategies,
+            threshold=arguments.threshold,
+            resolution=arguments.resolution,
+            output_dir=arguments.output_dir,
+        )
+        for name in chosen
+    ]
+
+
 def describe_manifest(dataset: FolderDataset) -> dict[str, Any] | None:
     """What the folder says of itself, for results.json; None where it says nothing."""
     from datasets.manifest import MANIFEST
@@ -189,8 +262,15 @@ def save_overlays(
 def parse_arguments(argv: Sequence[str]) -> argparse.Namespace:
     """The command line; argparse ends the program with code 2 on a wrong one."""
     parser = argparse.ArgumentParser(description="Scores connection strategies on a dataset folder.")
+    explained = "--explain" in argv
     add = parser.add_argument
-    add("--test_data_path", type=Path, required=True, metavar="DIR", help="holds image/ wav/ gt_seg/, paired by stem")
+    add(
+        "--test_data_path",
+        type=Path,
+        required=not explained,
+        metavar="DIR",
+        help="holds image/ wav/ gt_seg/, paired by stem",
+    )
     add_run_options(parser, methods.available())
     add(
         "--batch_size",
@@ -214,14 +294,47 @@ def parse_arguments(argv: Sequence[str]) -> argparse.Namespace:
         help="where the results go (default: %(default)s)",
     )
     add("--limit", type=_at_least(1), metavar="N", help="only the first N samples by name")
-    add(
-        "--avsbench_group",
-        type=_group,
-        default="all",
-        metavar="1|5|all",
-        help="samples per maximum of AVSBench's F (default: all)",
-    )
     add("--save_visualizations", action="store_true", help="also draw every prediction over its image")
+    group = parser.add_argument_group("what is measured")
+    add = group.add_argument
+    add(
+        "--protocols",
+        nargs="+",
+        default=[],
+        metavar="NAME",
+        help="paper, avsbench, ssl, pairs, dataset, negatives (default: all that the data allow)",
+    )
+    add("--explain", nargs="*", metavar="NAME", help="say what each column of these protocols means, and end")
+    add(
+        "--audio_control",
+        nargs="+",
+        default=["original"],
+        metavar="NAME",
+        help="also score the same images with another sound: silence, noise, swap, offscreen",
+    )
+    add(
+        "--baselines",
+        nargs="*",
+        default=list(BASELINES),
+        metavar="NAME",
+        help="trivial answers scored beside the methods; none after the option for none (default: %(default)s)",
+    )
+    add(
+        "--resolution", choices=("224", "native"), default="224", help="pixels that are compared (default: %(default)s)"
+    )
+    add(
+        "--group_size",
+        type=_at_least(1),
+        metavar="N",
+        help="samples of a clip, consecutive by name, where no manifest says what belongs together",
+    )
+    add(
+        "--draws",
+        type=_at_least(0),
+        default=1000,
+        metavar="N",
+        help="of the bootstrap; 0 for no intervals (default: %(default)s)",
+    )
     return parser.parse_args(argv)
 
 
@@ -232,10 +345,6 @@ def _at_least(least: int) -> Callable[[str], int]:
         return int(text)
 
     return number
-
-
-def _group(text: str) -> int | None:
-    return None if text == "all" else _at_least(1)(text)
 
 
 if __name__ == "__main__":

@@ -1,20 +1,23 @@
-"""The evaluation protocol: predictions made without the ground truth, then scored against it at 224 x 224."""
+"""The evaluation: predictions made without the ground truth, measured against it, collected by control and method."""
 
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import replace
-from typing import Protocol
+from typing import Literal, Protocol
 
-from utils.baselines import trivial_score_maps
+import numpy as np
+
 from utils.masks import resize_mask, resize_score_map
+from utils.reliability import Answer
 from utils.results import SampleRecord
-from utils.scores import SampleScores, SetScores, score_sample, score_set
+from utils.scores import count_levels, score_sample
 from utils.types import Prediction, Sample
 
-__all__ = ["EVAL_SIZE", "ScoreBook", "describe_protocol", "predict_blind"]
+__all__ = ["EVAL_SIZE", "Resolution", "ScoreBook", "describe_measurement", "measure", "predict_blind"]
 
 EVAL_SIZE = (224, 224)  # (H, W)
+Resolution = Literal["224", "native"]
 
 
 class Predicts(Protocol):
@@ -41,83 +44,124 @@ def predict_blind(method: Predicts, samples: Sequence[Sample]) -> list[Predictio
     return predictions
 
 
+def measure(sample: Sample, prediction: Prediction, threshold: float, resolution: Resolution = "224") -> Answer:
+    """Measures one prediction.
+
+    Args:
+        sample: with `gt_mask`.
+        prediction: for it.
+        threshold: the fixed threshold.
+        resolution: "224" brings maps and masks to 224 x 224 as published; "native" keeps the image's pixels.
+    """
+    score_map, gt_mask, gt_ignore = prediction.score_map, sample.gt_mask, sample.gt_ignore
+    if resolution == "224":
+        score_map, gt_mask = resize_score_map(score_map, EVAL_SIZE), resize_mask(gt_mask, EVAL_SIZE)
+        gt_ignore = None if gt_ignore is None else resize_mask(gt_ignore, EVAL_SIZE)
+    scores = score_sample(np.asarray(score_map, np.float32), gt_mask, threshold, gt_ignore)
+    scores = replace(scores, levels=count_levels(prediction.score_map))  # edges of a hard mask are soft once resized
+    confidence = max((query.score for query in prediction.queries), default=None)
+    return Answer(scores, None if confidence is None else float(confidence))
+
+
 class ScoreBook:
-    """Collects the scores of several methods on the same samples; keeps numbers, no maps.
+    """Collects what was measured; keeps numbers, no maps.
 
     Attributes:
+        ids: of the samples added so far.
+        answers: control -> method -> one Answer per sample.
         counts: number of samples, of those with empty ground truth, and of those with pixels that do not count.
+        seconds: method -> stage -> seconds, summed over samples and controls.
     """
 
-    def __init__(self, methods: Sequence[str], threshold: float) -> None:
-        self.threshold = threshold
-        self.counts = {"samples": 0, "gt_empty": 0, "gt_ignore": 0}
-        self._scores: dict[str, list[SampleScores]] = {name: [] for name in methods}
-        self._trivial_maps = trivial_score_maps(EVAL_SIZE)
-        self._trivial_scores: dict[str, list[SampleScores]] = {name: [] for name in self._trivial_maps}
+    def __init__(
+        self, threshold: float, resolution: Resolution = "224", groups: Mapping[str, str] | None = None
+    ) -> None:
+        """Starts empty.
 
-    def add(self, samples: Sequence[Sample], predictions: Mapping[str, Sequence[Prediction]]) -> list[SampleRecord]:
-        """Scores a batch.
+        Args:
+            threshold, resolution: see `measure`.
+            groups: sample -> its group, for the records; None for each sample by itself.
+        """
+        self.threshold = threshold
+        self.resolution = resolution
+        self._groups = groups
+        self.ids: list[str] = []
+        self.answers: dict[str, dict[str, list[Answer]]] = {}
+        self.counts = {"samples": 0, "gt_empty": 0, "gt_ignore": 0}
+        self.seconds: dict[str, dict[str, float]] = {}
+
+    def add(
+        self, samples: Sequence[Sample], predictions: Mapping[str, Mapping[str, Sequence[Prediction]]]
+    ) -> list[SampleRecord]:
+        """Measures a batch.
 
         Args:
             samples: with `gt_mask`.
-            predictions: method -> one Prediction per sample.
+            predictions: control -> method -> one Prediction per sample.
 
         Returns:
-            Records by sample, then by method: the order does not depend on the batch size.
+            Records by sample, then by control, then by method: the order does not depend on the batch size.
         """
         records = []
         for index, sample in enumerate(samples):
-            gt_mask = resize_mask(sample.gt_mask, EVAL_SIZE)
-            gt_ignore = None if sample.gt_ignore is None else resize_mask(sample.gt_ignore, EVAL_SIZE)
-            for name, of_method in predictions.items():
-                score_map = resize_score_map(of_method[index].score_map, EVAL_SIZE)
-                scores = score_sample(score_map, gt_mask, self.threshold, gt_ignore)
-                self._scores[name].append(scores)
-                records.append(_record(sample.id, name, scores, of_method[index]))
-            for name, score_map in self._trivial_maps.items():
-                self._trivial_scores[name].append(score_sample(score_map, gt_mask, self.threshold, gt_ignore))
+            group = sample.id if self._groups is None else self._groups[sample.id]
+            for control, of_control in predictions.items():
+                for method, of_method in of_control.items():
+                    prediction = of_method[index]
+                    answer = measure(sample, prediction, self.threshold, self.resolution)
+                    self.answers.setdefault(control, {}).setdefault(method, []).append(answer)
+                    spent = self.seconds.setdefault(method, {})
+                    for stage, seconds in prediction.trail.get("seconds", {}).items():
+                        spent[stage] = spent.get(stage, 0.0) + seconds
+                    records.append(_record(sample.id, group, control, method, answer, prediction))
+            self.ids.append(sample.id)
             self.counts["samples"] += 1
-            self.counts["gt_empty"] += not (gt_mask if gt_ignore is None else gt_mask & ~gt_ignore).any()
-            self.counts["gt_ignore"] += gt_ignore is not None and bool(gt_ignore.any())
+            self.counts["gt_empty"] += records[-1].gt_empty
+            self.counts["gt_ignore"] += sample.gt_ignore is not None and bool(sample.gt_ignore.any())
         return records
 
-    def method_scores(self, avsbench_group: int | None) -> dict[str, SetScores]:
-        """Method -> scores of all samples added so far, at least one."""
-        return {name: score_set(scores, avsbench_group) for name, scores in self._scores.items()}
 
-    def baseline_scores(self, avsbench_group: int | None) -> dict[str, SetScores]:
-        """Trivial answer -> scores of all samples added so far, at least one."""
-        return {name: score_set(scores, avsbench_group) for name, scores in self._trivial_scores.items()}
-
-
-def describe_protocol(threshold: float, avsbench_group: int | None) -> dict[str, object]:
+def describe_measurement(threshold: float, resolution: Resolution) -> dict[str, object]:
     """How the numbers are taken, for results.json."""
+    sizes = {
+        "224": {
+            "resolution": list(EVAL_SIZE),
+            "score_map_resize": "bilinear, pixel centres at half-integers, no antialiasing",
+            "mask_resize": "nearest, pixel centres at half-integers",
+        },
+        "native": {"resolution": "native", "score_map_resize": None, "mask_resize": "nearest, to the image's size"},
+    }
     return {
-        "resolution": list(EVAL_SIZE),
-        "score_map_resize": "bilinear, pixel centres at half-integers, no antialiasing",
-        "mask_resize": "nearest, pixel centres at half-integers",
+        **sizes[resolution],
         "foreground": "score > threshold",
-        "j_f": f"fixed threshold {threshold:g}",
-        "ciou_auc_miou_fscore": "adaptive threshold from the area of the ground truth (oracle)",
+        "threshold": threshold,
         "f_beta_squared": 0.3,
         "empty_gt": "IoU and F are 0; AVSBench IoU is the share of pixels rightly left empty",
-        "avsbench_f_group": "all" if avsbench_group is None else avsbench_group,
         "ignored_pixels": "left out of every count, of the threshold's rank and of the area",
         "average": "plain mean over samples",
     }
 
 
-def _record(sample_id: str, method: str, scores: SampleScores, prediction: Prediction) -> SampleRecord:
+def _record(
+    sample_id: str, group: str, control: str, method: str, answer: Answer, prediction: Prediction
+) -> SampleRecord:
+    scores = answer.scores
     return SampleRecord(
         id=sample_id,
+        group=group,
+        control=control,
         method=method,
         iou_fixed=scores.iou_fixed,
         f_fixed=scores.f_fixed,
         iou_adaptive=scores.iou_adaptive,
         f_adaptive=scores.f_adaptive,
+        iou_median=scores.iou_median,
+        iou_relative=scores.iou_relative,
         avsbench_iou=scores.avsbench_iou,
+        area=scores.area,
         gt_empty=scores.gt_empty,
         prediction_empty=scores.prediction_empty,
+        confidence=answer.confidence,
         query="; ".join(query.text for query in prediction.queries),
         reason=prediction.trail.get("reason") or "",
     )

@@ -1,16 +1,21 @@
-"""How good a score map is, given the ground truth: the paper's numbers and AVSBench's.
+"""How good a score map is, given the ground truth: the formulas behind every published number of the field.
 
 Conventions:
     score_map: P, (H, W) float in [0, 1]. gt_mask: G, (H, W) bool. mask: M, (H, W) bool. All of one size; the published
         protocol is 224 x 224 (`utils.masks` resizes).
     M_t = [P > t], strictly. Scores are fractions in [0, 1]; a set's score is the plain mean over its samples.
-    "Fixed" is t = 0.5. "Adaptive" is an oracle: its t comes from the area of the ground truth.
+    "Fixed" is t = 0.5. "Adaptive" is an oracle: its t comes from the area of the ground truth. "Median" and "relative"
+        take t from the map alone: they assume that something in view sounds. A constant map has no pixel above any of
+        the three.
     Empty G: the paper's IoU and F are 0, whatever P says; AVSBench's IoU rewards an empty answer with 1.
     Undefined ratios (0 / 0) are 0.
     Pixels to be ignored (VPO's 255) leave P, M and G before anything is counted: `without_ignored`.
 
 References:
     J. Lee, H. Seo: arXiv 2506.06537 (Interspeech 2025), table 1: cIoU, AUC, mIoU, Fscore, J, F.
+    H. Chen et al.: Localizing Visual Sounds the Hard Way, CVPR 2021: median threshold, success at IoU 0.5, AUC.
+    A. Senocak et al.: Sound Source Localization is All about Cross-Modal Alignment, ICCV 2023, and its successor with
+        IS3: both objects of an image at once.
     J. Zhou et al.: Audio-Visual Segmentation, ECCV 2022 (AVSBench): IoU with empty ground truth, F over 255 thresholds.
 """
 
@@ -28,8 +33,12 @@ __all__ = [
     "avsbench_f_max",
     "avsbench_iou",
     "f_score",
+    "intersection_and_union",
     "iou",
+    "iou_curve",
     "mean",
+    "median_threshold",
+    "relative_threshold",
     "success_rate",
     "without_ignored",
 ]
@@ -58,6 +67,40 @@ def adaptive_threshold(score_map: np.ndarray, gt_mask: np.ndarray) -> float:
     area = np.count_nonzero(gt_mask) or max(gt_mask.size // 2, 1)
     rank = gt_mask.size - area
     return float(np.partition(score_map, rank, axis=None)[rank])
+
+
+def median_threshold(score_map: np.ndarray) -> float:
+    """t = ascending-sorted(P)[HW // 2]: P > t keeps just under half of the image, and less where values tie at t."""
+    _check_scores(score_map)
+    rank = score_map.size // 2
+    return float(np.partition(score_map, rank, axis=None)[rank])
+
+
+def relative_threshold(score_map: np.ndarray, share: float = 0.5) -> float:
+    """t = min(P) + share (max(P) - min(P)): the map stretched to [0, 1] and cut at `share`; empty where constant."""
+    _check_scores(score_map)
+    low, high = float(score_map.min()), float(score_map.max())
+    return low + share * (high - low)
+
+
+def intersection_and_union(mask: np.ndarray, gt_mask: np.ndarray) -> tuple[int, int]:
+    """(|M & G|, |M or G|) in pixels: summed over a set before the division they give the set-level IoU."""
+    _check_masks(mask, gt_mask)
+    return int(np.count_nonzero(mask & gt_mask)), int(np.count_nonzero(mask | gt_mask))
+
+
+def iou_curve(score_map: np.ndarray, gt_mask: np.ndarray, thresholds: np.ndarray) -> np.ndarray:
+    """IoU(t) of [P > t] for each of T ascending thresholds; 0 for 0 / 0.
+
+    Returns:
+        (T,) float64.
+    """
+    _check_score_map(score_map, gt_mask)
+    thresholds = thresholds.astype(score_map.dtype)  # as `score_map > threshold` compares them
+    passed = np.searchsorted(thresholds, score_map, side="left")  # thresholds < P, (H, W)
+    kept, hits = (_count_from_top(values, len(thresholds)) for values in (passed.ravel(), passed[gt_mask]))
+    union = np.count_nonzero(gt_mask) + kept - hits
+    return hits / np.maximum(union, 1)
 
 
 def mean(values: Sequence[float]) -> float:
@@ -96,7 +139,7 @@ def avsbench_f_curve(score_map: np.ndarray, gt_mask: np.ndarray) -> np.ndarray:
     """
     _check_score_map(score_map, gt_mask)
     passed = np.searchsorted(AVSBENCH_THRESHOLDS, score_map.astype(np.float32), side="right")  # thresholds <= P, (H, W)
-    kept, hits = (_count_from_top(values) for values in (passed.ravel(), passed[gt_mask]))
+    kept, hits = (_count_from_top(values, len(AVSBENCH_THRESHOLDS)) for values in (passed.ravel(), passed[gt_mask]))
     area = np.count_nonzero(gt_mask)
     # 1.3 p r / (0.3 p + r) with p = hits / kept, r = hits / area
     return (1 + BETA_SQUARED) * hits / np.maximum(BETA_SQUARED * area + kept, 1)
@@ -150,9 +193,9 @@ def _ratio(numerator: float, denominator: float) -> float:
     return numerator / denominator if denominator else 0.0
 
 
-def _count_from_top(passed: np.ndarray) -> np.ndarray:
-    """passed: any number of ints 0..255 -> (255,) how many exceed 0, 1, ..., 254."""
-    histogram = np.bincount(passed, minlength=len(AVSBENCH_THRESHOLDS) + 1)
+def _count_from_top(passed: np.ndarray, count: int) -> np.ndarray:
+    """passed: any number of ints 0..count -> (count,) how many exceed 0, 1, ..., count - 1."""
+    histogram = np.bincount(passed, minlength=count + 1)
     return histogram[::-1].cumsum()[::-1][1:]
 
 
@@ -173,6 +216,12 @@ def _check_score_map(score_map: np.ndarray, gt_mask: np.ndarray) -> None:
     if score_map.shape != gt_mask.shape or score_map.dtype.kind != "f":
         found = f"{score_map.dtype} of shape {score_map.shape}"
         raise ValueError(f"expected score_map to be float of the mask's shape {gt_mask.shape}, found {found}")
+    _check_scores(score_map)
+
+
+def _check_scores(score_map: np.ndarray) -> None:
+    if score_map.ndim != 2 or score_map.size == 0 or score_map.dtype.kind != "f":
+        raise ValueError(f"expected score_map to be (H, W) float, found {score_map.dtype} of shape {score_map.shape}")
     low, high = score_map.min(), score_map.max()
     if not (low >= 0 and high <= 1):  # also refuses NaN
         raise ValueError(f"expected scores in [0, 1], found {low} to {high}; apply a sigmoid to logits")

@@ -1,74 +1,74 @@
-"""The scores of one sample and of a set: which metrics are taken of a score map, and how they are averaged."""
+"""Everything measured on one score map: what all protocols are computed from, once, before any of them is chosen."""
 
 from __future__ import annotations
 
-from collections.abc import Sequence
 from dataclasses import dataclass
 
 import numpy as np
 
 from utils.metrics import (
     adaptive_threshold,
-    area_under_success_curve,
     avsbench_f_curve,
-    avsbench_f_max,
     avsbench_iou,
     f_score,
+    intersection_and_union,
     iou,
-    mean,
-    success_rate,
+    iou_curve,
+    median_threshold,
+    relative_threshold,
     without_ignored,
 )
 
-__all__ = ["FIXED_THRESHOLD", "SampleScores", "SetScores", "score_sample", "score_set"]
+__all__ = ["CURVE_THRESHOLDS", "FIXED_THRESHOLD", "SampleScores", "count_levels", "score_sample"]
 
 FIXED_THRESHOLD = 0.5
+CURVE_THRESHOLDS = np.linspace(0, 0.95, 20)  # of the plot "IoU at every fixed threshold"
 
 
 @dataclass(frozen=True, eq=False)
 class SampleScores:
-    """All that the set's scores need to know of one sample.
+    """One score map against its ground truth; pixels to be ignored are left out of everything.
 
     Attributes:
-        iou_fixed, f_fixed: at the fixed threshold.
+        iou_fixed, f_fixed, avsbench_iou: at the fixed threshold.
         iou_adaptive, f_adaptive: at the oracle's threshold.
-        avsbench_iou: at the fixed threshold.
-        avsbench_f_curve: (255,) float64, one F per AVSBench threshold.
-        gt_empty: no foreground in the ground truth.
-        prediction_empty: no foreground in the score map at the fixed threshold.
+        iou_median, iou_relative: at thresholds taken from the map alone.
+        f_curve: (255,) float32, one F per AVSBench threshold.
+        iou_curve: (20,) float32, IoU at each of CURVE_THRESHOLDS.
+        intersection, union, predicted, foreground, pixels: |M & G|, |M or G|, |M|, |G| and HW at the fixed threshold.
+        levels: distinct values of the map as the method gave it, counted up to 3: two or fewer are a hard mask.
     """
 
     iou_fixed: float
     f_fixed: float
+    avsbench_iou: float
     iou_adaptive: float
     f_adaptive: float
-    avsbench_iou: float
-    avsbench_f_curve: np.ndarray
-    gt_empty: bool
-    prediction_empty: bool
+    iou_median: float
+    iou_relative: float
+    f_curve: np.ndarray
+    iou_curve: np.ndarray
+    intersection: int
+    union: int
+    predicted: int
+    foreground: int
+    pixels: int
+    levels: int
 
+    @property
+    def gt_empty(self) -> bool:
+        """No foreground in the ground truth."""
+        return self.foreground == 0
 
-@dataclass(frozen=True)
-class SetScores:
-    """Scores of a whole set, fractions in [0, 1].
+    @property
+    def prediction_empty(self) -> bool:
+        """No foreground at the fixed threshold."""
+        return self.predicted == 0
 
-    Attributes:
-        ciou, auc, miou, fscore: adaptive threshold (an oracle).
-        j, f: mean IoU and F at the fixed threshold.
-        avsbench_iou: mean AVSBench IoU at the fixed threshold.
-        avsbench_f_max: AVSBench F, whose group size must be named beside it.
-        empty_predictions: number of samples without foreground at the fixed threshold.
-    """
-
-    ciou: float
-    auc: float
-    miou: float
-    fscore: float
-    j: float
-    f: float
-    avsbench_iou: float
-    avsbench_f_max: float
-    empty_predictions: int
+    @property
+    def area(self) -> float:
+        """Share of the image that is foreground at the fixed threshold."""
+        return self.predicted / self.pixels
 
 
 def score_sample(
@@ -92,36 +92,29 @@ def score_sample(
         score_map, gt_mask = (without_ignored(values, gt_ignore) for values in (score_map, gt_mask))
     adaptive = score_map > adaptive_threshold(score_map, gt_mask)
     fixed = score_map > threshold
+    intersection, union = intersection_and_union(fixed, gt_mask)
     return SampleScores(
         iou_fixed=iou(fixed, gt_mask),
         f_fixed=f_score(fixed, gt_mask),
+        avsbench_iou=avsbench_iou(fixed, gt_mask),
         iou_adaptive=iou(adaptive, gt_mask),
         f_adaptive=f_score(adaptive, gt_mask),
-        avsbench_iou=avsbench_iou(fixed, gt_mask),
-        avsbench_f_curve=avsbench_f_curve(score_map, gt_mask),
-        gt_empty=not gt_mask.any(),
-        prediction_empty=not fixed.any(),
+        iou_median=iou(score_map > median_threshold(score_map), gt_mask),
+        iou_relative=iou(score_map > relative_threshold(score_map), gt_mask),
+        f_curve=avsbench_f_curve(score_map, gt_mask).astype(np.float32),
+        iou_curve=iou_curve(score_map, gt_mask, CURVE_THRESHOLDS).astype(np.float32),
+        intersection=intersection,
+        union=union,
+        predicted=int(np.count_nonzero(fixed)),
+        foreground=int(np.count_nonzero(gt_mask)),
+        pixels=gt_mask.size,
+        levels=count_levels(score_map),
     )
 
 
-def score_set(scores: Sequence[SampleScores], avsbench_group: int | None = None) -> SetScores:
-    """Means over a set; see `SetScores` for what each number is.
-
-    Args:
-        scores: at least one.
-        avsbench_group: see `avsbench_f_max`.
-    """
-    adaptive_ious = [score.iou_adaptive for score in scores]
-    return SetScores(
-        ciou=success_rate(adaptive_ious),
-        auc=area_under_success_curve(adaptive_ious),
-        miou=mean(adaptive_ious),
-        fscore=mean([score.f_adaptive for score in scores]),
-        j=mean([score.iou_fixed for score in scores]),
-        f=mean([score.f_fixed for score in scores]),
-        avsbench_iou=mean([score.avsbench_iou for score in scores]),
-        avsbench_f_max=avsbench_f_max(
-            [score.avsbench_f_curve for score in scores], [score.gt_empty for score in scores], avsbench_group
-        ),
-        empty_predictions=sum(score.prediction_empty for score in scores),
-    )
+def count_levels(score_map: np.ndarray) -> int:
+    """Distinct values of a score map, counted up to 3; resizing adds some, so this is asked of the map before it."""
+    low, high = score_map.min(), score_map.max()
+    if low == high:
+        return 1
+    return 3 if ((score_map != low) & (score_map != high)).any() else 2

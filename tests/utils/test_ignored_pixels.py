@@ -23,8 +23,7 @@ MASKS = arrays(bool, (4, 5))
 
 
 def numbers(scores):
-    values = asdict(scores)
-    return values.pop("avsbench_f_curve").tolist(), values
+    return {name: np.asarray(value).tolist() for name, value in asdict(scores).items()}
 
 
 def test_a_false_alarm_on_an_ignored_pixel_costs_nothing():
@@ -33,6 +32,7 @@ def test_a_false_alarm_on_an_ignored_pixel_costs_nothing():
     assert (counted.iou_fixed, ignored.iou_fixed) == (pytest.approx(1 / 3), pytest.approx(1 / 2))
     # precision 1/2 -> 1, recall 1/2: 1.3 p r / (0.3 p + r)
     assert (counted.f_fixed, ignored.f_fixed) == (pytest.approx(0.5), pytest.approx(1.3 * 0.5 / 0.8))
+    assert (ignored.pixels, ignored.union, ignored.predicted, ignored.area) == (3, 2, 1, 1 / 3)
 
 
 def test_a_hit_on_an_ignored_pixel_gains_nothing():
@@ -72,17 +72,17 @@ class Whole:
         return [Prediction(np.ones(sample.image.shape[:2], np.float32)) for sample in samples]
 
 
-def test_the_evaluation_leaves_ignored_pixels_out_and_hides_them_from_methods():
+@pytest.mark.parametrize("resolution", ["224", "native"])
+def test_the_evaluation_leaves_ignored_pixels_out_and_hides_them_from_methods(resolution):
     gt_mask, gt_ignore = np.zeros((8, 8), bool), np.zeros((8, 8), bool)
     gt_mask[:, :2], gt_ignore[:, 4:] = True, True
     sample = Sample("a", np.zeros((8, 8, 3), np.uint8), np.zeros(8, np.float32), 8, gt_mask, gt_ignore)
-    method, book = Whole(), ScoreBook(["whole"], 0.5)
+    method, book = Whole(), ScoreBook(0.5, resolution)
     predictions = predict_blind(method, [sample])
     assert (method.given[0].gt_mask, method.given[0].gt_ignore) == (None, None)
-    (record,) = book.add([sample], {"whole": predictions})
+    (record,) = book.add([sample], {"original": {"whole": predictions}})
     assert record.iou_fixed == pytest.approx(0.5)  # 2 of the 4 columns that count
     assert book.counts == {"samples": 1, "gt_empty": 0, "gt_ignore": 1}
-    assert book.baseline_scores(None)["whole image"].j == pytest.approx(0.5)
 
 
 def test_methods_are_not_told_the_samples_names_which_may_say_what_sounds():

@@ -1,58 +1,90 @@
 """What an evaluation leaves behind is complete, readable, and written whole or not at all."""
 
 import csv
-import json
 import math
 import shlex
 import subprocess
-from dataclasses import replace
+from dataclasses import fields, replace
 from datetime import datetime, timedelta
+from pathlib import Path
 
+import numpy as np
 import pytest
 
-from utils.baselines import trivial_score_maps
+from utils.errors import UserError
 from utils.files import write_text_atomic
 from utils.provenance import command_line, current_date, git_state, versions
-from utils.results import EvalResults, RecordFile, SampleRecord, format_table, write_results
-from utils.scores import SetScores
+from utils.results import SCHEMA, EvalResults, RecordFile, SampleRecord, read_records, read_results, write_results
 
-RECORD = SampleRecord("a.mp4_1", "classify", 1 / 3, 0.5, 0.25, 0.75, 1 / 3, False, True, 'A photo of "x", y', "")
-SCORES = SetScores(0.55, 0.44, 0.4339, 0.55883, 0.28467, 0.46074, 0.37814, 0.57467, 3)
+RECORD = SampleRecord(
+    id="a.mp4_1",
+    group="a.mp4",
+    control="original",
+    method="classify",
+    iou_fixed=1 / 3,
+    f_fixed=0.5,
+    iou_adaptive=0.25,
+    f_adaptive=0.75,
+    iou_median=0.1,
+    iou_relative=0.2,
+    avsbench_iou=1 / 3,
+    area=0.125,
+    gt_empty=False,
+    prediction_empty=True,
+    confidence=0.875,
+    query='A photo of "x", y',
+    reason="",
+)
 RESULTS = EvalResults(
-    command="python eval.py --test_data_path data",
-    date="2025-01-31T12:00:00+00:00",
-    commit=None,
-    uncommitted_changes=None,
-    versions={"python": "3.11"},
-    config={"name": "tiny"},
-    models={"segmenter": {"sha256": "0"}},
-    warning=None,
-    device="cpu",
-    data={"path": "data", "limit": None, "samples": 20, "gt_empty": 2},
-    protocol={"avsbench_f_group": "all"},
-    seed=0,
-    threshold=0.5,
-    seconds=1.5,
-    scores={"cross_modal": SCORES},
-    baselines={"whole image": replace(SCORES, j=0.1)},
+    **{
+        **{field.name: {} for field in fields(EvalResults)},
+        "schema": SCHEMA,
+        "command": "python eval.py --test_data_path data",
+        "commit": None,
+        "models": {"segmenter": {"sha256": "0"}},
+        "data": {"path": Path("data"), "samples": np.int64(20), "gt_empty": 2},
+        "seconds": {"total": 1.5},
+        "scores": {"cross_modal": {"paper": {"cIoU": {"value": 0.55, "low": None, "high": None}}}},
+    }
 )
 
 
+def write(path, *records):
+    with RecordFile(path / "per_sample.csv") as file:
+        file.write(records)
+
+
 def test_records_come_back_as_written(tmp_path):
-    with RecordFile(tmp_path / "per_sample.csv") as records:
-        records.write([RECORD])
-        records.write([replace(RECORD, id="ü", reason="the sound is silent\nall through")])
+    silent = replace(RECORD, id="ü", confidence=None, gt_empty=True, reason="the sound is silent\nall through")
+    write(tmp_path, RECORD, silent)
     with (tmp_path / "per_sample.csv").open(newline="", encoding="utf-8") as file:
         rows = list(csv.DictReader(file))
-    assert [row["id"] for row in rows] == ["a.mp4_1", "ü"]
-    assert float(rows[0]["iou_fixed"]) == 1 / 3
-    assert (rows[0]["query"], rows[0]["gt_empty"], rows[0]["prediction_empty"]) == (
-        'A photo of "x", y',
-        "False",
-        "True",
-    )
-    assert rows[1]["reason"] == "the sound is silent\nall through"
+    assert list(rows[0]) == [field.name for field in fields(SampleRecord)]
+    assert (rows[0]["query"], rows[0]["gt_empty"], rows[1]["confidence"]) == ('A photo of "x", y', "False", "")
+    assert read_records(tmp_path) == [RECORD, silent]
     assert [path.name for path in tmp_path.iterdir()] == ["per_sample.csv"]
+
+
+def test_records_are_read_by_control(tmp_path):
+    rows = [replace(RECORD, control=control, method=method) for control in ("original", "swap") for method in "ab"]
+    write(tmp_path, *rows)
+    assert read_records(tmp_path) == rows[:2]
+    assert read_records(tmp_path / "per_sample.csv", "swap") == rows[2:]
+
+
+def test_records_that_cannot_be_read_are_refused_in_one_sentence(tmp_path):
+    with pytest.raises(UserError, match=r"expected a per_sample.csv of eval.py at .*, found none; check the path"):
+        read_records(tmp_path)
+    write(tmp_path, RECORD)
+    path = tmp_path / "per_sample.csv"
+    whole = path.read_text(encoding="utf-8")
+    for broken in (whole.replace("0.125", "wide"), whole.replace("False", "perhaps"), whole[: len(whole) // 2 + 60]):
+        path.write_text(broken, encoding="utf-8")
+        with pytest.raises(UserError, match="found a broken row"):
+            read_records(tmp_path)
+    path.write_text(whole.replace("group,", "", 1), encoding="utf-8")
+    with pytest.raises(UserError, match="expected .* to have the column group, found none; run eval.py again"):
+        read_records(tmp_path)
 
 
 def test_an_interrupted_run_keeps_its_rows_and_the_older_file(tmp_path):
@@ -67,12 +99,31 @@ def test_an_interrupted_run_keeps_its_rows_and_the_older_file(tmp_path):
 
 def test_results_are_strict_json_with_fractions(tmp_path):
     write_results(RESULTS, tmp_path / "results.json")
-    found = json.loads((tmp_path / "results.json").read_text(encoding="utf-8"))
-    assert found["scores"]["cross_modal"]["ciou"] == 0.55
-    assert (found["commit"], found["data"]["gt_empty"], found["models"]["segmenter"]["sha256"]) == (None, 2, "0")
+    found = read_results(tmp_path)
+    assert found == read_results(tmp_path / "results.json")
+    assert list(found) == [field.name for field in fields(EvalResults)]
+    assert found["scores"]["cross_modal"]["paper"]["cIoU"] == {"value": 0.55, "low": None, "high": None}
+    assert found["data"] == {"path": "data", "samples": 20, "gt_empty": 2}  # numpy's numbers are numbers
     with pytest.raises(ValueError, match="not JSON compliant"):
-        write_results(replace(RESULTS, seconds=math.nan), tmp_path / "results.json")
-    assert json.loads((tmp_path / "results.json").read_text(encoding="utf-8")) == found
+        write_results(replace(RESULTS, seconds={"total": math.nan}), tmp_path / "results.json")
+    assert read_results(tmp_path) == found
+
+
+@pytest.mark.parametrize(
+    ("content", "message"),
+    [
+        (None, "expected a results.json of eval.py at .*results.json, found none; check the path"),
+        ("no json", "to be a results.json of eval.py, found something else"),
+        ("[1]", f"to have schema {SCHEMA}, found None; run eval.py again"),
+        ('{"schema": 1}', f"to have schema {SCHEMA}, found 1; run eval.py again"),
+    ],
+)
+def test_results_that_cannot_be_read_are_refused_in_one_sentence(tmp_path, content, message):
+    if content is not None:
+        (tmp_path / "results.json").write_text(content)
+    with pytest.raises(UserError, match=message) as caught:
+        read_results(tmp_path)
+    assert "\n" not in str(caught.value)
 
 
 def test_a_text_file_is_replaced_whole(tmp_path):
@@ -80,50 +131,6 @@ def test_a_text_file_is_replaced_whole(tmp_path):
     write_text_atomic(tmp_path / "a.txt", "new ü")
     assert (tmp_path / "a.txt").read_text(encoding="utf-8") == "new ü"
     assert len(list(tmp_path.iterdir())) == 1
-
-
-def test_the_table_sets_the_oracle_apart_and_names_the_group():
-    lines = format_table(RESULTS).splitlines()
-    assert [part.strip() for part in lines[0].split("|")] == [
-        "",
-        "oracle (adaptive threshold)",
-        "honest (0.5)",
-        "AVSBench",
-    ]
-    assert lines[1].replace("|", "").split() == (
-        ["method", "cIoU", "AUC", "mIoU", "Fscore", "J", "F", "IoU", "(0.5)", "F", "max", "(group", "=", "all)"]
-    )
-    assert lines[3].replace("|", "").split() == [
-        "cross_modal",
-        "55.0",
-        "44.0",
-        "43.4",
-        "55.9",
-        "28.5",
-        "46.1",
-        "37.8",
-        "57.5",
-    ]
-    assert lines[4].startswith("(whole image)")
-    assert len({line.index("|") for line in (lines[1], lines[3], lines[4])}) == 1
-    assert "20 samples, 2 of them with empty ground truth; empty predictions: cross_modal 3" in lines[6]
-    assert "all samples at once (depends on nothing)" in lines[8]
-
-
-def test_the_table_names_another_group_and_threshold():
-    table = format_table(replace(RESULTS, threshold=0.3, protocol={"avsbench_f_group": 5}))
-    assert "honest (0.3)" in table
-    assert "F max (group = 5)" in table
-    assert "each 5 samples in order of id" in table
-
-
-def test_trivial_maps_look_at_nothing():
-    maps = trivial_score_maps((224, 112))
-    assert {name: score_map.shape for name, score_map in maps.items()} == dict.fromkeys(maps, (224, 112))
-    assert maps["whole image"].min() == 1
-    rows, columns = (maps["centre"] > 0.5).any(1).sum() / 224, (maps["centre"] > 0.5).any(0).sum() / 112
-    assert (rows, columns) == (pytest.approx(2 * 0.294, abs=0.01), pytest.approx(2 * 0.294, abs=0.02))
-    assert 0.99 < maps["centre"].max() <= 1
 
 
 def test_the_command_can_be_pasted():
@@ -149,9 +156,3 @@ def test_versions_and_date():
     assert versions()["numpy"].count(".") == 2
     date = datetime.fromisoformat(current_date())
     assert date.utcoffset() == timedelta(0)
-
-
-def test_a_run_with_random_weights_says_so_above_its_numbers():
-    table = format_table(replace(RESULTS, warning="RANDOM WEIGHTS: nothing here means anything"))
-    assert table.splitlines()[0] == "RANDOM WEIGHTS: nothing here means anything"
-    assert table.splitlines()[1:] == format_table(RESULTS).splitlines()
