@@ -23,7 +23,7 @@ from datasets.folder import FolderDataset
 from datasets.manifest import Entry, Manifest, write_manifest
 from utils.errors import UserError, run_script
 from utils.masks import resize_mask
-from utils.results import SampleRecord
+from utils.results import SCHEMA, SampleRecord
 
 ROOT = Path(script.__file__).resolve().parent
 SCENES = {  # stem: (what sounds, what is in view, (H, W))
@@ -70,42 +70,67 @@ def rows_of(output):
         return list(csv.DictReader(file))
 
 
+def value(results, method, protocol, column):
+    return results.scores[method][protocol][column]["value"]
+
+
 def test_right_answers_score_as_computed_by_hand(data, tmp_path):
     results = evaluate(data, tmp_path, "--set", "cross_modal.min_similarity=0.3")
-    scores = results.scores["cross_modal"]
     # Four of six scenes are answered right; two have an empty ground truth and get an empty answer.
     # Bilinear edges of maps and nearest edges of masks differ by a pixel at most.
-    assert (scores.j, scores.f) == (pytest.approx(4 / 6, abs=1e-3), pytest.approx(4 / 6, abs=1e-3))
-    assert (scores.avsbench_iou, scores.avsbench_f_max) == (pytest.approx(1, abs=1e-3), pytest.approx(1, abs=1e-3))
-    assert scores.empty_predictions == 2
-    counts = {"samples": 6, "gt_empty": 2, "gt_ignore": 0}
-    assert results.data == {"path": str(data), "limit": None, **counts, "manifest": None}
-    rows = rows_of(tmp_path)
+    for protocol, column, expected in (
+        ("paper", "J", 4 / 6),
+        ("paper", "F", 4 / 6),
+        ("avsbench", "IoU", 1),
+        ("avsbench", "F max (whole set)", 1),
+        ("dataset", "set IoU", 1),
+        ("negatives", "abstained", 1),
+        ("negatives", "missed", 0),
+        ("negatives", "false area", 0),
+    ):
+        assert value(results, "cross_modal", protocol, column) == pytest.approx(expected, abs=2e-3), column
+    assert value(results, "nothing", "paper", "J") == 0
+    assert value(results, "nothing", "avsbench", "IoU") == pytest.approx(2 / 6)
+    assert [results.methods[name]["listens"] for name in ("cross_modal", "nothing")] == [True, False]
+    data_of = results.data
+    assert {key: data_of[key] for key in ("path", "limit", "samples", "gt_empty", "gt_ignore", "manifest")} == {
+        "path": str(data),
+        "limit": None,
+        "samples": 6,
+        "gt_empty": 2,
+        "gt_ignore": 0,
+        "manifest": None,
+    }
+    rows = [row for row in rows_of(tmp_path) if row["method"] == "cross_modal"]
     assert [float(row["iou_fixed"]) for row in rows] == pytest.approx([1, 1, 1, 1, 0, 0], abs=1e-3)
     assert [float(row["avsbench_iou"]) for row in rows] == pytest.approx([1] * 6, abs=1e-3)
+    assert (tmp_path / "report.html").read_text(encoding="utf-8").startswith("<!DOCTYPE html>")
+    assert "cross_modal" in (tmp_path / "report.md").read_text(encoding="utf-8")
 
 
 def test_the_whole_image_scores_the_share_of_the_foreground(data, tmp_path):
     masks = [resize_mask(sample.gt_mask, (224, 224)) for sample in FolderDataset(data)]
-    assert evaluate(data, tmp_path).baselines["whole image"].j == pytest.approx(np.mean(masks))
+    assert value(evaluate(data, tmp_path), "everything", "paper", "J") == pytest.approx(np.mean(masks))
 
 
 def test_results_json_tells_how_the_numbers_came_about(data, tmp_path):
-    results = evaluate(
-        data, tmp_path, "--set", "cross_modal.min_similarity=0.2", "--seed", "7", "--avsbench_group", "5"
-    )
+    results = evaluate(data, tmp_path, "--set", "cross_modal.min_similarity=0.2", "--seed", "7", "--group_size", "2")
     found = json.loads((tmp_path / "results.json").read_text(encoding="utf-8"))
     assert found["command"].startswith(f"python eval.py --test_data_path {data} ")
-    assert found["scores"]["cross_modal"]["j"] == results.scores["cross_modal"].j
+    assert found["schema"] == SCHEMA
+    assert found["scores"]["cross_modal"]["paper"]["J"]["value"] == value(results, "cross_modal", "paper", "J")
+    assert "F max (per clip of 2)" in found["scores"]["cross_modal"]["avsbench"]
+    assert (found["intervals"]["unit"], found["intervals"]["units"]) == ("clip", 3)
     assert found["config"]["name"] == "tiny"
     assert found["config"]["roles"]["segmenter"]["family"] == "clipseg"
     assert found["config"]["methods"]["cross_modal"]["min_similarity"] == 0.2
     assert found["config"]["methods"]["cross_modal"]["prompt"] == "A photo of {}"  # defaults are told too
     assert found["models"]["segmenter"] == {"id": "fake", "sha256": "0" * 64}
     assert sorted(found["models"]) == ["audio_text", "image_captioner", "segmenter"]
-    assert found["protocol"]["resolution"] == [224, 224]
-    assert found["protocol"]["avsbench_f_group"] == 5
-    assert (found["seed"], found["threshold"], found["device"]) == (7, 0.5, "cpu")
+    assert (found["measurement"]["resolution"], found["measurement"]["threshold"]) == ([224, 224], 0.5)
+    assert (found["seeds"], found["device"]) == ({"given": 7, "audio_controls": 7, "bootstrap": 0}, "cpu")
+    assert set(found["seconds"]["methods"]["cross_modal"]) == {"propose", "segment"}
+    assert len(found["data"]["files_sha256"]) == 64
     assert set(found) >= {"date", "commit", "versions"}
 
 
@@ -127,7 +152,7 @@ def test_neither_batches_nor_processes_change_a_number(data, tmp_path, further):
 
 
 def test_records_name_sample_method_query_and_reason(data, tmp_path):
-    evaluate(data, tmp_path, "--method", "cross_modal", "classify", "cross_modal")
+    evaluate(data, tmp_path, "--method", "cross_modal", "classify", "cross_modal", "--baselines")
     rows = rows_of(tmp_path)
     assert list(rows[0]) == [field.name for field in fields(SampleRecord)]
     assert [(row["id"], row["method"]) for row in rows] == [(s, m) for s in SCENES for m in ("cross_modal", "classify")]
@@ -140,11 +165,13 @@ def test_records_name_sample_method_query_and_reason(data, tmp_path):
 def test_limit_and_threshold(data, tmp_path, capsys):
     results = evaluate(data, tmp_path, "--limit", "2", "--threshold", "0.95")
     assert results.data["samples"] == 2
-    assert (results.scores["cross_modal"].j, results.scores["cross_modal"].empty_predictions) == (0, 2)
+    assert value(results, "cross_modal", "paper", "J") == 0
+    assert results.controls["original"]["cross_modal"]["empty"]["value"] == 1
     printed = capsys.readouterr().out
     assert "config tiny: " in printed
-    assert "oracle (adaptive threshold)" in printed
-    assert "honest (0.95)" in printed
+    assert "oracle: the threshold is chosen with the ground truth" in printed
+    (definition,) = [one for one in results.protocols["paper"]["columns"] if one["title"] == "J"]
+    assert "0.95" in definition["definition"]
 
 
 def test_visualizations_have_the_image_size(data, tmp_path):
@@ -157,6 +184,8 @@ def test_visualizations_have_the_image_size(data, tmp_path):
 class Nosy:
     """A method that answers the ground truth where it is given it."""
 
+    listens = True
+
     def predict(self, samples):
         from utils.types import Prediction
 
@@ -167,7 +196,8 @@ class Nosy:
 
 def test_the_ground_truth_never_reaches_a_method(data, tmp_path, monkeypatch):
     monkeypatch.setattr(methods, "create", lambda name, models, values: Nosy())
-    assert evaluate(data, tmp_path).scores["cross_modal"].empty_predictions == 6
+    results = evaluate(data, tmp_path, "--baselines")
+    assert results.controls["original"]["cross_modal"]["empty"]["value"] == 1
 
 
 class Wrong(Nosy):
@@ -186,7 +216,7 @@ def test_score_maps_of_another_size_than_the_image_are_refused(data, tmp_path, m
 
 
 def test_a_run_that_stops_keeps_its_records(data, tmp_path, monkeypatch, fake_models, capsys):
-    evaluate(data, tmp_path)
+    evaluate(data, tmp_path, "--baselines")
     before = (tmp_path / "results.json").read_bytes()
     segment, calls = fake_models["segmenter"].segment, []
 
@@ -198,7 +228,7 @@ def test_a_run_that_stops_keeps_its_records(data, tmp_path, monkeypatch, fake_mo
 
     monkeypatch.setattr(fake_models["segmenter"], "segment", stop_at_the_third)
     with pytest.raises(KeyboardInterrupt):
-        evaluate(data, tmp_path, "--batch_size", "1")
+        evaluate(data, tmp_path, "--batch_size", "1", "--baselines")
     assert (tmp_path / "results.json").read_bytes() == before
     assert len(rows_of(tmp_path)) == 6  # the older, complete file
     assert (tmp_path / "per_sample.csv.partial").read_text(encoding="utf-8").count("\n") == 3  # header and two records
@@ -214,6 +244,10 @@ def test_a_run_that_stops_keeps_its_records(data, tmp_path, monkeypatch, fake_mo
         (["--set", "segmenter.colour=red"], "colour"),
         (["--device", "abacus"], "no device 'abacus'"),
         (["--output_dir", str(ROOT / "eval.py")], "cannot make the folder .*eval.py"),
+        (["--protocols", "iou"], 'no protocol "iou"; choose from: paper, avsbench, ssl, pairs, dataset, negatives'),
+        (["--audio_control", "louder"], 'no audio control "louder"; choose from: original, silence, noise, swap'),
+        (["--audio_control", "swap"], "swap needs to know what sounds in each sample, found no categories"),
+        (["--baselines", "half"], 'no method "half"'),
     ],
 )
 def test_mistakes_are_answered_with_what_would_do(data, tmp_path, arguments, message):
@@ -232,7 +266,8 @@ def test_mistakes_are_answered_with_what_would_do(data, tmp_path, arguments, mes
             ["--test_data_path", "x", "--threshold", "50"],
             "--threshold: expected a number from 0 to below 1, found '50'",
         ),
-        (["--test_data_path", "x", "--avsbench_group", "some"], "--avsbench_group: expected a whole number"),
+        (["--test_data_path", "x", "--group_size", "some"], "--group_size: expected a whole number from 1 up"),
+        (["--test_data_path", "x", "--resolution", "large"], "--resolution: invalid choice: 'large'"),
     ],
 )
 def test_wrong_arguments_end_with_code_2(arguments, message, capsys):
@@ -344,3 +379,69 @@ def test_random_weights_are_marked_wherever_a_number_stands(fake_models, data, t
     warning = "RANDOM WEIGHTS (segmenter): only time and memory mean anything here; masks and scores do not"
     assert results.warning == warning
     assert capsys.readouterr().out.count(warning) == 2  # before the run and above its table
+
+
+def test_only_the_protocols_asked_for_are_shown(data, tmp_path, capsys):
+    results = evaluate(data, tmp_path, "--protocols", "paper", "pairs", "--baselines", "centre")
+    assert list(results.protocols) == ["paper", "pairs"]
+    assert list(results.scores) == ["cross_modal", "centre"]
+    assert "pairs: not shown, it needs images that are heard with several sounds" in capsys.readouterr().out
+
+
+def test_columns_are_explained_without_any_data(capsys):
+    assert script.main(["--explain", "negatives"]) is None
+    printed = capsys.readouterr().out
+    assert "false area  [honest, lower is better]" in printed
+    assert "mIoU" not in printed
+    with pytest.raises(UserError, match='no protocol "iou"'):
+        script.main(["--explain", "iou"])
+
+
+def test_native_resolution_is_said_and_used(data, tmp_path):
+    results = evaluate(data, tmp_path, "--set", "cross_modal.min_similarity=0.3", "--resolution", "native")
+    assert results.measurement["resolution"] == "native"
+    rows = [float(row["iou_fixed"]) for row in rows_of(tmp_path) if row["method"] == "cross_modal"]
+    assert rows == [1, 1, 1, 1, 0, 0]  # no resizing, no soft edges
+    shares = [sample.gt_mask.mean() for sample in FolderDataset(data)]
+    assert value(results, "everything", "paper", "J") == pytest.approx(np.mean(shares))
+
+
+def test_without_the_sound_a_method_that_listens_finds_nothing(data, tmp_path):
+    options = ["--audio_control", "silence", "noise", "--set", "cross_modal.min_similarity=0.3"]
+    results = evaluate(data, tmp_path, *options)
+    assert list(results.controls) == ["original", "silence", "noise"]
+    silence = results.controls["silence"]
+    assert list(silence) == ["cross_modal"]  # baselines hear nothing anyway
+    assert (silence["cross_modal"]["empty"]["value"], silence["cross_modal"]["area"]["value"]) == (1, 0)
+    assert silence["cross_modal"]["change"]["value"] == pytest.approx(-4 / 6, abs=2e-3)
+    controls = {(row["control"], row["method"]) for row in rows_of(tmp_path)}
+    assert ("silence", "cross_modal") in controls
+    assert ("silence", "nothing") not in controls
+
+
+def test_the_manifest_says_what_belongs_together(data, tmp_path):
+    root = tmp_path / "data"
+    for folder in ("image", "wav", "gt_seg"):
+        (root / folder).mkdir(parents=True)
+        for path in (data / folder).iterdir():
+            (root / folder / path.name).symlink_to(path)
+    entries = {
+        stem: Entry(stem.split(".")[0], (sounding,) if sounding in visible else (), blank=sounding not in visible)
+        for stem, (sounding, visible, _) in SCENES.items()
+    }
+    write_manifest(Manifest("toy", {}, {}, entries, group_unit="image"), root)
+    results = evaluate(root, tmp_path / "out", "--audio_control", "swap", "offscreen")
+    assert (results.intervals["unit"], results.intervals["units"]) == ("image", 5)
+    assert value(results, "cross_modal", "pairs", "iIoU (fixed)") == 1  # the two sounds of image "a"
+    assert value(results, "image_only", "pairs", "iIoU (fixed)") == 0
+    assert {name: one["samples"] for name, one in results.categories.items()} == {
+        "dog": 1,
+        "drum": 1,
+        "sea lion": 1,
+        "violin": 1,
+    }
+    assert results.controls["swap"]["cross_modal"]["change"]["value"] < -0.3
+    assert results.data["manifest"]["benchmark"] == "toy"
+    assert {row["group"] for row in rows_of(tmp_path / "out")} == {"a", "b", "c", "d", "e"}
+    with pytest.raises(UserError, match="groups from --group_size or from the manifest, found both"):
+        evaluate(root, tmp_path / "out", "--group_size", "2")
