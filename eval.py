@@ -6,16 +6,15 @@ python eval.py --methods cross_modal --test_data_path /your/dataset/path/
 from __future__ import annotations
 
 import argparse
-import hashlib
 import sys
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import asdict
 from pathlib import Path
 from time import perf_counter
 from typing import TYPE_CHECKING, Any
 
 import methods
-from utils.arguments import add_run_options
+from utils.arguments import add_data_options, add_measure_options, add_run_options
 from utils.errors import UserError, run_script
 
 if TYPE_CHECKING:
@@ -50,7 +49,7 @@ def main(argv: Sequence[str] | None = None) -> EvalResults | None:
         print(explain(arguments.explain))
         return None
     dataset = open_dataset(arguments.test_data_path, arguments.limit)
-    data = describe_data(dataset, arguments)  # before the run, which takes hours
+    data = dataset.describe()  # before the run, which may take hours
     from datasets.controls import AudioControls
     from models.config import load_config  # from here on imports take seconds, which no mistake so far should wait for
     from models.loading import load_models, resolve_device
@@ -194,16 +193,6 @@ def open_dataset(path: Path, limit: int | None) -> FolderDataset:
     return dataset
 
 
-def describe_data(dataset: FolderDataset, arguments: argparse.Namespace) -> dict[str, Any]:
-    """Where the samples come from, for results.json."""
-    return {
-        "path": str(arguments.test_data_path),
-        "limit": arguments.limit,
-        "files_sha256": dataset.layout.fingerprint(dataset.ids),
-        "manifest": describe_manifest(dataset),
-    }
-
-
 def draw_gallery(
     dataset: FolderDataset,
     strategies: Mapping[str, Method],
@@ -228,23 +217,6 @@ def draw_gallery(
     ]
 
 
-def describe_manifest(dataset: FolderDataset) -> dict[str, Any] | None:
-    """What the folder says of itself, for results.json; None where it says nothing."""
-    from datasets.manifest import MANIFEST
-
-    manifest = dataset.manifest
-    if manifest is None:
-        return None
-    return {
-        "benchmark": manifest.benchmark,
-        "options": manifest.options,
-        "published": manifest.published,
-        "differences": manifest.differences,
-        "left_out": len(manifest.left_out),
-        "sha256": hashlib.sha256((dataset.root / MANIFEST).read_bytes()).hexdigest(),
-    }
-
-
 def save_overlays(
     samples: Sequence[Sample], predictions: Mapping[str, Sequence[Prediction]], threshold: float, folder: Path
 ) -> None:
@@ -262,89 +234,10 @@ def save_overlays(
 def parse_arguments(argv: Sequence[str]) -> argparse.Namespace:
     """The command line; argparse ends the program with code 2 on a wrong one."""
     parser = argparse.ArgumentParser(description="Scores connection strategies on a dataset folder.")
-    explained = "--explain" in argv
-    add = parser.add_argument
-    add(
-        "--test_data_path",
-        type=Path,
-        required=not explained,
-        metavar="DIR",
-        help="holds image/ wav/ gt_seg/, paired by stem",
-    )
+    add_data_options(parser, required="--explain" not in argv)
     add_run_options(parser, methods.available())
-    add(
-        "--batch_size",
-        type=_at_least(1),
-        default=8,
-        metavar="N",
-        help="samples at a time; changes no score (default: %(default)s)",
-    )
-    add(
-        "--num_workers",
-        type=_at_least(0),
-        default=0,
-        metavar="N",
-        help="processes that read files ahead (default: %(default)s)",
-    )
-    add(
-        "--output_dir",
-        type=Path,
-        default=Path("outputs/eval"),
-        metavar="DIR",
-        help="where the results go (default: %(default)s)",
-    )
-    add("--limit", type=_at_least(1), metavar="N", help="only the first N samples by name")
-    add("--save_visualizations", action="store_true", help="also draw every prediction over its image")
-    group = parser.add_argument_group("what is measured")
-    add = group.add_argument
-    add(
-        "--protocols",
-        nargs="+",
-        default=[],
-        metavar="NAME",
-        help="paper, avsbench, ssl, pairs, dataset, negatives (default: all that the data allow)",
-    )
-    add("--explain", nargs="*", metavar="NAME", help="say what each column of these protocols means, and end")
-    add(
-        "--audio_control",
-        nargs="+",
-        default=["original"],
-        metavar="NAME",
-        help="also score the same images with another sound: silence, noise, swap, offscreen",
-    )
-    add(
-        "--baselines",
-        nargs="*",
-        default=list(BASELINES),
-        metavar="NAME",
-        help="trivial answers scored beside the methods; none after the option for none (default: %(default)s)",
-    )
-    add(
-        "--resolution", choices=("224", "native"), default="224", help="pixels that are compared (default: %(default)s)"
-    )
-    add(
-        "--group_size",
-        type=_at_least(1),
-        metavar="N",
-        help="samples of a clip, consecutive by name, where no manifest says what belongs together",
-    )
-    add(
-        "--draws",
-        type=_at_least(0),
-        default=1000,
-        metavar="N",
-        help="of the bootstrap; 0 for no intervals (default: %(default)s)",
-    )
+    add_measure_options(parser, BASELINES)
     return parser.parse_args(argv)
-
-
-def _at_least(least: int) -> Callable[[str], int]:
-    def number(text: str) -> int:
-        if not text.lstrip("-").isdigit() or int(text) < least:
-            raise argparse.ArgumentTypeError(f"expected a whole number from {least} up, found {text!r}")
-        return int(text)
-
-    return number
 
 
 if __name__ == "__main__":

@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import hashlib
 import os
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 
@@ -25,6 +27,7 @@ class FolderDataset:
         root: the folder.
         layout: its files.
         manifest: what it says of itself; None where it says nothing. Samples carry nothing of it.
+        limit: how many stems were asked for at most; None for all.
         ids: the stems, sorted.
         has_gt: whether there is ground truth.
     """
@@ -49,6 +52,7 @@ class FolderDataset:
         self.root = Path(root)
         self.manifest = read_manifest(self.root)
         self.has_gt = self.layout.has_gt
+        self.limit = limit
         self.ids = self.layout.stems[:limit]
 
     def __len__(self) -> int:
@@ -98,6 +102,24 @@ class FolderDataset:
         size = group_size or 1
         groups = {stem: self.ids[index - index % size] for index, stem in enumerate(self.ids)}
         return {stem: Entry(group) for stem, group in groups.items()}, "sample" if size == 1 else "clip"
+
+    def describe(self) -> dict[str, Any]:
+        """Where the samples come from, for results.json: see `utils.results.EvalResults`."""
+        manifest = self.manifest
+        return {
+            "path": str(self.root),
+            "limit": self.limit,
+            "files_sha256": self.layout.fingerprint(self.ids),
+            "manifest": manifest
+            and {
+                "benchmark": manifest.benchmark,
+                "options": manifest.options,
+                "published": manifest.published,
+                "differences": manifest.differences,
+                "left_out": len(manifest.left_out),
+                "sha256": hashlib.sha256((self.root / MANIFEST).read_bytes()).hexdigest(),
+            },
+        }
 
     def read_sound(self, stem: str) -> tuple[np.ndarray, int]:
         """Reads the sound of one sample.

@@ -12,7 +12,7 @@ import argparse
 import shlex
 import sys
 from collections import Counter
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from pathlib import Path
 
 from datasets.faults import check_command
@@ -23,6 +23,7 @@ from datasets.stamp_packages import Packages, open_packages
 from datasets.stamp_scenarios import SCENARIOS, World, units
 from datasets.stamp_scenes import SPLITS
 from datasets.stamp_writing import write_samples
+from utils.arguments import at_least
 from utils.errors import UserError, run_script
 
 __all__ = ["BENCHMARK", "build", "main"]
@@ -117,8 +118,8 @@ def parse_arguments(argv: Sequence[str] | None) -> argparse.Namespace:
     add = parser.add_argument
     add("--out", type=Path, required=True, metavar="DIR", help="folder to write")
     add("--split", choices=SPLITS, default="test", help="what is held out: the card (default: %(default)s)")
-    add("--scenes", type=_at_least(1), default=1000, metavar="N", help="how many samples (default: %(default)s)")
-    add("--seed", type=_at_least(0), default=0, metavar="N", help="another set of the same kind (default: %(default)s)")
+    add("--scenes", type=at_least(1), default=1000, metavar="N", help="how many samples (default: %(default)s)")
+    add("--seed", type=at_least(0), default=0, metavar="N", help="another set of the same kind (default: %(default)s)")
     add("--scenarios", nargs="+", choices=SCENARIOS, default=SCENARIOS, help="default: all, in a cycle of ten samples")
     add(
         "--source",
@@ -136,15 +137,6 @@ def parse_arguments(argv: Sequence[str] | None) -> argparse.Namespace:
     )
     add("--num_workers", type=workers, default=0, metavar="N", help="processes (default: this one alone)")
     return parser.parse_args(argv)
-
-
-def _at_least(least: int) -> Callable[[str], int]:
-    def number(text: str) -> int:
-        if not text.isdecimal() or int(text) < least:
-            raise argparse.ArgumentTypeError(f"expected a whole number from {least} up, found {text!r}")
-        return int(text)
-
-    return number
 
 
 if __name__ == "__main__":

@@ -23,6 +23,7 @@ STAND_INS = {
     "input.wav": str(EXAMPLES / "wav/scene_0000.wav"),
     "/your/dataset/path/": str(EXAMPLES),
     "data/test": str(EXAMPLES),
+    "data/stamps": str(EXAMPLES),
 }
 PRINTED = sorted(set(re.findall(r"^    (python (?:inference_demo|eval)\.py.*)$", README, re.MULTILINE)))
 COMMANDS = [command for command in PRINTED if "--config" not in command]

@@ -1,10 +1,12 @@
-"""The command-line options both scripts share: which methods, which networks, where they run."""
+"""The command-line options of the scripts: which methods and networks, which data, what is measured."""
 
 from __future__ import annotations
 
 import argparse
+from collections.abc import Callable, Sequence
+from pathlib import Path
 
-__all__ = ["add_run_options", "share"]
+__all__ = ["add_data_options", "add_measure_options", "add_run_options", "at_least", "share"]
 
 
 def add_run_options(parser: argparse.ArgumentParser, methods: list[str]) -> None:
@@ -51,6 +53,108 @@ def add_run_options(parser: argparse.ArgumentParser, methods: list[str]) -> None
         action="store_true",
         help="run checkpoints of models.random_weights, which know nothing: to measure time and memory, never to score",
     )
+
+
+def add_data_options(parser: argparse.ArgumentParser, required: bool) -> None:
+    """Adds what eval.py reads and where its results go.
+
+    Args:
+        parser: of the script.
+        required: whether a dataset has to be named.
+    """
+    add = parser.add_argument
+    add(
+        "--test_data_path",
+        type=Path,
+        required=required,
+        metavar="DIR",
+        help="holds image/ wav/ gt_seg/, paired by stem",
+    )
+    add("--limit", type=at_least(1), metavar="N", help="only the first N samples by name")
+    add(
+        "--output_dir",
+        type=Path,
+        default=Path("outputs/eval"),
+        metavar="DIR",
+        help="where the results go (default: %(default)s)",
+    )
+    add("--save_visualizations", action="store_true", help="also draw every prediction over its image")
+    add(
+        "--batch_size",
+        type=at_least(1),
+        default=8,
+        metavar="N",
+        help="samples at a time; changes no score (default: %(default)s)",
+    )
+    add(
+        "--num_workers",
+        type=at_least(0),
+        default=0,
+        metavar="N",
+        help="processes that read files ahead (default: %(default)s)",
+    )
+
+
+def add_measure_options(parser: argparse.ArgumentParser, baselines: Sequence[str]) -> None:
+    """Adds what eval.py measures, beside which baselines and under which sounds.
+
+    Args:
+        parser: of the script.
+        baselines: names of the baselines that are scored unless others are named.
+    """
+    add = parser.add_argument_group("what is measured").add_argument
+    add(
+        "--protocols",
+        nargs="+",
+        default=[],
+        metavar="NAME",
+        help="paper, avsbench, ssl, pairs, dataset, negatives (default: all that the data allow)",
+    )
+    add("--explain", nargs="*", metavar="NAME", help="say what each column of these protocols means, and end")
+    add(
+        "--audio_control",
+        nargs="+",
+        default=["original"],
+        metavar="NAME",
+        help="also score the same images with another sound: silence, noise, swap, offscreen",
+    )
+    add(
+        "--baselines",
+        nargs="*",
+        default=list(baselines),
+        metavar="NAME",
+        help="trivial answers scored beside the methods; no name for none (default: %(default)s)",
+    )
+    add(
+        "--resolution",
+        choices=("224", "native"),
+        default="224",
+        help="the pixels that are compared (default: %(default)s)",
+    )
+    add(
+        "--group_size",
+        type=at_least(1),
+        metavar="N",
+        help="samples of a clip, consecutive by name, where no manifest says what belongs together",
+    )
+    add(
+        "--draws",
+        type=at_least(0),
+        default=1000,
+        metavar="N",
+        help="of the bootstrap; 0 for no intervals (default: %(default)s)",
+    )
+
+
+def at_least(least: int) -> Callable[[str], int]:
+    """A reader of whole numbers from `least` up, for argparse."""
+
+    def number(text: str) -> int:
+        if not text.lstrip("-").isdecimal() or int(text) < least:
+            raise argparse.ArgumentTypeError(f"expected a whole number from {least} up, found {text!r}")
+        return int(text)
+
+    return number
 
 
 def share(text: str) -> float:

@@ -184,4 +184,6 @@ def test_it_can_be_evaluated(source, tmp_path):
     results = evaluation.main(options)
     data = json.loads((tmp_path / "results" / "results.json").read_text(encoding="utf-8"))["data"]
     assert (data["samples"], data["gt_empty"], data["gt_ignore"]) == (4, 0, 0)
-    assert results.baselines["whole image"].j == 0.5
+    assert results.scores["everything"]["paper"]["J"]["value"] == 0.5
+    assert results.intervals["unit"] == "image"
+    assert "iIoU (fixed)" in results.scores["cross_modal"]["pairs"]

@@ -280,5 +280,5 @@ def test_evaluation_reads_the_folder(source, tmp_path):
          str(tmp_path / "results")]
     )  # fmt: skip
     assert (results.data["samples"], results.data["gt_empty"]) == (4, 1)
-    assert len((tmp_path / "results/per_sample.csv").read_text().splitlines()) == 5
+    assert len((tmp_path / "results/per_sample.csv").read_text().splitlines()) == 1 + 4 * 5  # cross_modal, baselines
     assert (tmp_path / "results/results.json").is_file()

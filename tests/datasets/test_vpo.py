@@ -360,7 +360,9 @@ def test_it_can_be_evaluated(source, tmp_path):
     assert (data["samples"], data["gt_empty"], data["gt_ignore"]) == (4, 1, 4)
     # The whole image: a quarter of what counts in three samples, nothing in the blank one; 3/4 * 0.25 if all counted.
     counting = 224 * 224 - 112 * 28
-    assert results.baselines["whole image"].j == pytest.approx(3 * (112 * 112 / counting) / 4)  # 0.2 not 0.1875
+    assert results.scores["everything"]["paper"]["J"]["value"] == pytest.approx(
+        3 * (112 * 112 / counting) / 4
+    )  # 0.2 not 0.1875
 
 
 def test_an_object_that_the_list_has_twice_is_taken_once_and_said():
