@@ -234,7 +234,7 @@ def save_overlays(
 def parse_arguments(argv: Sequence[str]) -> argparse.Namespace:
     """The command line; argparse ends the program with code 2 on a wrong one."""
     parser = argparse.ArgumentParser(description="Scores connection strategies on a dataset folder.")
-    add_data_options(parser, required="--explain" not in argv)
+    add_data_options(parser, required=not any(word.startswith("--exp") for word in argv))
     add_run_options(parser, methods.available())
     add_measure_options(parser, BASELINES)
     return parser.parse_args(argv)

@@ -117,6 +117,9 @@ def _paper(setting: Setting) -> list[Column]:
 
 def _avsbench(setting: Setting) -> list[Column]:
     chosen = "The maximum is chosen on the ground truth, so this is an oracle too."
+    least = (
+        "As published the lowest threshold keeps every pixel, so no answer, an empty one included, is below everything."
+    )
     columns = [
         Column(
             "IoU",
@@ -129,8 +132,9 @@ def _avsbench(setting: Setting) -> list[Column]:
             "F max (whole set)",
             "oracle",
             "The best of 255 thresholds for the mean F over all samples with foreground. It depends on no batch. "
-            + chosen,
+            f"{least} {chosen}",
             *best_f(),
+            soft=True,
         ),
     ]
     if setting.largest_group > 1:
@@ -140,8 +144,9 @@ def _avsbench(setting: Setting) -> list[Column]:
                 "oracle",
                 f"The best of 255 thresholds for the mean F of each {setting.group_unit}'s samples with foreground, "
                 f"averaged over all {setting.group_unit}s; one without any foreground counts 0. With clips of five "
-                "frames this is the released test's default. " + chosen,
+                f"frames this is the released test's default. {least} {chosen}",
                 *best_f_of_group(),
+                soft=True,
             )
         )
     return columns
@@ -273,14 +278,14 @@ PROTOCOLS: Mapping[str, Protocol] = {
             "ssl",
             "Sound source localisation (LVS, EZ-VSL and after): the threshold comes from the map itself. Theirs are "
             "heat maps scored against boxes; beside masks these columns are stricter. A sample with nothing to find "
-            "has IoU 0.",
+            "has IoU 0. AUC is never below 2.5 percent.",
             _ssl,
         ),
         Protocol(
             "pairs",
             "Interactive localisation (IS3): an image counts only when every one of its things is found by its sound, "
             "which a method that ignores the sound cannot do where its things lie apart. Images with one thing do not "
-            "count, nor do sounds of nothing in view.",
+            "count, nor do sounds of nothing in view. iAUC is never below 2.5 percent.",
             _pairs,
             _no_pairs,
         ),

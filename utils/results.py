@@ -196,7 +196,7 @@ def read_records(path: Path, control: str = "original") -> list[SampleRecord]:
             ]
     except OSError as error:
         raise UserError(f"expected a per_sample.csv of eval.py at {path}, found none; check the path") from error
-    except (ValueError, KeyError, TypeError) as error:
+    except (ValueError, KeyError, TypeError, csv.Error) as error:
         raise UserError(f"expected {path} to be a per_sample.csv of eval.py, found a broken row ({error})") from error
 
 
@@ -216,7 +216,7 @@ def read_results(path: Path) -> dict[str, Any]:
         path: the file, or the folder that holds it.
 
     Raises:
-        UserError: it is missing, broken, or of another schema.
+        UserError: it is missing, broken, incomplete, or of another schema.
     """
     path = path / "results.json" if path.is_dir() else path
     try:
@@ -228,4 +228,9 @@ def read_results(path: Path) -> dict[str, Any]:
     found = results.get("schema") if isinstance(results, dict) else None
     if found != SCHEMA:
         raise UserError(f"expected {path} to have schema {SCHEMA}, found {found}; run eval.py again to make it anew")
+    missing = [field.name for field in fields(EvalResults) if field.name not in results]
+    if missing:
+        raise UserError(
+            f"expected {path} to be complete, found no {', '.join(missing)}; run eval.py again to make it anew"
+        )
     return results

@@ -77,18 +77,29 @@ def _cell(number: Mapping[str, Any]) -> str:
     return f"{100 * number['value']:.1f}{half:>6}"
 
 
+def _counted(number: int, thing: str) -> str:
+    return f"{number} {thing}{'' if number == 1 else 's'}"
+
+
 def _notes(results: Mapping[str, Any]) -> str:
     data, intervals = results["data"], results["intervals"]
     size = results["measurement"]["resolution"]
     lines = [
-        f"Percent. {data['samples']} samples in {intervals['units']} groups ({intervals['unit']}), {data['gt_empty']} "
+        f"Percent. {_counted(data['samples'], 'sample')} in {_counted(intervals['units'], 'group')} "
+        f"({intervals['unit']}), {data['gt_empty']} "
         f"with nothing to find; resolution {size if isinstance(size, str) else ' x '.join(map(str, size))}.",
-        f"±: half of the {100 * intervals['confidence']:.0f} % bootstrap interval, {intervals['draws']} draws of whole "
-        f"groups, seed {intervals['seed']}; not shown where groups are too few or all agree.",
+        "No intervals: none were asked for."
+        if not intervals["draws"]
+        else f"±: half of the {100 * intervals['confidence']:.0f} % bootstrap interval, {intervals['draws']} draws of "
+        f"whole groups, seed {intervals['seed']}; not shown where groups are too few or all agree.",
         "oracle: the threshold is chosen with the ground truth; no answer a user would get.",
     ]
     if len(methods_that_listen(results)) < len(results["methods"]):
-        lines.append("In brackets: baselines, which do not listen.")
+        lines.append(
+            "In brackets: baselines, which do not listen. Of twenty differences that are none, one looks certain."
+        )
     if any("refused" in one for of in results["scores"].values() for table in of.values() for one in table.values()):
-        lines.append("hard: the method's maps have two values, so a threshold taken from a soft map says nothing.")
+        lines.append(
+            "hard: the method's maps have two values at most, so a threshold taken from a soft map says nothing."
+        )
     return "\n".join([*lines, "What each column means: python eval.py --explain"])

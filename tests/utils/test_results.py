@@ -116,6 +116,7 @@ def test_results_are_strict_json_with_fractions(tmp_path):
         ("no json", "to be a results.json of eval.py, found something else"),
         ("[1]", f"to have schema {SCHEMA}, found None; run eval.py again"),
         ('{"schema": 1}', f"to have schema {SCHEMA}, found 1; run eval.py again"),
+        (f'{{"schema": {SCHEMA}}}', "to be complete, found no command, date"),
     ],
 )
 def test_results_that_cannot_be_read_are_refused_in_one_sentence(tmp_path, content, message):

@@ -5,15 +5,13 @@ python -m utils.report FOLDER
 
 from __future__ import annotations
 
-from dataclasses import fields
 from pathlib import Path
 
-from utils.errors import UserError
 from utils.files import make_folder, write_text_atomic
 from utils.report.document import compose
 from utils.report.html import to_html
 from utils.report.markdown import to_markdown
-from utils.results import EvalResults, read_results
+from utils.results import read_results
 
 __all__ = ["write_report"]
 
@@ -28,11 +26,6 @@ def write_report(folder: Path) -> None:
         UserError: there is no results.json, it is not one of eval.py, or the folder cannot be written to.
     """
     results = read_results(folder / "results.json")
-    missing = [field.name for field in fields(EvalResults) if field.name not in results]
-    if missing:
-        raise UserError(
-            f"expected {folder / 'results.json'} to be complete, found no {', '.join(missing)}; run eval.py again"
-        )
     make_folder(folder)
     document = compose(results)
     write_text_atomic(folder / "report.html", to_html(document, folder))

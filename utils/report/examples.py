@@ -43,13 +43,14 @@ def gallery_section(results: Mapping[str, Any]) -> Section:
     if not results["gallery"]:
         return Section("gallery", "Gallery", [Paragraph("This run drew no pictures.")])
     threshold = results["measurement"]["threshold"]
+    blank = "some with nothing to find, " if any(one["blank"] for one in results["gallery"]) else ""
     return Section(
         "gallery",
         "Gallery",
         [
             Paragraph(
-                f"{counted(len(results['gallery']), 'sample')}: the worst and the best of each method, some with "
-                "nothing to find, some chosen by lot. So they show what happens, not how often. Magenta is the score "
+                f"{counted(len(results['gallery']), 'sample')}: the worst and the best of each method, "
+                f"{blank}some chosen by lot. So they show what happens, not how often. Magenta is the score "
                 f"map, the white line its mask at the threshold {threshold:g}. An answer is called right where its IoU "
                 "is at least 50 or, where there is nothing to find, where it is empty."
             ),

@@ -129,7 +129,7 @@ def _ideal(control: str, results: Mapping[str, Any]) -> tuple[str, str, str, str
     if control == "original":
         return ("100.0", NOTHING, NOTHING, floor)
     if control == "swap":
-        return (f"{floor} or less", "falls", NOTHING, NOTHING)
+        return (f"about {floor}", "falls", NOTHING, NOTHING)
     return (floor, "falls", "0.0", "100.0")
 
 

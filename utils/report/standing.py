@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Any
 
+from utils.bootstrap import LEAST_DRAWS
 from utils.report.blocks import Answer, Cell, ChartTable, Header, Paragraph, Section, Strong, Subsection, Table
 from utils.report.charts import DotChart, DotRow, Scale
 from utils.report.numbers import NOTHING, counted, interval, percent, points, row
@@ -115,7 +116,7 @@ def _differences(best: str, others: list[tuple[str, Comparison]], results: Mappi
             Paragraph(
                 "Both methods answer the same samples, so what counts is the interval of their difference, not whether "
                 f"their own intervals overlap. A difference is called certain where its {_confidence(results)} "
-                "interval leaves out 0."
+                "interval leaves out 0; of twenty that are none, one does so by chance."
             ),
             DotChart(
                 f"Difference in {_title(results)}: {best} minus each other method, in points.",
@@ -141,7 +142,10 @@ def _ahead(
         because = f"The {_confidence(results)} interval of the difference, {between}, {contained}."
     else:
         units = counted(results["intervals"]["units"], results["intervals"]["unit"])
-        because = f"There is no interval: {units} are too few for one, or none was asked for."
+        asked = results["intervals"]["draws"] >= LEAST_DRAWS
+        because = (
+            f"There is no interval: {f'{units} are too few for one' if asked else 'too few draws were asked for'}."
+        )
     mood = ("yes" if found.value > 0 else "no") if found.certain else "unsure"
     amount = Strong(f"{leads.get(mood, '')}{points(found.value)} points against {other}")
     return Answer(question, (amount, f": {_certainty(found)}"), because + further, mood)
