@@ -93,7 +93,7 @@ def memory_of(networks: Sequence[Network]) -> dict[str, float | None]:
 
     played = {network.source.role for network in networks}
     needs: dict[str, float | None] = {}
-    for method in methods.available():
+    for method in filter(methods.listens, methods.available()):  # baselines need nothing more
         roles = methods.requires(method)
         if not played.issuperset(roles):
             continue

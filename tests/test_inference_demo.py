@@ -164,7 +164,7 @@ def test_without_arguments_the_first_bundled_example_is_used(scene, monkeypatch)
         (["--img_path", "no.png", "--wav_path", "input.wav"], "image file at no.png, found nothing"),
         (["--img_path", "input.wav", "--wav_path", "input.wav"], "cannot read the image input.wav"),
         (["--img_path", "input.png", "--wav_path", "input.png"], "cannot read the sound input.png"),
-        (["--methods", "magic"], 'no method "magic"; choose from: caption, classify'),
+        (["--methods", "magic"], 'no method "magic"; choose from: caption, centre, classify'),
         (["--config", "huge"], "no config 'huge'"),
         (["--set", "classify.loudness=3", "--methods", "classify"], 'classify has no setting "loudness"'),
         (["--output", "input.png/below"], "cannot make the folder"),
@@ -189,7 +189,8 @@ def test_help_answers_at_once_and_lists_the_methods():
     start = perf_counter()
     done = subprocess.run([sys.executable, "inference_demo.py", "--help"], cwd=ROOT, capture_output=True, text=True)
     seconds = perf_counter() - start
-    assert done.returncode == 0 and "caption, classify, cross_modal, text_inversion" in " ".join(done.stdout.split())
+    names = "caption, centre, classify, cross_modal, everything, image_only,"
+    assert done.returncode == 0 and names in " ".join(done.stdout.split())
     assert seconds < 3, "the target is one second on an idle machine"
     code = "import sys, inference_demo; print({'numpy', 'torch', 'transformers', 'PIL'} & set(sys.modules))"
     done = subprocess.run([sys.executable, "-c", code], cwd=ROOT, capture_output=True, text=True)

@@ -134,7 +134,6 @@ def _avsbench(setting: Setting) -> list[Column]:
             "The best of 255 thresholds for the mean F over all samples with foreground. It depends on no batch. "
             f"{least} {chosen}",
             *best_f(),
-            soft=True,
         ),
     ]
     if setting.largest_group > 1:
@@ -146,7 +145,6 @@ def _avsbench(setting: Setting) -> list[Column]:
                 f"averaged over all {setting.group_unit}s; one without any foreground counts 0. With clips of five "
                 f"frames this is the released test's default. {least} {chosen}",
                 *best_f_of_group(),
-                soft=True,
             )
         )
     return columns
