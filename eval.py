@@ -23,6 +23,7 @@ if TYPE_CHECKING:
     from methods.base import Method
     from models.config import Config
     from utils.evaluation import ScoreBook
+    from utils.journal import Journal
     from utils.results import EvalResults
     from utils.types import Prediction, Sample
 
@@ -56,6 +57,7 @@ def main(argv: Sequence[str] | None = None) -> EvalResults | None:
     from utils import provenance
     from utils.evaluation import describe_measurement
     from utils.files import make_folder
+    from utils.journal import Journal
     from utils.protocols import Setting, applicable
     from utils.report import write_report
     from utils.results import SCHEMA, EvalResults, write_results
@@ -78,8 +80,27 @@ def main(argv: Sequence[str] | None = None) -> EvalResults | None:
     if warning:
         print(warning, flush=True)
     strategies = {name: methods.create(name, models, values) for name, values in settings.items()}
+    commit, uncommitted_changes = provenance.git_state(Path(__file__).parent)
+    origins = {role: getattr(model, "provenance", None) for role, model in models.items()}
+    measurement = describe_measurement(arguments.threshold, arguments.resolution)
+    groups = {name: entry.group for name, entry in entries.items()}
+    run = {  # what decides the numbers
+        "data": {name: value for name, value in data.items() if name != "path"},
+        "latest_change": dataset.layout.latest_change(dataset.ids),
+        "groups": arguments.group_size,
+        "config": config.roles,
+        "models": origins,
+        "methods": settings,
+        "measurement": measurement,
+        "audio_controls": [controls.names, arguments.seed or 0],
+        "batch_size": arguments.batch_size,
+        "code": [commit, uncommitted_changes],
+        "versions": provenance.versions(),
+        "device": device,
+    }
+    journal = Journal(arguments.output_dir, run)
     start = perf_counter()
-    book = evaluate(dataset, strategies, controls, {name: entry.group for name, entry in entries.items()}, arguments)
+    book = evaluate(dataset, strategies, controls, groups, journal, arguments)
     seconds = perf_counter() - start
     summary = summarise(
         book.answers,
@@ -90,7 +111,6 @@ def main(argv: Sequence[str] | None = None) -> EvalResults | None:
         protocols=arguments.protocols,
         draws=arguments.draws,
     )
-    commit, uncommitted_changes = provenance.git_state(Path(__file__).parent)
     results = EvalResults(
         schema=SCHEMA,
         command=provenance.command_line("eval.py", argv),
@@ -99,11 +119,11 @@ def main(argv: Sequence[str] | None = None) -> EvalResults | None:
         uncommitted_changes=uncommitted_changes,
         versions=provenance.versions(),
         config={"name": config.name, "path": str(config.path), "roles": config.roles, "methods": settings},
-        models={role: getattr(model, "provenance", None) for role, model in models.items()},
+        models=origins,
         warning=warning,
         device=device,
         data={**data, **book.counts},
-        measurement=describe_measurement(arguments.threshold, arguments.resolution),
+        measurement=measurement,
         seeds={"given": arguments.seed, "audio_controls": arguments.seed or 0, "bootstrap": summary.intervals["seed"]},
         seconds={"total": round(seconds, 1), "methods": book.seconds},
         methods={name: {"listens": methods.listens(name)} for name in strategies},
@@ -112,6 +132,7 @@ def main(argv: Sequence[str] | None = None) -> EvalResults | None:
     )
     write_results(results, arguments.output_dir / "results.json")
     write_report(arguments.output_dir)
+    journal.remove()
     print(f"\n{format_tables(asdict(results))}\n\nwritten to {arguments.output_dir}: report.html, report.md, ", end="")
     print("results.json, per_sample.csv")
     return results
@@ -122,15 +143,17 @@ def evaluate(
     strategies: Mapping[str, Method],
     controls: AudioControls,
     groups: Mapping[str, str],
+    journal: Journal,
     arguments: argparse.Namespace,
 ) -> ScoreBook:
-    """Runs every method over the dataset, under every audio control, writing the records as it goes.
+    """Runs every method over the dataset, under every audio control; each finished batch is on disk.
 
     Args:
         dataset: with ground truth.
         strategies: name -> method.
         controls: which sounds the methods that listen are given; the others hear the original only.
         groups: sample -> its group.
+        journal: the batches that were finished before, and are finished now.
         arguments: of the command line.
 
     Returns:
@@ -139,26 +162,51 @@ def evaluate(
     from tqdm import tqdm
 
     from datasets.batches import iterate_batches
-    from utils.evaluation import ScoreBook, predict_blind
+    from utils.evaluation import ScoreBook
     from utils.results import RecordFile
 
-    listening = {name: method for name, method in strategies.items() if method.listens}
     book = ScoreBook(arguments.threshold, arguments.resolution, groups)
+    firsts = range(0, len(dataset), arguments.batch_size)
+    missing = [first for first in firsts if first not in journal]
+    if len(missing) < len(firsts):
+        print(f"going on: {len(firsts) - len(missing)} of {len(firsts)} batches were measured before", flush=True)
+    read = iterate_batches(dataset, arguments.batch_size, arguments.num_workers, missing)
     progress = tqdm(total=len(dataset), unit="sample")
     with RecordFile(arguments.output_dir / "per_sample.csv") as records, progress:
-        for samples in iterate_batches(dataset, arguments.batch_size, arguments.num_workers):
-            predictions: dict[str, dict[str, list[Prediction]]] = {}
-            for control in controls.names:
-                heard = [controls.apply(control, sample) for sample in samples]
-                chosen = strategies if control == "original" else listening
-                predictions[control] = {name: predict_blind(method, heard) for name, method in chosen.items()}
-            records.write(book.add(samples, predictions))
-            if arguments.save_visualizations:
-                save_overlays(
-                    samples, predictions["original"], arguments.threshold, arguments.output_dir / "visualizations"
-                )
-            progress.update(len(samples))
+        for first in firsts:
+            if first in journal:
+                batch = journal.read(first)
+            else:
+                samples = next(read)
+                predictions = predict_all(samples, strategies, controls)
+                batch = book.measure(samples, predictions)
+                journal.write(first, batch)
+                if arguments.save_visualizations:
+                    folder = arguments.output_dir / "visualizations"
+                    save_overlays(samples, predictions["original"], arguments.threshold, folder)
+            book.add(batch)
+            records.write(batch.records)
+            progress.update(len(batch.ids))
     return book
+
+
+def predict_all(
+    samples: Sequence[Sample], strategies: Mapping[str, Method], controls: AudioControls
+) -> dict[str, dict[str, list[Prediction]]]:
+    """What each method answers under each audio control; those that do not listen are asked once.
+
+    Returns:
+        control -> method -> one Prediction per sample.
+    """
+    from utils.evaluation import predict_blind
+
+    listening = {name: method for name, method in strategies.items() if method.listens}
+    predictions = {}
+    for control in controls.names:
+        heard = [controls.apply(control, sample) for sample in samples]
+        chosen = strategies if control == "original" else listening
+        predictions[control] = {name: predict_blind(method, heard) for name, method in chosen.items()}
+    return predictions
 
 
 def method_settings(name: str, config: Config, seed: int | None) -> dict[str, Any]:

@@ -26,13 +26,16 @@ class _Reader:
             return error
 
 
-def iterate_batches(dataset: Sequence[Sample], batch_size: int, num_workers: int = 0) -> Iterator[list[Sample]]:
+def iterate_batches(
+    dataset: Sequence[Sample], batch_size: int, num_workers: int = 0, firsts: Sequence[int] | None = None
+) -> Iterator[list[Sample]]:
     """Reads a dataset in order, holding only the batches at hand.
 
     Args:
         dataset: map-style: `len` and an index.
         batch_size: samples per batch; the last batch may be shorter.
         num_workers: processes that read ahead; 0 reads in this one.
+        firsts: positions of the first samples of the batches wanted, multiples of `batch_size`; None for all.
 
     Yields:
         Lists of samples of any sizes.
@@ -42,7 +45,9 @@ def iterate_batches(dataset: Sequence[Sample], batch_size: int, num_workers: int
     """
     from torch.utils.data import DataLoader  # seconds to import
 
-    for batch in DataLoader(_Reader(dataset), batch_size=batch_size, num_workers=num_workers, collate_fn=list):
+    firsts = range(0, len(dataset), batch_size) if firsts is None else firsts
+    wanted = [range(first, min(first + batch_size, len(dataset))) for first in firsts]
+    for batch in DataLoader(_Reader(dataset), batch_sampler=wanted, num_workers=num_workers, collate_fn=list):
         for item in batch:
             if isinstance(item, UserError):
                 raise item

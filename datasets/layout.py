@@ -81,6 +81,12 @@ class Layout:
                     digest.update(f"{path.parent.name}/{path.name} {path.stat().st_size}\n".encode())
         return digest.hexdigest()
 
+    def latest_change(self, stems: Iterable[str]) -> int:
+        """When the last of the files of some samples was changed, in nanoseconds since 1970."""
+        every = (self.images, self.sounds, self.masks, self.ignores)
+        paths = (files[stem] for stem in stems for files in every if stem in files)
+        return max((path.stat().st_mtime_ns for path in paths), default=0)
+
 
 def read_layout(root: str | os.PathLike) -> Layout:
     """Lists and pairs the files of a dataset folder without opening any.

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import replace
+from dataclasses import dataclass, replace
 from typing import Literal, Protocol
 
 import numpy as np
@@ -14,7 +14,7 @@ from utils.results import SampleRecord
 from utils.scores import count_levels, score_sample
 from utils.types import Prediction, Sample
 
-__all__ = ["EVAL_SIZE", "Resolution", "ScoreBook", "describe_measurement", "measure", "predict_blind"]
+__all__ = ["EVAL_SIZE", "Batch", "Resolution", "ScoreBook", "describe_measurement", "measure", "predict_blind"]
 
 EVAL_SIZE = (224, 224)  # (H, W)
 Resolution = Literal["224", "native"]
@@ -63,6 +63,25 @@ def measure(sample: Sample, prediction: Prediction, threshold: float, resolution
     return Answer(scores, None if confidence is None else float(confidence))
 
 
+@dataclass(frozen=True, eq=False)
+class Batch:
+    """What was measured on a batch of samples.
+
+    Attributes:
+        ids: of the samples.
+        counts: of the batch, see `ScoreBook`.
+        answers: control -> method -> one Answer per sample.
+        records: the rows of per_sample.csv.
+        seconds: method -> stage -> seconds.
+    """
+
+    ids: list[str]
+    counts: dict[str, int]
+    answers: dict[str, dict[str, list[Answer]]]
+    records: list[SampleRecord]
+    seconds: dict[str, dict[str, float]]
+
+
 class ScoreBook:
     """Collects what was measured; keeps numbers, no maps.
 
@@ -90,35 +109,50 @@ class ScoreBook:
         self.counts = {"samples": 0, "gt_empty": 0, "gt_ignore": 0}
         self.seconds: dict[str, dict[str, float]] = {}
 
-    def add(
+    def measure(
         self, samples: Sequence[Sample], predictions: Mapping[str, Mapping[str, Sequence[Prediction]]]
-    ) -> list[SampleRecord]:
-        """Measures a batch.
+    ) -> Batch:
+        """Measures a batch without adding it.
 
         Args:
             samples: with `gt_mask`.
             predictions: control -> method -> one Prediction per sample.
 
         Returns:
-            Records by sample, then by control, then by method: the order does not depend on the batch size.
+            The batch, its records by sample, then by control, then by method: their order does not depend on its size.
         """
-        records = []
+        batch = Batch([], dict.fromkeys(self.counts, 0), {}, [], {})
         for index, sample in enumerate(samples):
             group = sample.id if self._groups is None else self._groups[sample.id]
             for control, of_control in predictions.items():
                 for method, of_method in of_control.items():
                     prediction = of_method[index]
                     answer = measure(sample, prediction, self.threshold, self.resolution)
-                    self.answers.setdefault(control, {}).setdefault(method, []).append(answer)
-                    spent = self.seconds.setdefault(method, {})
-                    for stage, seconds in prediction.trail.get("seconds", {}).items():
-                        spent[stage] = spent.get(stage, 0.0) + seconds
-                    records.append(_record(sample.id, group, control, method, answer, prediction))
-            self.ids.append(sample.id)
-            self.counts["samples"] += 1
-            self.counts["gt_empty"] += records[-1].gt_empty
-            self.counts["gt_ignore"] += sample.gt_ignore is not None and bool(sample.gt_ignore.any())
-        return records
+                    batch.answers.setdefault(control, {}).setdefault(method, []).append(answer)
+                    _add_seconds(batch.seconds, {method: prediction.trail.get("seconds", {})})
+                    batch.records.append(_record(sample.id, group, control, method, answer, prediction))
+            batch.ids.append(sample.id)
+            batch.counts["samples"] += 1
+            batch.counts["gt_empty"] += batch.records[-1].gt_empty
+            batch.counts["gt_ignore"] += sample.gt_ignore is not None and bool(sample.gt_ignore.any())
+        return batch
+
+    def add(self, batch: Batch) -> None:
+        """Adds a batch to what was collected so far."""
+        self.ids += batch.ids
+        for name, count in batch.counts.items():
+            self.counts[name] += count
+        for control, of_control in batch.answers.items():
+            for method, answers in of_control.items():
+                self.answers.setdefault(control, {}).setdefault(method, []).extend(answers)
+        _add_seconds(self.seconds, batch.seconds)
+
+
+def _add_seconds(total: dict[str, dict[str, float]], further: Mapping[str, Mapping[str, float]]) -> None:
+    for method, stages in further.items():
+        spent = total.setdefault(method, {})
+        for stage, seconds in stages.items():
+            spent[stage] = spent.get(stage, 0.0) + seconds
 
 
 def describe_measurement(threshold: float, resolution: Resolution) -> dict[str, object]:

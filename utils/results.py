@@ -156,7 +156,8 @@ class RecordFile:
         if error is None:
             os.replace(self.partial_path, self.path)
         else:
-            print(f"stopped early: the records so far are in {self.partial_path}", file=sys.stderr)
+            said = f"stopped early: the records so far are in {self.partial_path}; the same command goes on from there"
+            print(said, file=sys.stderr)
 
 
 def write_results(results: EvalResults, path: Path) -> None:

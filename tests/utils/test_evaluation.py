@@ -66,13 +66,15 @@ def book_of(samples, predictions, size):
     book, records = ScoreBook(0.5, "native", {"a": "g", "b": "g", "c": "h"}), []
     for start in range(0, len(samples), size):
         part = slice(start, start + size)
-        records += book.add(
+        batch = book.measure(
             samples[part],
             {
                 control: {name: of_method[part] for name, of_method in of_control.items()}
                 for control, of_control in predictions.items()
             },
         )
+        book.add(batch)
+        records += batch.records
     return book, records
 
 
@@ -103,5 +105,6 @@ def test_the_book_is_the_same_for_any_batch_size():
 
 def test_without_groups_each_sample_is_by_itself():
     book = ScoreBook(0.5)
-    (record,) = book.add([sample_of("a", half())], {"original": {"m": [Prediction(np.ones((8, 12), np.float32))]}})
+    predictions = {"original": {"m": [Prediction(np.ones((8, 12), np.float32))]}}
+    (record,) = book.measure([sample_of("a", half())], predictions).records
     assert (record.group, record.iou_fixed) == ("a", 0.5)

@@ -80,7 +80,9 @@ def test_the_evaluation_leaves_ignored_pixels_out_and_hides_them_from_methods(re
     method, book = Whole(), ScoreBook(0.5, resolution)
     predictions = predict_blind(method, [sample])
     assert (method.given[0].gt_mask, method.given[0].gt_ignore) == (None, None)
-    (record,) = book.add([sample], {"original": {"whole": predictions}})
+    batch = book.measure([sample], {"original": {"whole": predictions}})
+    book.add(batch)
+    (record,) = batch.records
     assert record.iou_fixed == pytest.approx(0.5)  # 2 of the 4 columns that count
     assert book.counts == {"samples": 1, "gt_empty": 0, "gt_ignore": 1}
 
