@@ -25,6 +25,7 @@ if TYPE_CHECKING:
     from utils.evaluation import ScoreBook
     from utils.journal import Journal
     from utils.results import EvalResults
+    from utils.sharing import Share
     from utils.types import Prediction, Sample
 
 BASELINES = ("nothing", "everything", "centre", "image_only")
@@ -37,7 +38,7 @@ def main(argv: Sequence[str] | None = None) -> EvalResults | None:
         argv: arguments without the script's name; None takes the process's own.
 
     Returns:
-        What was written to results.json; None where only an explanation was asked for.
+        What was written to results.json; None where only an explanation was asked for, or a part of the run measured.
 
     Raises:
         UserError: the dataset, the configuration or a name is wrong.
@@ -61,6 +62,7 @@ def main(argv: Sequence[str] | None = None) -> EvalResults | None:
     from utils.protocols import Setting, applicable
     from utils.report import write_report
     from utils.results import SCHEMA, EvalResults, write_results
+    from utils.sharing import device_of, launched_share, wait_for_all
     from utils.summary import summarise
     from utils.tables import format_tables
 
@@ -72,7 +74,9 @@ def main(argv: Sequence[str] | None = None) -> EvalResults | None:
     settings = {name: method_settings(name, config, arguments.seed) for name in names}
     roles = [role for name in settings for role in methods.requires(name)]
     make_folder(arguments.output_dir)
-    device = resolve_device(arguments.device)
+    share = arguments.shard or launched_share()
+    device = resolve_device(device_of(share, arguments.device))
+    wait = wait_for_all(share, device)
 
     print(f"config {config.name}: {config.summary}", flush=True)
     models = load_models(config, roles, device, arguments.allow_random_weights)
@@ -83,7 +87,6 @@ def main(argv: Sequence[str] | None = None) -> EvalResults | None:
     commit, uncommitted_changes = provenance.git_state(Path(__file__).parent)
     origins = {role: getattr(model, "provenance", None) for role, model in models.items()}
     measurement = describe_measurement(arguments.threshold, arguments.resolution)
-    groups = {name: entry.group for name, entry in entries.items()}
     run = {  # what decides the numbers
         "data": {name: value for name, value in data.items() if name != "path"},
         "latest_change": dataset.layout.latest_change(dataset.ids),
@@ -96,11 +99,16 @@ def main(argv: Sequence[str] | None = None) -> EvalResults | None:
         "batch_size": arguments.batch_size,
         "code": [commit, uncommitted_changes],
         "versions": provenance.versions(),
-        "device": device,
+        "device": device.split(":")[0],
     }
     journal = Journal(arguments.output_dir, run)
     start = perf_counter()
-    book = evaluate(dataset, strategies, controls, groups, journal, arguments)
+    measure(dataset, strategies, controls, journal, share, arguments)
+    wait()
+    if not share.collects:
+        print(f"part {share.index + 1} of {share.count} is measured; the same command without --shard collects all")
+        return None
+    book = collect(dataset, journal, arguments)
     seconds = perf_counter() - start
     summary = summarise(
         book.answers,
@@ -138,55 +146,79 @@ def main(argv: Sequence[str] | None = None) -> EvalResults | None:
     return results
 
 
-def evaluate(
+def measure(
     dataset: FolderDataset,
     strategies: Mapping[str, Method],
     controls: AudioControls,
-    groups: Mapping[str, str],
     journal: Journal,
+    share: Share,
     arguments: argparse.Namespace,
-) -> ScoreBook:
-    """Runs every method over the dataset, under every audio control; each finished batch is on disk.
+) -> None:
+    """Runs every method over the batches that the journal lacks, under every audio control; each is on disk at once.
 
     Args:
         dataset: with ground truth.
         strategies: name -> method.
         controls: which sounds the methods that listen are given; the others hear the original only.
-        groups: sample -> its group.
         journal: the batches that were finished before, and are finished now.
+        share: which batches are this process's.
         arguments: of the command line.
-
-    Returns:
-        The scores.
     """
     from tqdm import tqdm
 
     from datasets.batches import iterate_batches
-    from utils.evaluation import ScoreBook
-    from utils.results import RecordFile
+    from utils.evaluation import measure_batch
 
-    book = ScoreBook(arguments.threshold, arguments.resolution, groups)
+    entries, _ = dataset.entries(arguments.group_size)
+    groups = {name: entry.group for name, entry in entries.items()}
     firsts = range(0, len(dataset), arguments.batch_size)
-    missing = [first for first in firsts if first not in journal]
-    if len(missing) < len(firsts):
-        print(f"going on: {len(firsts) - len(missing)} of {len(firsts)} batches were measured before", flush=True)
-    read = iterate_batches(dataset, arguments.batch_size, arguments.num_workers, missing)
-    progress = tqdm(total=len(dataset), unit="sample")
-    with RecordFile(arguments.output_dir / "per_sample.csv") as records, progress:
-        for first in firsts:
-            if first in journal:
-                batch = journal.read(first)
-            else:
-                samples = next(read)
+    own = [first for position, first in enumerate(firsts) if share.takes(position)]
+    missing = [first for first in own if first not in journal]
+    if len(missing) < len(own):
+        print(f"going on: {len(own) - len(missing)} of {len(own)} batches were measured before", flush=True)
+    batches = iterate_batches(dataset, arguments.batch_size, arguments.num_workers, missing)
+    total, left = (sum(min(arguments.batch_size, len(dataset) - first) for first in part) for part in (own, missing))
+    with tqdm(total=total, initial=total - left, unit="sample", disable=share.index > 0) as progress:
+        try:
+            for first, samples in zip(missing, batches, strict=True):
                 predictions = predict_all(samples, strategies, controls)
-                batch = book.measure(samples, predictions)
-                journal.write(first, batch)
+                journal.write(
+                    first, measure_batch(samples, predictions, arguments.threshold, arguments.resolution, groups)
+                )
                 if arguments.save_visualizations:
                     folder = arguments.output_dir / "visualizations"
                     save_overlays(samples, predictions["original"], arguments.threshold, folder)
+                progress.update(len(samples))
+        except BaseException:
+            print(
+                f"stopped early: what is measured is kept in {journal.folder}; the same command goes on",
+                file=sys.stderr,
+            )
+            raise
+
+
+def collect(dataset: FolderDataset, journal: Journal, arguments: argparse.Namespace) -> ScoreBook:
+    """Adds up all batches in order and writes per_sample.csv.
+
+    Raises:
+        UserError: a batch is not there.
+    """
+    from utils.evaluation import ScoreBook
+    from utils.results import RecordFile
+
+    firsts = range(0, len(dataset), arguments.batch_size)
+    missing = [first for first in firsts if first not in journal]
+    if missing:
+        raise UserError(
+            f"expected all {len(firsts)} batches to be measured, found {len(missing)} that are not; run the same "
+            "command again, it measures them"
+        )
+    book = ScoreBook()
+    with RecordFile(arguments.output_dir / "per_sample.csv") as records:
+        for first in firsts:
+            batch = journal.read(first)
             book.add(batch)
             records.write(batch.records)
-            progress.update(len(batch.ids))
     return book
 
 

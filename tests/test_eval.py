@@ -231,8 +231,9 @@ def test_a_run_that_stops_keeps_its_records(data, tmp_path, monkeypatch, fake_mo
         evaluate(data, tmp_path, "--batch_size", "1", "--baselines")
     assert (tmp_path / "results.json").read_bytes() == before
     assert len(rows_of(tmp_path)) == 6  # the older, complete file
-    assert (tmp_path / "per_sample.csv.partial").read_text(encoding="utf-8").count("\n") == 3  # header and two records
-    assert "the records so far are in" in capsys.readouterr().err
+    kept = sorted(path.name for path in (tmp_path / "unfinished").iterdir())
+    assert kept == ["00000000.json", "00000001.json", "run.json"]
+    assert "what is measured is kept in" in capsys.readouterr().err
 
 
 @pytest.mark.parametrize(

@@ -1,4 +1,4 @@
-"""An evaluation that is killed at any moment goes on, and ends as if nothing had happened."""
+"""An evaluation may be killed, resumed, sharded or spread over processes: it ends as if nothing had happened."""
 
 from __future__ import annotations
 
@@ -20,14 +20,14 @@ ROOT = Path(script.__file__).resolve().parent
 SCENES = [("dog", ("dog", "violin")), ("violin", ("dog", "violin")), ("drum", ("drum",)), (None, ("dog",))] * 2
 
 RUN = """
-import os, signal, sys, types
+import os, signal, sys
 
 sys.path.insert(0, {tests!r})
 import fakes
 import models.loading
 
 played = fakes.make_models()
-segment, left = played["segmenter"].segment, [{segmentations}]
+segment, left = played["segmenter"].segment, [{segmentations} if os.environ.get("RANK", "1") == "1" else 10**6]
 
 
 def mortal(images, queries):
@@ -58,48 +58,99 @@ def data(tmp_path_factory, fakes):
     return root
 
 
-def command(data, output):
-    options = ["--methods", "cross_modal", "classify", "--audio_control", "silence", "--batch_size", "2"]
-    return [*options, "--device", "cpu", "--test_data_path", str(data), "--output_dir", str(output)]
-
-
-def evaluate(data, output, segmentations):
-    """Runs eval.py with the fake networks in a process that is killed after so many calls of the segmenter."""
-    code = RUN.format(tests=str(ROOT / "tests"), segmentations=segmentations)
-    return subprocess.run(
-        [sys.executable, "-c", code, *command(data, output)], cwd=ROOT, capture_output=True, text=True, timeout=120
-    )
-
-
-def test_a_killed_run_goes_on_to_the_same_records(data, tmp_path):
-    undisturbed = evaluate(data, tmp_path / "one", 10**6)
-    assert undisturbed.returncode == 0, undisturbed.stderr
-    # a batch takes 5 segmentations: 2 methods and image_only with the sound, 2 methods without it
-    assert evaluate(data, tmp_path / "two", 7).returncode == -signal.SIGKILL
-    assert not (tmp_path / "two" / "per_sample.csv").exists()
-    assert sorted(os.listdir(tmp_path / "two" / "unfinished")) == ["00000000.json", "run.json"]
-    assert evaluate(data, tmp_path / "two", 6).returncode == -signal.SIGKILL
-    gone_on = evaluate(data, tmp_path / "two", 10**6)
-    assert gone_on.returncode == 0, gone_on.stderr
-    assert "going on: 2 of 4 batches were measured before" in gone_on.stdout
-    first, second = ((tmp_path / name / "per_sample.csv").read_bytes() for name in ("one", "two"))
-    assert first == second
-    assert not (tmp_path / "two" / "unfinished").exists()
-    tables = [run.stdout.split("paper ")[1].split("written to")[0] for run in (undisturbed, gone_on)]
-    assert tables[0] == tables[1]
-
-
-def test_an_unfinished_run_is_not_mixed_with_another(data, tmp_path, monkeypatch, fakes):
-    assert evaluate(data, tmp_path / "out", 7).returncode == -signal.SIGKILL
+@pytest.fixture(autouse=True)
+def fake_models(monkeypatch, fakes):
     played = fakes.make_models()
     monkeypatch.setattr(
         models.loading, "load_models", lambda config, roles, *_: {role: played[role] for role in sorted(set(roles))}
     )
-    arguments = command(data, tmp_path / "out")
+
+
+def command(data, output, *further):
+    options = ["--methods", "cross_modal", "classify", "--audio_control", "silence", "--batch_size", "2"]
+    return [*options, "--device", "cpu", "--test_data_path", str(data), "--output_dir", str(output), *further]
+
+
+def evaluate_in_processes(data, output, segmentations=10**6, processes=1):
+    """Runs eval.py with the fake networks; its process, the second of several, dies after so many segmentations."""
+    driver = output.with_name(f"{output.name}_{segmentations}.py")
+    driver.write_text(RUN.format(tests=str(ROOT / "tests"), segmentations=segmentations))
+    torchrun = ("-m", "torch.distributed.run", "--standalone", f"--nproc_per_node={processes}")
+    return subprocess.run(
+        [sys.executable, *(torchrun if processes > 1 else ()), str(driver), *command(data, output)],
+        cwd=ROOT,
+        env={**os.environ, "PYTHONPATH": str(ROOT), "OMP_NUM_THREADS": "1"},
+        capture_output=True,
+        text=True,
+        timeout=240,
+    )
+
+
+@pytest.fixture
+def undisturbed(data, tmp_path):
+    """The records of a run in one go."""
+    script.main(command(data, tmp_path / "undisturbed"))
+    return (tmp_path / "undisturbed" / "per_sample.csv").read_bytes()
+
+
+def records_of(output):
+    assert not (output / "unfinished").exists()
+    return (output / "per_sample.csv").read_bytes()
+
+
+def test_a_killed_run_goes_on_to_the_same_records(data, tmp_path, undisturbed, capsys):
+    output = tmp_path / "out"
+    # a batch takes 5 segmentations: 2 methods and image_only with the sound, 2 methods without it
+    assert evaluate_in_processes(data, output, 7).returncode == -signal.SIGKILL
+    assert not (output / "per_sample.csv").exists()
+    assert sorted(os.listdir(output / "unfinished")) == ["00000000.json", "run.json"]
+    script.main(command(data, output))
+    assert "going on: 1 of 4 batches were measured before" in capsys.readouterr().out
+    assert records_of(output) == undisturbed
+
+
+def test_shards_are_collected_to_the_same_records(data, tmp_path, undisturbed, capsys):
+    output = tmp_path / "out"
+    for shard in ("3/3", "1/3"):
+        assert script.main(command(data, output, "--shard", shard)) is None
+        assert f"part {shard[0]} of 3 is measured" in capsys.readouterr().out
+        assert not (output / "per_sample.csv").exists()
+    script.main(command(data, output))  # the second shard was never run: its batch is found missing, and measured
+    assert "going on: 3 of 4 batches were measured before" in capsys.readouterr().out
+    assert records_of(output) == undisturbed
+
+
+def test_three_processes_give_the_same_records(data, tmp_path, undisturbed):
+    output = tmp_path / "out"
+    done = evaluate_in_processes(data, output, processes=3)
+    assert done.returncode == 0, done.stderr
+    assert records_of(output) == undisturbed
+
+
+def test_one_of_two_processes_that_is_killed_loses_nothing(data, tmp_path, undisturbed):
+    output = tmp_path / "out"
+    assert evaluate_in_processes(data, output, 6, processes=2).returncode != 0
+    assert not (output / "per_sample.csv").exists()
+    assert (output / "unfinished" / "00000002.json").exists()  # the second process's first batch
+    assert not (output / "unfinished" / "00000006.json").exists()  # the one it died in
+    script.main(command(data, output))
+    assert records_of(output) == undisturbed
+
+
+@pytest.mark.parametrize("shard", ["0/3", "4/3", "1", "a/b"])
+def test_wrong_shards_are_refused(shard, capsys):
+    with pytest.raises(SystemExit, match="2"):
+        script.main(["--test_data_path", "x", "--shard", shard])
+    assert f"expected a shard such as 2/8, the second of eight, found '{shard}'" in capsys.readouterr().err
+
+
+def test_an_unfinished_run_is_not_mixed_with_another(data, tmp_path):
+    output = tmp_path / "out"
+    script.main(command(data, output, "--shard", "1/2"))
     with pytest.raises(UserError, match=r"another one \(methods.cross_modal.min_similarity 0.5 there, 0.3 here\)"):
-        script.main([*arguments, "--set", "cross_modal.min_similarity=0.3"])
+        script.main(command(data, output, "--set", "cross_modal.min_similarity=0.3"))
     mask = data / "gt_seg" / "0.png"
     changed = mask.stat().st_mtime + 10
     os.utime(mask, (changed, changed))
     with pytest.raises(UserError, match="another one .latest_change"):
-        script.main(arguments)
+        script.main(command(data, output))

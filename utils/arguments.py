@@ -6,6 +6,8 @@ import argparse
 from collections.abc import Callable, Sequence
 from pathlib import Path
 
+from utils.sharing import share_of
+
 __all__ = ["add_data_options", "add_measure_options", "add_run_options", "at_least", "share"]
 
 
@@ -77,6 +79,12 @@ def add_data_options(parser: argparse.ArgumentParser, required: bool) -> None:
         default=Path("outputs/eval"),
         metavar="DIR",
         help="where the results go (default: %(default)s)",
+    )
+    add(
+        "--shard",
+        type=share_of,
+        metavar="I/N",
+        help="measure the I-th of N parts only; the same command without it collects them all",
     )
     add("--save_visualizations", action="store_true", help="also draw every prediction over its image")
     add(

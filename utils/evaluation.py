@@ -14,10 +14,20 @@ from utils.results import SampleRecord
 from utils.scores import count_levels, score_sample
 from utils.types import Prediction, Sample
 
-__all__ = ["EVAL_SIZE", "Batch", "Resolution", "ScoreBook", "describe_measurement", "measure", "predict_blind"]
+__all__ = [
+    "EVAL_SIZE",
+    "Batch",
+    "Resolution",
+    "ScoreBook",
+    "describe_measurement",
+    "measure",
+    "measure_batch",
+    "predict_blind",
+]
 
 EVAL_SIZE = (224, 224)  # (H, W)
 Resolution = Literal["224", "native"]
+COUNTED = ("samples", "gt_empty", "gt_ignore")
 
 
 class Predicts(Protocol):
@@ -82,6 +92,41 @@ class Batch:
     seconds: dict[str, dict[str, float]]
 
 
+def measure_batch(
+    samples: Sequence[Sample],
+    predictions: Mapping[str, Mapping[str, Sequence[Prediction]]],
+    threshold: float,
+    resolution: Resolution = "224",
+    groups: Mapping[str, str] | None = None,
+) -> Batch:
+    """Measures all predictions for a batch.
+
+    Args:
+        samples: with `gt_mask`.
+        predictions: control -> method -> one Prediction per sample.
+        threshold, resolution: see `measure`.
+        groups: sample -> its group, for the records; None for each sample by itself.
+
+    Returns:
+        The batch, its records by sample, then by control, then by method: their order does not depend on its size.
+    """
+    batch = Batch([], dict.fromkeys(COUNTED, 0), {}, [], {})
+    for index, sample in enumerate(samples):
+        group = sample.id if groups is None else groups[sample.id]
+        for control, of_control in predictions.items():
+            for method, of_method in of_control.items():
+                prediction = of_method[index]
+                answer = measure(sample, prediction, threshold, resolution)
+                batch.answers.setdefault(control, {}).setdefault(method, []).append(answer)
+                _add_seconds(batch.seconds, {method: prediction.trail.get("seconds", {})})
+                batch.records.append(_record(sample.id, group, control, method, answer, prediction))
+        batch.ids.append(sample.id)
+        batch.counts["samples"] += 1
+        batch.counts["gt_empty"] += batch.records[-1].gt_empty
+        batch.counts["gt_ignore"] += sample.gt_ignore is not None and bool(sample.gt_ignore.any())
+    return batch
+
+
 class ScoreBook:
     """Collects what was measured; keeps numbers, no maps.
 
@@ -92,50 +137,11 @@ class ScoreBook:
         seconds: method -> stage -> seconds, summed over samples and controls.
     """
 
-    def __init__(
-        self, threshold: float, resolution: Resolution = "224", groups: Mapping[str, str] | None = None
-    ) -> None:
-        """Starts empty.
-
-        Args:
-            threshold, resolution: see `measure`.
-            groups: sample -> its group, for the records; None for each sample by itself.
-        """
-        self.threshold = threshold
-        self.resolution = resolution
-        self._groups = groups
+    def __init__(self) -> None:
         self.ids: list[str] = []
         self.answers: dict[str, dict[str, list[Answer]]] = {}
-        self.counts = {"samples": 0, "gt_empty": 0, "gt_ignore": 0}
+        self.counts = dict.fromkeys(COUNTED, 0)
         self.seconds: dict[str, dict[str, float]] = {}
-
-    def measure(
-        self, samples: Sequence[Sample], predictions: Mapping[str, Mapping[str, Sequence[Prediction]]]
-    ) -> Batch:
-        """Measures a batch without adding it.
-
-        Args:
-            samples: with `gt_mask`.
-            predictions: control -> method -> one Prediction per sample.
-
-        Returns:
-            The batch, its records by sample, then by control, then by method: their order does not depend on its size.
-        """
-        batch = Batch([], dict.fromkeys(self.counts, 0), {}, [], {})
-        for index, sample in enumerate(samples):
-            group = sample.id if self._groups is None else self._groups[sample.id]
-            for control, of_control in predictions.items():
-                for method, of_method in of_control.items():
-                    prediction = of_method[index]
-                    answer = measure(sample, prediction, self.threshold, self.resolution)
-                    batch.answers.setdefault(control, {}).setdefault(method, []).append(answer)
-                    _add_seconds(batch.seconds, {method: prediction.trail.get("seconds", {})})
-                    batch.records.append(_record(sample.id, group, control, method, answer, prediction))
-            batch.ids.append(sample.id)
-            batch.counts["samples"] += 1
-            batch.counts["gt_empty"] += batch.records[-1].gt_empty
-            batch.counts["gt_ignore"] += sample.gt_ignore is not None and bool(sample.gt_ignore.any())
-        return batch
 
     def add(self, batch: Batch) -> None:
         """Adds a batch to what was collected so far."""

@@ -21,7 +21,7 @@ import numpy as np
 
 from utils.errors import UserError
 from utils.evaluation import Batch
-from utils.files import make_folder, remove_partials, write_text_atomic
+from utils.files import make_folder, write_text_atomic
 from utils.reliability import Answer
 from utils.results import SampleRecord
 from utils.scores import SampleScores
@@ -33,7 +33,11 @@ NAMED_AT_MOST = 3  # differences in one message
 
 
 class Journal:
-    """The finished batches of one run, by the position of their first sample."""
+    """The finished batches of one run, by the position of their first sample.
+
+    Attributes:
+        folder: where they are.
+    """
 
     def __init__(self, output_dir: Path, run: Mapping[str, Any]) -> None:
         """Begins the journal of a run, or goes on with it.
@@ -45,18 +49,17 @@ class Journal:
         Raises:
             UserError: another run was left unfinished there.
         """
-        self._folder = output_dir / FOLDER
+        self.folder = output_dir / FOLDER
         wanted = json.loads(json.dumps(run, default=str))
-        path = self._folder / "run.json"
+        path = self.folder / "run.json"
         if path.exists():
             there = _read(path)
             if there != wanted:
                 raise UserError(
                     f"expected no unfinished run in {output_dir} but one of this command, found another one "
-                    f"({_named(there, wanted)}); choose another --output_dir, or remove {self._folder}"
+                    f"({_named(there, wanted)}); choose another --output_dir, or remove {self.folder}"
                 )
-        make_folder(self._folder)
-        remove_partials(self._folder)
+        make_folder(self.folder)
         write_text_atomic(path, json.dumps(wanted, indent=1) + "\n")
 
     def __contains__(self, first: int) -> bool:
@@ -79,10 +82,10 @@ class Journal:
 
     def remove(self) -> None:
         """Ends the journal: the results are written."""
-        shutil.rmtree(self._folder)
+        shutil.rmtree(self.folder)
 
     def _path(self, first: int) -> Path:
-        return self._folder / f"{first:08d}.json"
+        return self.folder / f"{first:08d}.json"
 
 
 def _read(path: Path) -> Any:

@@ -156,8 +156,7 @@ class RecordFile:
         if error is None:
             os.replace(self.partial_path, self.path)
         else:
-            said = f"stopped early: the records so far are in {self.partial_path}; the same command goes on from there"
-            print(said, file=sys.stderr)
+            print(f"stopped early: the records so far are in {self.partial_path}", file=sys.stderr)
 
 
 def write_results(results: EvalResults, path: Path) -> None:

@@ -3,7 +3,7 @@
 import numpy as np
 import pytest
 
-from utils.evaluation import EVAL_SIZE, ScoreBook, describe_measurement, measure, predict_blind
+from utils.evaluation import EVAL_SIZE, ScoreBook, describe_measurement, measure, measure_batch, predict_blind
 from utils.types import Prediction, Query, Sample
 
 
@@ -63,15 +63,18 @@ def test_confidence_is_the_best_query_s_score():
 
 
 def book_of(samples, predictions, size):
-    book, records = ScoreBook(0.5, "native", {"a": "g", "b": "g", "c": "h"}), []
+    book, records, groups = ScoreBook(), [], {"a": "g", "b": "g", "c": "h"}
     for start in range(0, len(samples), size):
         part = slice(start, start + size)
-        batch = book.measure(
+        batch = measure_batch(
             samples[part],
             {
                 control: {name: of_method[part] for name, of_method in of_control.items()}
                 for control, of_control in predictions.items()
             },
+            0.5,
+            "native",
+            groups,
         )
         book.add(batch)
         records += batch.records
@@ -104,7 +107,6 @@ def test_the_book_is_the_same_for_any_batch_size():
 
 
 def test_without_groups_each_sample_is_by_itself():
-    book = ScoreBook(0.5)
     predictions = {"original": {"m": [Prediction(np.ones((8, 12), np.float32))]}}
-    (record,) = book.measure([sample_of("a", half())], predictions).records
+    (record,) = measure_batch([sample_of("a", half())], predictions, 0.5).records
     assert (record.group, record.iou_fixed) == ("a", 0.5)

@@ -10,7 +10,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 from hypothesis.extra.numpy import arrays
 
-from utils.evaluation import ScoreBook, predict_blind
+from utils.evaluation import ScoreBook, measure_batch, predict_blind
 from utils.metrics import without_ignored
 from utils.scores import score_sample
 from utils.types import Prediction, Sample
@@ -77,10 +77,10 @@ def test_the_evaluation_leaves_ignored_pixels_out_and_hides_them_from_methods(re
     gt_mask, gt_ignore = np.zeros((8, 8), bool), np.zeros((8, 8), bool)
     gt_mask[:, :2], gt_ignore[:, 4:] = True, True
     sample = Sample("a", np.zeros((8, 8, 3), np.uint8), np.zeros(8, np.float32), 8, gt_mask, gt_ignore)
-    method, book = Whole(), ScoreBook(0.5, resolution)
+    method, book = Whole(), ScoreBook()
     predictions = predict_blind(method, [sample])
     assert (method.given[0].gt_mask, method.given[0].gt_ignore) == (None, None)
-    batch = book.measure([sample], {"original": {"whole": predictions}})
+    batch = measure_batch([sample], {"original": {"whole": predictions}}, 0.5, resolution)
     book.add(batch)
     (record,) = batch.records
     assert record.iou_fixed == pytest.approx(0.5)  # 2 of the 4 columns that count
