@@ -1,0 +1,107 @@
+"""The floor: what the networks alone take for every distinct question, asked once, at the best batch size."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Hashable, Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any
+from unittest import mock
+
+import numpy as np
+
+from models.memo import remember
+from tests.benchmarks.clock import INVERSION, Clock, seconds_in_networks, without_memory
+from utils import inversion
+from utils.types import Query
+
+BATCH_SIZES = (1, 8)
+SEGMENT = "segmenter.segment"
+
+
+@dataclass(frozen=True)
+class Floor:
+    """What cannot be saved without other networks.
+
+    Attributes:
+        seconds: stage -> seconds inside the networks; the segmenter runs once for each image and query.
+        segment_shared: seconds of the segmenter where every image is given once, with all its queries.
+        distinct: stage -> number of distinct questions.
+    """
+
+    seconds: dict[str, float]
+    segment_shared: float
+    distinct: dict[str, int]
+
+
+def measure_floor(models: Mapping[str, Any], clock: Clock) -> Floor:
+    """Asks again, once, what a run asked.
+
+    Args:
+        models: role -> model.
+        clock: of a run without memory, which asked everything with the lists of items as positional arguments.
+    """
+    seconds, distinct, segment_shared = {}, {}, 0.0
+    for stage, calls in clock.calls.items():
+        if stage == INVERSION:
+            targets = {target.tobytes(): target for args, _ in calls for target in args[2]}
+            seconds[stage] = _invert(calls[0], list(targets.values()), clock.now)
+            distinct[stage] = len(targets)
+            continue
+        rows = {tuple(map(_content, row)): row for args, _ in calls for row in zip(*args, strict=True)}
+        seconds[stage] = _least(models, stage, list(rows.values()), calls[0][1], clock.now)
+        distinct[stage] = len(rows)
+        if stage == SEGMENT:
+            segment_shared = _least(models, stage, _by_image(list(rows.values())), {}, clock.now)
+    return Floor(seconds, segment_shared, distinct)
+
+
+def _least(
+    models: Mapping[str, Any],
+    stage: str,
+    rows: Sequence[Sequence[Any]],
+    named: Mapping[str, Any],
+    now: Callable[[], float],
+) -> float:
+    """Seconds at the best of the batch sizes; each has a memory of its own, so that no query is read twice."""
+    role, _, name = stage.partition(".")
+    found = []
+    for size in BATCH_SIZES:
+        ask = getattr(remember(without_memory(models[role])), name)
+        batches = [
+            [list(column) for column in zip(*rows[i : i + size], strict=True)] for i in range(0, len(rows), size)
+        ]
+
+        def ask_all(ask: Callable[..., Any] = ask, batches: list[list[Any]] = batches) -> None:
+            for columns in batches:
+                ask(*columns, **named)
+
+        found.append(seconds_in_networks(ask_all, now))
+    return min(found)
+
+
+def _invert(
+    call: tuple[tuple[Any, ...], Mapping[str, Any]], targets: list[np.ndarray], now: Callable[[], float]
+) -> float:
+    """Seconds of all targets in blocks that hold no copies; forward, backward and Adam, since all have to be."""
+    (encode, table, *_), named = call
+    start = now()
+    with mock.patch.object(inversion, "BLOCK", min(inversion.BLOCK, len(targets))):
+        inversion.invert(encode, table, np.stack(targets), **named)
+    return now() - start
+
+
+def _by_image(rows: Sequence[tuple[np.ndarray, Sequence[Query]]]) -> list[tuple[np.ndarray, list[Query]]]:
+    """Every image once, with all that is asked of it."""
+    gathered: dict[Hashable, tuple[np.ndarray, list[Query]]] = {}
+    for image, queries in rows:
+        gathered.setdefault(_content(image), (image, []))[1].extend(queries)
+    return list(gathered.values())
+
+
+def _content(value: Any) -> Hashable:
+    """What makes two items the same."""
+    if isinstance(value, np.ndarray):
+        return value.shape, value.tobytes()
+    if isinstance(value, Query):
+        return value.text, None if value.embedding is None else value.embedding.tobytes()
+    return tuple(map(_content, value)) if isinstance(value, (list, tuple)) else value
