@@ -78,10 +78,11 @@ def main(argv: Sequence[str] | None = None) -> EvalResults | None:
     device = resolve_device(device_of(share, arguments.device))
     wait = wait_for_all(share, device)
 
-    print(f"config {config.name}: {config.summary}", flush=True)
+    if share.leads:
+        print(f"config {config.name}: {config.summary}", flush=True)
     models = load_models(config, roles, device, arguments.allow_random_weights)
     warning = provenance.random_weights_warning(models)
-    if warning:
+    if warning and share.leads:
         print(warning, flush=True)
     strategies = {name: methods.create(name, models, values) for name, values in settings.items()}
     commit, uncommitted_changes = provenance.git_state(Path(__file__).parent)
@@ -98,7 +99,7 @@ def main(argv: Sequence[str] | None = None) -> EvalResults | None:
         "audio_controls": [controls.names, arguments.seed or 0],
         "batch_size": arguments.batch_size,
         "code": [commit, uncommitted_changes],
-        "versions": provenance.versions(),
+        "versions": {name: version for name, version in provenance.versions().items() if name != "platform"},
         "device": device.split(":")[0],
     }
     journal = Journal(arguments.output_dir, run)
@@ -106,7 +107,8 @@ def main(argv: Sequence[str] | None = None) -> EvalResults | None:
     measure(dataset, strategies, controls, journal, share, arguments)
     wait()
     if not share.collects:
-        print(f"part {share.index + 1} of {share.count} is measured; the same command without --shard collects all")
+        if not share.together:
+            print(f"part {share.index + 1} of {share.count} is measured; the same command without --shard collects all")
         return None
     book = collect(dataset, journal, arguments)
     seconds = perf_counter() - start
@@ -174,11 +176,11 @@ def measure(
     firsts = range(0, len(dataset), arguments.batch_size)
     own = [first for position, first in enumerate(firsts) if share.takes(position)]
     missing = [first for first in own if first not in journal]
-    if len(missing) < len(own):
+    if len(missing) < len(own) and share.leads:
         print(f"going on: {len(own) - len(missing)} of {len(own)} batches were measured before", flush=True)
     batches = iterate_batches(dataset, arguments.batch_size, arguments.num_workers, missing)
     total, left = (sum(min(arguments.batch_size, len(dataset) - first) for first in part) for part in (own, missing))
-    with tqdm(total=total, initial=total - left, unit="sample", disable=share.index > 0) as progress:
+    with tqdm(total=total, initial=total - left, unit="sample", disable=not share.leads) as progress:
         try:
             for first, samples in zip(missing, batches, strict=True):
                 predictions = predict_all(samples, strategies, controls)

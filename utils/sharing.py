@@ -41,6 +41,11 @@ class Share:
         return position % self.count == self.index
 
     @property
+    def leads(self) -> bool:
+        """Whether this process talks to the terminal."""
+        return self.index == 0 or not self.together
+
+    @property
     def collects(self) -> bool:
         """Whether this process writes the results."""
         return self.count == 1 or (self.together and self.index == 0)
