@@ -62,7 +62,9 @@ def fake_models(monkeypatch, fakes):
 
 
 def evaluate(data, output, *further):
-    return script.main(["--test_data_path", str(data), "--output_dir", str(output), "--device", "cpu", *further])
+    return script.main(
+        ["--test_data_path", str(data), "--output_dir", str(output), "--device", "cpu", "--draws", "50", *further]
+    )
 
 
 def rows_of(output):
