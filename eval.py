@@ -21,11 +21,11 @@ if TYPE_CHECKING:
     from datasets.controls import AudioControls
     from datasets.folder import FolderDataset
     from methods.base import Method
+    from models.cache import DiskCache
     from models.config import Config
     from utils.evaluation import ScoreBook
     from utils.journal import Journal
     from utils.results import EvalResults
-    from utils.sharing import Share
     from utils.types import Prediction, Sample
 
 BASELINES = ("nothing", "everything", "centre", "image_only")
@@ -52,7 +52,9 @@ def main(argv: Sequence[str] | None = None) -> EvalResults | None:
         return None
     dataset = open_dataset(arguments.test_data_path, arguments.limit)
     data = dataset.describe()  # before the run, which may take hours
+    from datasets.batches import cut_batches
     from datasets.controls import AudioControls
+    from models.cache import DiskCache
     from models.config import load_config  # from here on imports take seconds, which no mistake so far should wait for
     from models.loading import load_models, resolve_device
     from utils import provenance
@@ -62,7 +64,7 @@ def main(argv: Sequence[str] | None = None) -> EvalResults | None:
     from utils.protocols import Setting, applicable
     from utils.report import write_report
     from utils.results import SCHEMA, EvalResults, write_results
-    from utils.sharing import device_of, launched_share, wait_for_all
+    from utils.sharing import cores_of, device_of, launched_share, wait_for_all
     from utils.summary import summarise
     from utils.tables import format_tables
 
@@ -77,14 +79,19 @@ def main(argv: Sequence[str] | None = None) -> EvalResults | None:
     share = arguments.shard or launched_share()
     device = resolve_device(device_of(share, arguments.device))
     wait = wait_for_all(share, device)
+    if arguments.num_workers is None:
+        arguments.num_workers = 0 if device == "cpu" else min(4, cores_of(share))
 
     if share.leads:
         print(f"config {config.name}: {config.summary}", flush=True)
-    models = load_models(config, roles, device, arguments.allow_random_weights)
+    cache = DiskCache(arguments.cache, arguments.cache_gb) if arguments.cache else None
+    models = load_models(config, roles, device, arguments.allow_random_weights, cache)
     warning = provenance.random_weights_warning(models)
     if warning and share.leads:
         print(warning, flush=True)
-    strategies = {name: methods.create(name, models, values) for name, values in settings.items()}
+    strategies = {name: create(name, models, values, cache) for name, values in settings.items()}
+    groups = {name: entry.group for name, entry in entries.items()}
+    batches = cut_batches([groups[name] for name in dataset.ids], arguments.batch_size)
     commit, uncommitted_changes = provenance.git_state(Path(__file__).parent)
     origins = {role: getattr(model, "provenance", None) for role, model in models.items()}
     measurement = describe_measurement(arguments.threshold, arguments.resolution)
@@ -98,19 +105,21 @@ def main(argv: Sequence[str] | None = None) -> EvalResults | None:
         "measurement": measurement,
         "audio_controls": [controls.names, arguments.seed or 0],
         "batch_size": arguments.batch_size,
+        "cache": cache is not None,
         "code": [commit, uncommitted_changes],
         "versions": {name: version for name, version in provenance.versions().items() if name != "platform"},
         "device": device.split(":")[0],
     }
     journal = Journal(arguments.output_dir, run)
     start = perf_counter()
-    measure(dataset, strategies, controls, journal, share, arguments)
+    own = [batch for position, batch in enumerate(batches) if share.takes(position)]
+    measure(dataset, own, groups, strategies, controls, journal, share.leads, arguments)
     wait()
     if not share.collects:
         if not share.together:
             print(f"part {share.index + 1} of {share.count} is measured; the same command without --shard collects all")
         return None
-    book = collect(dataset, journal, arguments)
+    book = collect(batches, journal, arguments.output_dir)
     seconds = perf_counter() - start
     summary = summarise(
         book.answers,
@@ -150,43 +159,49 @@ def main(argv: Sequence[str] | None = None) -> EvalResults | None:
 
 def measure(
     dataset: FolderDataset,
+    batches: Sequence[range],
+    groups: Mapping[str, str],
     strategies: Mapping[str, Method],
     controls: AudioControls,
     journal: Journal,
-    share: Share,
+    leads: bool,
     arguments: argparse.Namespace,
 ) -> None:
     """Runs every method over the batches that the journal lacks, under every audio control; each is on disk at once.
 
     Args:
         dataset: with ground truth.
+        batches: positions of the samples of each batch of this process.
+        groups: sample -> its group.
         strategies: name -> method.
         controls: which sounds the methods that listen are given; the others hear the original only.
         journal: the batches that were finished before, and are finished now.
-        share: which batches are this process's.
+        leads: whether this process talks to the terminal.
         arguments: of the command line.
     """
     from tqdm import tqdm
 
     from datasets.batches import iterate_batches
+    from models.memo import forget
     from utils.evaluation import measure_batch
+    from utils.halving import Halving
 
-    entries, _ = dataset.entries(arguments.group_size)
-    groups = {name: entry.group for name, entry in entries.items()}
-    firsts = range(0, len(dataset), arguments.batch_size)
-    own = [first for position, first in enumerate(firsts) if share.takes(position)]
-    missing = [first for first in own if first not in journal]
-    if len(missing) < len(own) and share.leads:
-        print(f"going on: {len(own) - len(missing)} of {len(own)} batches were measured before", flush=True)
-    batches = iterate_batches(dataset, arguments.batch_size, arguments.num_workers, missing)
-    total, left = (sum(min(arguments.batch_size, len(dataset) - first) for first in part) for part in (own, missing))
-    with tqdm(total=total, initial=total - left, unit="sample", disable=not share.leads) as progress:
+    missing = [batch for batch in batches if batch.start not in journal]
+    if len(missing) < len(batches) and leads:
+        print(f"going on: {len(batches) - len(missing)} of {len(batches)} batches were measured before", flush=True)
+    asked = [*strategies.values(), *(model for method in strategies.values() for model in method.models.values())]
+    ask = Halving(lambda samples: predict_all(samples, strategies, controls), lambda: forget(*asked))
+    for method in strategies.values() if missing else ():
+        method.prepare()
+    read = iterate_batches(dataset, missing, arguments.num_workers)
+    total, left = (sum(map(len, part)) for part in (batches, missing))
+    with tqdm(total=total, initial=total - left, unit="sample", disable=not leads) as progress:
         try:
-            for first, samples in zip(missing, batches, strict=True):
-                predictions = predict_all(samples, strategies, controls)
-                journal.write(
-                    first, measure_batch(samples, predictions, arguments.threshold, arguments.resolution, groups)
-                )
+            for batch, samples in zip(missing, read, strict=True):
+                forget(*asked)  # so that what is said of a batch follows from it alone
+                predictions = ask(samples)
+                measured = measure_batch(samples, predictions, arguments.threshold, arguments.resolution, groups)
+                journal.write(batch.start, measured)
                 if arguments.save_visualizations:
                     folder = arguments.output_dir / "visualizations"
                     save_overlays(samples, predictions["original"], arguments.threshold, folder)
@@ -197,9 +212,10 @@ def measure(
                 file=sys.stderr,
             )
             raise
+    forget(*asked)
 
 
-def collect(dataset: FolderDataset, journal: Journal, arguments: argparse.Namespace) -> ScoreBook:
+def collect(batches: Sequence[range], journal: Journal, output_dir: Path) -> ScoreBook:
     """Adds up all batches in order and writes per_sample.csv.
 
     Raises:
@@ -208,20 +224,27 @@ def collect(dataset: FolderDataset, journal: Journal, arguments: argparse.Namesp
     from utils.evaluation import ScoreBook
     from utils.results import RecordFile
 
-    firsts = range(0, len(dataset), arguments.batch_size)
-    missing = [first for first in firsts if first not in journal]
+    missing = [batch for batch in batches if batch.start not in journal]
     if missing:
         raise UserError(
-            f"expected all {len(firsts)} batches to be measured, found {len(missing)} that are not; run the same "
+            f"expected all {len(batches)} batches to be measured, found {len(missing)} that are not; run the same "
             "command again, it measures them"
         )
     book = ScoreBook()
-    with RecordFile(arguments.output_dir / "per_sample.csv") as records:
-        for first in firsts:
-            batch = journal.read(first)
-            book.add(batch)
-            records.write(batch.records)
+    with RecordFile(output_dir / "per_sample.csv") as records:
+        for batch in batches:
+            measured = journal.read(batch.start)
+            book.add(measured)
+            records.write(measured.records)
     return book
+
+
+def create(name: str, models: Mapping[str, Any], settings: Mapping[str, Any], cache: DiskCache | None) -> Method:
+    """A method with a memory for what is expensive in it, and the cache's part for it."""
+    from models.memo import remember
+
+    method = methods.create(name, models, settings)
+    return remember(method, store=cache and cache.of_method(name, settings, method.remembered))
 
 
 def predict_all(

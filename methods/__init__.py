@@ -6,7 +6,7 @@ Each file holds exactly one subclass of `methods.base.Method`. Importing this pa
 from __future__ import annotations
 
 import inspect
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from importlib import import_module
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -16,7 +16,7 @@ from utils.errors import UserError
 if TYPE_CHECKING:
     from methods.base import Method
 
-__all__ = ["available", "create", "listens", "requires", "settings"]
+__all__ = ["available", "create", "listens", "remembered", "requires", "settings"]
 
 FOLDER = Path(__file__).resolve().parent
 NOT_METHODS = {"base"}
@@ -36,6 +36,15 @@ def requires(name: str) -> tuple[str, ...]:
     """
     found = _find(name)
     return tuple(dict.fromkeys((*found.requires, "segmenter") if found.segments else found.requires))
+
+
+def remembered(name: str) -> Mapping[str, Sequence[str]]:
+    """Returns the costly stages of the method `name`, see `methods.base.Method`.
+
+    Raises:
+        UserError: there is no such method.
+    """
+    return _find(name).remembered
 
 
 def listens(name: str) -> bool:

@@ -27,15 +27,27 @@ class Method(ABC):
         requires: role names (see `models/roles.py`) besides the segmenter, e.g. ("audio_text", "image_captioner").
         segments: whether a segmenter makes its maps.
         listens: whether the sound can change its answer; False for the baselines that any method has to beat.
+        remembered: of its own methods those that are costly and answer a list item by item, from the item alone, each
+            with the names of the settings and roles its answers depend on. An evaluation asks them once for each
+            distinct item of a batch. Where it keeps a cache, answers go there: arrays, texts, numbers, and lists,
+            tuples and mappings of these.
         models: role name -> loaded model, for every role in `requires` and "segmenter".
     """
 
     requires: ClassVar[tuple[str, ...]] = ()
     segments: ClassVar[bool] = True
     listens: ClassVar[bool] = True
+    remembered: ClassVar[Mapping[str, Sequence[str]]] = {}
 
     def __init__(self, models: Mapping[str, Any]) -> None:
         self.models = models
+
+    def prepare(self) -> None:  # noqa: B027 (most methods need nothing)
+        """Does what a run needs once, before its first sample; without it, the first sample that needs it waits.
+
+        A vocabulary's embeddings belong here. Whatever follows from samples does not: an evaluation that is resumed
+        begins in the middle.
+        """
 
     @abstractmethod
     def propose(self, samples: Sequence[Sample]) -> list[Proposal]:

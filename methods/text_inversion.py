@@ -22,7 +22,7 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from functools import cached_property
 from os import PathLike
-from typing import Any
+from typing import TYPE_CHECKING, Any, ClassVar
 
 import numpy as np
 
@@ -35,8 +35,12 @@ from utils.trails import abstain, candidates, propose, silence
 from utils.types import Proposal, Query, Sample
 from utils.vocabulary import AUDIOSET, read_vocabulary
 
+if TYPE_CHECKING:
+    from utils.inversion import Inverter
+
 HANDOVERS = ("auto", "embedding", "words")
 SHOWN = 5  # words in the trail
+SEARCH = ("steps", "learning_rate", "patience", "min_delta", "starts", "seed")
 
 
 class TextInversion(Method):
@@ -50,8 +54,8 @@ class TextInversion(Method):
         template: the sentence that is optimised, with "{}" for W*.
         prompt: how the segmenter is asked for a word, with "{}" for it.
         handover: "embedding", "words", or "auto": embedding where the segmenter accepts one.
-        steps, learning_rate, patience, min_delta, starts, seed: see `utils.inversion.invert`. A long search leaves the
-            words behind for what only the encoder knows; the defaults stop once it is near one.
+        steps, learning_rate, patience, min_delta, starts, seed: see `utils.inversion.Inverter`. A long search leaves
+            the words behind for what only the encoder knows; the defaults stop once it is near one.
         ridge: of the bridge, see `utils.bridge.fit_bridge`.
         min_similarity: cosine in [-1, 1]; nothing is asked for when no word of the vocabulary is this near the sound.
         silence_db: dBFS; a sound that never rises above it is silent.
@@ -61,6 +65,7 @@ class TextInversion(Method):
     """
 
     requires = ("audio_text",)
+    remembered: ClassVar = {"invert": ("audio_text", "template", *SEARCH)}
 
     def __init__(
         self,
@@ -109,26 +114,42 @@ class TextInversion(Method):
         inverted = iter(self._invert(audible))
         return [silence(self.silence_db) if is_quiet else next(inverted) for is_quiet in silent]
 
+    def prepare(self) -> None:
+        """See `Method.prepare`."""
+        _ = self._bridge if self.hands_embedding else self._word_embeds
+
+    def invert(self, audio_embeds: Sequence[np.ndarray]) -> list[dict[str, Any]]:
+        """Finds the sentence that means a sound, for each sound.
+
+        Args:
+            audio_embeds: (D,) float32 each, L2-normalised.
+
+        Returns:
+            Per sound "text_embed", (D,) float32; "similarity", its cosine with the sound; "losses", see
+            `utils.inversion.Inversion`.
+        """
+        return [
+            {"text_embed": found.text_embed, "similarity": found.similarity, "losses": list(found.losses)}
+            for found in self._inverter.invert(np.stack(audio_embeds))
+        ]
+
     def _invert(self, samples: Sequence[Sample]) -> list[Proposal]:
         if not samples:
             return []
-        from utils.inversion import invert  # torch: not before there is something to optimise
-
-        audio_text = self.models["audio_text"]
-        audio_embeds = audio_text.encode_audio(
+        audio_embeds = self.models["audio_text"].encode_audio(
             [sample.waveform for sample in samples], [sample.sampling_rate for sample in samples]
         )  # (N, D)
-        encode, word_embeddings = audio_text.pseudo_word_encoder(self.template)
-        inversions = invert(encode, word_embeddings, audio_embeds, **self.search)
-        return [self._choose(inversion, embed) for inversion, embed in zip(inversions, audio_embeds, strict=True)]
+        return [
+            self._choose(found, embed) for found, embed in zip(self.invert(audio_embeds), audio_embeds, strict=True)
+        ]
 
-    def _choose(self, inversion: Any, audio_embed: np.ndarray) -> Proposal:
-        to_word = self._word_embeds @ inversion.text_embed  # (V,)
+    def _choose(self, found: Mapping[str, Any], audio_embed: np.ndarray) -> Proposal:
+        to_word = self._word_embeds @ found["text_embed"]  # (V,)
         to_sound = self._word_embeds @ audio_embed  # (V,)
         near = candidates(self.vocabulary, to_word)[:SHOWN]
         further: dict[str, Any] = {
-            "similarity": round(inversion.similarity, 4),
-            "losses": [round(loss, 4) for loss in inversion.losses],
+            "similarity": round(found["similarity"], 4),
+            "losses": [round(loss, 4) for loss in found["losses"]],
         }
         if to_sound.max() < self.min_similarity:
             word, least = self.vocabulary[int(to_sound.argmax())], f"{to_sound.max():.2f} < {self.min_similarity:g}"
@@ -138,11 +159,17 @@ class TextInversion(Method):
         word, embedding = near[0]["text"], None
         further["handover"] = "words"
         if self.hands_embedding:
-            word, embedding = f"W* (near {word})", self._bridge(inversion.text_embed[None])[0]
+            word, embedding = f"W* (near {word})", self._bridge(found["text_embed"][None])[0]
             further["handover"] = "embedding"
             further["arrives_near"] = self._nearest_asked(embedding)
-        query = Query(fill(self.prompt, word), inversion.similarity, embedding)
+        query = Query(fill(self.prompt, word), found["similarity"], embedding)
         return propose([query], heard, candidates=near, **further)
+
+    @cached_property
+    def _inverter(self) -> Inverter:
+        from utils.inversion import Inverter  # torch: not before there is something to optimise
+
+        return Inverter(*self.models["audio_text"].pseudo_word_encoder(self.template), **self.search)
 
     @cached_property
     def _word_embeds(self) -> np.ndarray:

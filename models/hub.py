@@ -17,6 +17,7 @@ from utils.errors import UserError
 
 ANOTHER = "name another folder or hub id in the config or with --set ROLE.weights=..."
 FILE_ENDINGS = (".pth", ".pt", ".tar", ".safetensors")  # of the families that read one file; hub ids do not end so
+DECISIVE = (".json", ".txt", ".model", ".py", ".tiktoken")  # of a checkpoint's files beside its weights
 RANDOM_MARK = "RANDOM_WEIGHTS.txt"  # a folder that holds it was written by models.random_weights
 
 
@@ -46,6 +47,13 @@ class Checkpoint:
             with path.open("rb") as file:
                 while block := file.read(1 << 20):
                     digest.update(block)
+        return digest.hexdigest()
+
+    def config_sha256(self) -> str:
+        """Of everything beside the weights that decides an answer: configs, tokenizer, code; in the order of names."""
+        digest = hashlib.sha256()
+        for path in sorted(path for path in self.folder.rglob("*") if path.suffix in DECISIVE and path.is_file()):
+            digest.update(path.relative_to(self.folder).as_posix().encode() + b"\0" + path.read_bytes() + b"\0")
         return digest.hexdigest()
 
 

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterable
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from models.config import Config, families, sources
 from models.hub import find, local_folder
@@ -11,9 +11,16 @@ from models.inventory import files_of, look
 from models.memo import remember
 from utils.errors import UserError
 
+if TYPE_CHECKING:
+    from models.cache import DiskCache
+
 
 def load_models(
-    config: Config, roles: Iterable[str], device: str = "auto", allow_random_weights: bool = False
+    config: Config,
+    roles: Iterable[str],
+    device: str = "auto",
+    allow_random_weights: bool = False,
+    cache: DiskCache | None = None,
 ) -> dict[str, Any]:
     """Loads what plays the given roles.
 
@@ -22,6 +29,7 @@ def load_models(
         roles: role names, e.g. ("audio_text", "segmenter"); repeated ones count once.
         device: "auto" or a torch device, see `resolve_device`.
         allow_random_weights: whether checkpoints of `models.random_weights` may be used: to measure, never to score.
+        cache: keeps what they say, for later runs.
 
     Returns:
         Role -> model that fulfils the role's contract, with a memory (`models/memo.py`) and `.provenance`.
@@ -50,7 +58,8 @@ def load_models(
         entry = dict(config.roles[role])
         model_class = families(role)[entry.pop("family")]
         model = model_class.from_pretrained(device=device, allow_random_weights=allow_random_weights, **entry)
-        models[role] = remember(model)
+        store = cache and cache.of_role(role, config.roles[role], model.provenance, device)
+        models[role] = remember(model, store=store)
     return models
 
 

@@ -16,10 +16,12 @@ import torch
 
 from models.config import DTYPES
 from models.hub import ANOTHER, Checkpoint, find
+from models.in_parts import split_large
 from models.published import license_of
 from utils.errors import UserError
 
 MAX_BATCH = 16  # images, windows or queries a forward pass
+TEXTS_AT_ONCE = 32  # sentences a forward pass
 
 
 class Pretrained:
@@ -30,14 +32,17 @@ class Pretrained:
         network_class, processor_class: names in transformers; imported when a checkpoint is loaded. A family of another
             library overrides `load` instead.
         network: in eval mode, without gradients of its own.
+        encoders: names of its modules that treat the items of a batch each by itself, see `models.in_parts`.
         processor: the checkpoint's own preprocessing and tokenizer.
-        provenance: "family", "id" (folder or hub id), "revision", "sha256" (local weights), "license", "dtype",
+        provenance: "family", "id" (folder or hub id), "revision", "sha256" (local weights), "config_sha256" (what
+            lies beside them), "license", "dtype",
             "trust_remote_code", "random_weights"; None if unknown.
     """
 
     family: ClassVar[str]
     network_class: ClassVar[str]
     processor_class: ClassVar[str]
+    encoders: ClassVar[tuple[str, ...]] = ()
 
     def __init__(self, network: Any, processor: Any, provenance: dict[str, Any]) -> None:
         self.network = network
@@ -86,6 +91,7 @@ class Pretrained:
             "id": str(weights),
             "revision": checkpoint.revision,
             "sha256": None if checkpoint.revision else checkpoint.sha256(),
+            "config_sha256": None if checkpoint.revision else checkpoint.config_sha256(),
             "license": license
             or getattr(getattr(network, "config", None), "license", None)
             or license_of(str(weights)),
@@ -93,6 +99,7 @@ class Pretrained:
             "trust_remote_code": trust_remote_code,
             "random_weights": checkpoint.random_weights,
         }
+        split_large(network, cls.encoders, device)
         with _one_sentence(cls.family, checkpoint):
             return cls(network.to(device).eval().requires_grad_(False), processor, provenance, **settings)
 
@@ -194,6 +201,20 @@ class Composite:
             "random_weights": any(network.provenance["random_weights"] for network in networks.values()),
         }
         return cls(networks, provenance, **entry)
+
+
+def blocks_by_length(lengths: Sequence[int], size: int) -> list[np.ndarray]:
+    """Sorts what is of different lengths into blocks, so that little has to be padded.
+
+    Args:
+        lengths: of N items.
+        size: items a block at most.
+
+    Returns:
+        Their numbers, 0 to N - 1, each in one block, the shortest first.
+    """
+    order = np.argsort(np.asarray(lengths), kind="stable")
+    return [order[first : first + size] for first in range(0, len(order), size)]
 
 
 def check_complete(network: torch.nn.Module, report: Mapping[str, Any]) -> None:

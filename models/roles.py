@@ -74,6 +74,10 @@ class ImageCaptioner(Protocol):
 class Segmenter(Protocol):
     """Queries to soft maps in the image's own pixel frame.
 
+    Optional: `encode_images(images)` returns a list with what the network makes of each image's pixels alone, which
+    `segment` asks for through `self` and leaves as it is. A segmenter that has it, itself or in its parts, encodes an
+    image once however many methods ask about it (`models/memo.py`).
+
     Attributes:
         accepts_embeddings: whether `Query.embedding` is understood.
         text_embed_dim: width of such an embedding; 0 where they are not understood.

@@ -136,7 +136,7 @@ def save_clipseg(folder: Path) -> Path:
             max_position_embeddings=16, bos_token_id=start, eos_token_id=end, pad_token_id=end,
         ),
         vision_config=dict(
-            hidden_size=48, num_hidden_layers=3, num_attention_heads=4, intermediate_size=96, image_size=64,
+            hidden_size=48, num_hidden_layers=5, num_attention_heads=4, intermediate_size=96, image_size=64,
             patch_size=8,
         ),
         projection_dim=24, extract_layers=[0, 1, 2], reduce_dim=16, decoder_num_attention_heads=4,

@@ -188,6 +188,12 @@ class Nosy:
 
     listens = True
 
+    def __init__(self):
+        self.models = {}
+
+    def prepare(self):
+        pass
+
     def predict(self, samples):
         from utils.types import Prediction
 

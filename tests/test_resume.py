@@ -154,3 +154,43 @@ def test_an_unfinished_run_is_not_mixed_with_another(data, tmp_path):
     os.utime(mask, (changed, changed))
     with pytest.raises(UserError, match="another one .latest_change"):
         script.main(command(data, output))
+
+
+def imprecise(played):
+    """The fake networks with a memory, and with what real ones have: digits that depend on who else was asked."""
+    from models.memo import remember
+
+    audio_text = played["audio_text"]
+    encode_text, encode_audio = audio_text.encode_text, audio_text.encode_audio
+    audio_text.encode_text = lambda texts: encode_text(texts) * (1 + 1e-3 * len(texts))
+    audio_text.encode_audio = lambda waveforms, rates: encode_audio(waveforms, rates) * (1 + 1e-3 * len(waveforms))
+    return {role: remember(model) for role, model in played.items()}
+
+
+def test_what_is_said_of_a_batch_follows_from_that_batch_alone(data, tmp_path, fakes, monkeypatch):
+    """Scenes repeat, so networks that remembered earlier batches would be asked in other company when resumed."""
+
+    def evaluate(output, *further):
+        played = imprecise(fakes.make_models())
+        monkeypatch.setattr(
+            models.loading, "load_models", lambda config, roles, *_: {role: played[role] for role in sorted(set(roles))}
+        )
+        inverting = ("--methods", "text_inversion", "cross_modal", "--set", "cross_modal.audio_prompt=a sound of {}")
+        script.main(command(data, output, *inverting, *further))
+
+    evaluate(tmp_path / "undisturbed")
+    for shard in ("2/4", "3/4", "1/4"):
+        evaluate(tmp_path / "out", "--shard", shard)
+    evaluate(tmp_path / "out")
+    assert records_of(tmp_path / "out") == (tmp_path / "undisturbed" / "per_sample.csv").read_bytes()
+
+
+def test_a_batch_holds_whole_groups(data, tmp_path):
+    """Groups of three, four samples at a time at most."""
+    output = tmp_path / "out"
+    grouped = ("--batch_size", "4", "--group_size", "3")
+    script.main(command(data, output, *grouped, "--shard", "2/3"))
+    assert sorted(os.listdir(output / "unfinished")) == ["00000003.json", "run.json"]
+    script.main(command(data, tmp_path / "undisturbed", *grouped))
+    script.main(command(data, output, *grouped))
+    assert records_of(output) == records_of(tmp_path / "undisturbed")

@@ -8,7 +8,7 @@ from pathlib import Path
 
 from utils.sharing import share_of
 
-__all__ = ["add_data_options", "add_measure_options", "add_run_options", "at_least", "share"]
+__all__ = ["add_data_options", "add_measure_options", "add_run_options", "at_least", "positive", "share"]
 
 
 def add_run_options(parser: argparse.ArgumentParser, methods: list[str]) -> None:
@@ -90,16 +90,29 @@ def add_data_options(parser: argparse.ArgumentParser, required: bool) -> None:
     add(
         "--batch_size",
         type=at_least(1),
-        default=8,
+        default=16,
         metavar="N",
-        help="samples at a time; changes no score (default: %(default)s)",
+        help="samples at a time, at most; smaller groups are kept whole; changes no score (default: %(default)s)",
     )
     add(
         "--num_workers",
         type=at_least(0),
-        default=0,
         metavar="N",
-        help="processes that read files ahead (default: %(default)s)",
+        help="processes that read files ahead (default: up to 4 beside a GPU, else 0)",
+    )
+    add(
+        "--cache",
+        type=Path,
+        metavar="DIR",
+        help="keep embeddings, captions, tags and inversions there, for later runs; on a disk of this machine "
+        "(default: nowhere)",
+    )
+    add(
+        "--cache_gb",
+        type=positive,
+        default=10.0,
+        metavar="X",
+        help="size of the cache at most, the oldest go first (default: %(default)g)",
     )
 
 
@@ -163,6 +176,17 @@ def at_least(least: int) -> Callable[[str], int]:
         return int(text)
 
     return number
+
+
+def positive(text: str) -> float:
+    """Reads a number above 0, for argparse."""
+    try:
+        value = float(text)
+    except ValueError:
+        value = 0.0
+    if not 0 < value < float("inf"):
+        raise argparse.ArgumentTypeError(f"expected a number above 0, found {text!r}")
+    return value
 
 
 def share(text: str) -> float:

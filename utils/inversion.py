@@ -3,8 +3,10 @@
 For each target t the word embedding e* = argmin_e 1 - cos(psi_t(e), t) is sought with Adam, psi_t being a text encoder
 that reads a sentence with the free word e in it.
 
-The targets are optimised in blocks of one fixed size, filled up with copies, and no term joins two rows: what comes out
-for a target does not depend on which others are there. A row's result is its best step up to the row's own stop.
+Targets are sought together, but no term joins two of them: each has a start, an optimiser's state and a stop of its
+own, and leaves when it has stopped. So what comes out for a target does not depend on who else is there, but for the
+last digits of the encoder's arithmetic, which may also move a stop by a step. A target's result is its best step up to
+its own stop.
 
 References:
     Gal et al., 2022, arXiv 2208.01618 (pseudo-words). Kingma and Ba, 2015, arXiv 1412.6980 (Adam).
@@ -12,17 +14,19 @@ References:
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from dataclasses import dataclass
 
 import numpy as np
 import torch
 
-__all__ = ["Inversion", "invert"]
+from utils.errors import UserError
 
-BLOCK = 8  # rows optimised together, always exactly this many
+__all__ = ["Inversion", "Inverter"]
 
-Encode = Callable[[torch.Tensor], torch.Tensor]  # (BLOCK, W) word embeddings -> (BLOCK, D) L2-normalised
+MAX_ROWS = 16  # words a pass of the encoder
+
+Encode = Callable[[torch.Tensor], torch.Tensor]  # (B, W) word embeddings -> (B, D) L2-normalised
 
 
 @dataclass(frozen=True, eq=False)
@@ -42,101 +46,109 @@ class Inversion:
     losses: tuple[float, ...]
 
 
-def invert(
-    encode: Encode,
-    word_embeddings: torch.Tensor,
-    targets: np.ndarray,
-    *,
-    steps: int,
-    learning_rate: float,
-    patience: int,
-    min_delta: float,
-    starts: int,
-    seed: int,
-) -> list[Inversion]:
-    """Finds the free word of each target.
+class Inverter:
+    """Finds the free word of any target; what depends on the encoder alone is done once, when it is made."""
 
-    Args:
-        encode: differentiable; see `models.roles.AudioTextEncoder.pseudo_word_encoder`.
-        word_embeddings: (V, W) float, the token table the words live in; it gives the starts and the scale.
-        targets: (N, D) float, L2-normalised.
-        steps: Adam steps at most; 0 keeps the start.
-        learning_rate: Adam's, in standard deviations of the token table, so that it means the same for every encoder.
-        patience: a target stops after this many steps in a row without an improvement of `min_delta` in its loss.
-        min_delta: see `patience`.
-        starts: each target starts at the best of the table's mean and this many of its rows, drawn with `seed`.
-        seed: of the draw; everything else is deterministic.
+    def __init__(
+        self,
+        encode: Encode,
+        word_embeddings: torch.Tensor,
+        *,
+        steps: int,
+        learning_rate: float,
+        patience: int,
+        min_delta: float,
+        starts: int,
+        seed: int,
+    ) -> None:
+        """Draws the starting points and encodes them.
 
-    Returns:
-        One Inversion per target, in order.
-    """
-    with torch.inference_mode(False), torch.enable_grad():
-        table = word_embeddings.detach().clone().float()
-        goals = torch.as_tensor(np.asarray(targets), dtype=torch.float32).to(table.device)
-        words, embeds = _starting_points(encode, table, starts, seed)
-        nearest = (goals[:, None, :] * embeds).sum(-1).argmax(1)  # (N,); one row's sum never depends on the others
-        results = []
-        for rows in _blocks(len(goals)):
-            results += _descend(
-                encode,
-                words[nearest[rows]],
-                goals[rows],
-                steps,
-                learning_rate * float(table.std()),
-                patience,
-                min_delta,
-            )[: len(goals) - len(results)]
-    return results
+        Args:
+            encode: differentiable; see `models.roles.AudioTextEncoder.pseudo_word_encoder`.
+            word_embeddings: (V, W) float, the token table the words live in; it gives the starts and the scale, and is
+                not kept.
+            steps: Adam steps at most; 0 keeps the start.
+            learning_rate: Adam's, in standard deviations of the token table, so that it means the same for every
+                encoder.
+            patience: a target stops after this many steps in a row without an improvement of `min_delta` in its loss.
+            min_delta: see `patience`.
+            starts: each target starts at the best of the table's mean and this many of its rows, drawn with `seed`.
+            seed: of the draw; everything else is deterministic.
+        """
+        self.encode = encode
+        self.steps = steps
+        self.patience = patience
+        self.min_delta = min_delta
+        with torch.inference_mode(False), torch.no_grad():
+            table = word_embeddings.detach().float()
+            self.step_size = learning_rate * float(table.std())
+            drawn = np.sort(np.random.default_rng(seed).permutation(len(table))[:starts])
+            self._words = torch.cat([table.mean(0, keepdim=True), table[torch.as_tensor(drawn, device=table.device)]])
+            self._embeds = torch.cat([encode(words).float() for words in self._words.split(MAX_ROWS)])  # (S, D)
+
+    def invert(self, targets: np.ndarray) -> list[Inversion]:
+        """Finds the free word of each target.
+
+        Args:
+            targets: (N, D) float, L2-normalised.
+
+        Returns:
+            One Inversion per target, in order.
+        """
+        results: list[Inversion] = []
+        with torch.inference_mode(False), torch.enable_grad():
+            goals = torch.tensor(np.asarray(targets), dtype=torch.float32, device=self._words.device)
+            for first in range(0, len(goals), MAX_ROWS):
+                results += self._descend(goals[first : first + MAX_ROWS])
+        return results
+
+    def _descend(self, goals: torch.Tensor) -> list[Inversion]:
+        nearest = (goals[:, None, :] * self._embeds).sum(-1).argmax(1)  # (N,)
+        rows = [_Row(self._words[start], goal) for start, goal in zip(nearest.tolist(), goals, strict=True)]
+        adam = torch.optim.Adam([row.word for row in rows], lr=self.step_size)
+        running = rows
+        for step in range(self.steps + 1):
+            embeds = self.encode(torch.stack([row.word for row in running])).float()  # (running, D)
+            losses = 1 - (embeds * torch.stack([row.goal for row in running])).sum(-1)
+            if not losses.isfinite().all():
+                raise UserError(
+                    "expected finite similarities from the audio-text encoder while inverting, found others; keep its "
+                    "weights in float32 (audio_text.dtype=float32)"
+                )
+            going_on = [
+                row.note(loss, embed, self.min_delta) < self.patience
+                for row, loss, embed in zip(running, losses.tolist(), embeds.detach(), strict=True)
+            ]
+            if step == self.steps or not any(going_on):
+                break
+            gradients = torch.autograd.grad(losses.sum(), [row.word for row in running])
+            for row, gradient, goes_on in zip(running, gradients, going_on, strict=True):
+                row.word.grad = gradient if goes_on else None  # without one, Adam leaves a word where it is
+            adam.step()
+            running = [row for row, goes_on in zip(running, going_on, strict=True) if goes_on]
+        return [row.result() for row in rows]
 
 
-def _starting_points(encode: Encode, table: torch.Tensor, starts: int, seed: int) -> tuple[torch.Tensor, torch.Tensor]:
-    """Returns words (S, W) and what the sentence means with each of them, (S, D)."""
-    drawn = np.random.default_rng(seed).permutation(len(table))[:starts]
-    words = torch.cat([table.mean(0, keepdim=True), table[torch.as_tensor(np.sort(drawn), device=table.device)]])
-    with torch.no_grad():
-        embeds = torch.cat([encode(words[rows]).float() for rows in _blocks(len(words))])
-    return words, embeds[: len(words)]
+class _Row:
+    """A target on its way."""
 
+    def __init__(self, start: torch.Tensor, goal: torch.Tensor) -> None:
+        self.word = start.clone().requires_grad_(True)  # (W,)
+        self.goal = goal  # (D,)
+        self.losses: list[float] = []
+        self._best = self.word, goal  # of the steps so far; its word, and what its sentence means
+        self._lowest = self._mark = float("inf")  # the mark: the loss last counted as an improvement
+        self._stale = 0  # steps since then
 
-def _blocks(count: int) -> Iterator[list[int]]:
-    """Yields the row numbers 0..count-1 in blocks of BLOCK, the last one filled up with its last row."""
-    for first in range(0, count, BLOCK):
-        yield [min(row, count - 1) for row in range(first, first + BLOCK)]
+    def note(self, loss: float, embed: torch.Tensor, min_delta: float) -> int:
+        """Takes down a step; returns for how many there was no improvement."""
+        self.losses.append(loss)
+        if loss < self._lowest:
+            self._lowest, self._best = loss, (self.word.detach().clone(), embed.clone())
+        improved = loss < self._mark - min_delta
+        self._mark, self._stale = (loss, 0) if improved else (self._mark, self._stale + 1)
+        return self._stale
 
-
-def _descend(
-    encode: Encode,
-    start: torch.Tensor,  # (BLOCK, W)
-    goal: torch.Tensor,  # (BLOCK, D)
-    steps: int,
-    step_size: float,
-    patience: int,
-    min_delta: float,
-) -> list[Inversion]:
-    word = start.clone().requires_grad_(True)
-    adam = torch.optim.Adam([word], lr=step_size)
-    best_word, best_embed = start.clone(), torch.zeros_like(goal)
-    lowest = torch.full((len(start),), torch.inf, device=start.device)
-    mark, stale = lowest.clone(), torch.zeros_like(lowest)  # the loss last counted as an improvement; steps since then
-    running = torch.ones_like(lowest, dtype=torch.bool)
-    losses: list[list[float]] = [[] for _ in start]
-    for step in range(steps + 1):
-        embed = encode(word).float()  # (BLOCK, D)
-        loss = 1 - (embed * goal).sum(-1)  # (BLOCK,)
-        now = loss.detach()
-        for row in running.nonzero()[:, 0].tolist():
-            losses[row].append(float(now[row]))
-        better = running & (now < lowest)
-        lowest = torch.where(better, now, lowest)
-        best_word = torch.where(better[:, None], word.detach(), best_word)
-        best_embed = torch.where(better[:, None], embed.detach(), best_embed)
-        improved = now < mark - min_delta
-        mark = torch.where(improved, now, mark)
-        stale = torch.where(improved, 0, stale + 1)
-        running &= stale < patience
-        if step == steps or not running.any():
-            break
-        (word.grad,) = torch.autograd.grad(loss.sum(), word)
-        adam.step()
-    words, embeds = best_word.cpu().numpy(), best_embed.cpu().numpy()
-    return [Inversion(words[row], embeds[row], 1 - float(lowest[row]), tuple(losses[row])) for row in range(len(start))]
+    def result(self) -> Inversion:
+        word, embed = (tensor.cpu().numpy() for tensor in self._best)
+        return Inversion(word, embed, 1 - self._lowest, tuple(self.losses))

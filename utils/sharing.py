@@ -17,7 +17,7 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from datetime import timedelta
 
-__all__ = ["Share", "device_of", "launched_share", "share_of", "wait_for_all"]
+__all__ = ["Share", "cores_of", "device_of", "launched_share", "share_of", "wait_for_all"]
 
 LONGEST_WAIT = timedelta(days=14)  # for the slowest process
 
@@ -80,6 +80,12 @@ def wait_for_all(share: Share, device: str) -> Callable[[], None]:
     from accelerate import PartialState  # seconds to import, and needed by several processes only
 
     return PartialState(cpu=device == "cpu", timeout=LONGEST_WAIT).wait_for_everyone
+
+
+def cores_of(share: Share) -> int:
+    """Processor cores for this process: those it may use, divided among the processes of its machine."""
+    cores = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
+    return max(1, cores // (int(os.environ.get("LOCAL_WORLD_SIZE", "1")) if share.together else 1))
 
 
 def device_of(share: Share, device: str) -> str:

@@ -33,6 +33,7 @@ class WhisperCaptioner(Pretrained):
     family = "whisper"
     network_class = "WhisperForConditionalGeneration"
     processor_class = "WhisperProcessor"
+    encoders = ("model.encoder",)
 
     def __init__(
         self,

@@ -10,10 +10,8 @@ import numpy as np
 import torch
 
 from models.audio_text.pseudo_word import pseudo_word_encoder
-from models.pretrained import Pretrained
+from models.pretrained import TEXTS_AT_ONCE, Pretrained, blocks_by_length
 from models.windows import average, cut, resample
-
-TEXTS_AT_ONCE = 64
 
 
 class WindowedEncoder(Pretrained, ABC):
@@ -90,12 +88,12 @@ class WindowedEncoder(Pretrained, ABC):
         """
         if not len(texts):
             return np.zeros((0, self.embed_dim), dtype=np.float32)
-        embeds = []
-        for first in range(0, len(texts), TEXTS_AT_ONCE):
-            tokens = self.tokenize(list(texts[first : first + TEXTS_AT_ONCE])).to(self.device)
+        text_embeds = np.empty((len(texts), self.embed_dim), dtype=np.float32)
+        for block in blocks_by_length(self.tokenize(list(texts))["attention_mask"].sum(1), TEXTS_AT_ONCE):
+            tokens = self.tokenize([texts[index] for index in block]).to(self.device)
             with self.inference():
-                embeds.append(self.read(tokens["input_ids"], tokens["attention_mask"]).cpu().numpy())
-        return np.concatenate(embeds)
+                text_embeds[block] = self.read(tokens["input_ids"], tokens["attention_mask"]).cpu().numpy()
+        return text_embeds
 
     def tokenize(self, texts: list[str]) -> Any:
         """Returns "input_ids" and "attention_mask", (B, T) each, padded at the end."""

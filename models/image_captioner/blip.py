@@ -23,6 +23,7 @@ class BlipCaptioner(BatchedCaptioner):
     family = "blip"
     network_class = "BlipForConditionalGeneration"
     processor_class = "BlipProcessor"
+    encoders = ("vision_model",)
 
     def __init__(
         self,

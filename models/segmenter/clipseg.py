@@ -8,7 +8,7 @@ from typing import Any
 import numpy as np
 import torch
 
-from models.pretrained import MAX_BATCH, Pretrained
+from models.pretrained import MAX_BATCH, TEXTS_AT_ONCE, Pretrained, blocks_by_length
 from models.segmenter.frame import strongest_in_frame
 from utils.errors import UserError
 from utils.types import Query
@@ -26,6 +26,7 @@ class ClipSegmenter(Pretrained):
     family = "clipseg"
     network_class = "CLIPSegForImageSegmentation"
     processor_class = "CLIPSegProcessor"
+    encoders = ("clip.vision_model",)
     accepts_embeddings = True
 
     def __init__(
@@ -46,6 +47,7 @@ class ClipSegmenter(Pretrained):
         if image_size is not None and not (type(image_size) is int and image_size > 0 and image_size % patch == 0):
             raise UserError(f"expected image_size to be a multiple of the patches' {patch}, found {image_size!r}")
         self.image_size = image_size
+        drop_unread_layers(network)
 
     @property
     def text_embed_dim(self) -> int:
@@ -67,10 +69,31 @@ class ClipSegmenter(Pretrained):
             chunk = asked[start : start + MAX_BATCH]
             embeds = self._embeds([query for index in chunk for query in queries[index]])
             rows = [row for row, index in enumerate(chunk) for _ in queries[index]]
-            maps = self._decode(self._encode_images([images[index] for index in chunk]), rows, embeds)
+            maps = self._decode(self.encode_images([images[index] for index in chunk]), rows, embeds)
             for index, some in zip(chunk, maps.split([len(queries[index]) for index in chunk]), strict=True):
                 score_maps[index] = strongest_in_frame(some, images[index].shape[:2])
         return score_maps
+
+    def encode_images(self, images: Sequence[np.ndarray]) -> list[tuple[torch.Tensor, ...]]:
+        """What the network makes of the pixels alone, once an image (see models/memo.py).
+
+        Args:
+            images: (H, W, 3) uint8 RGB each, sizes may differ.
+
+        Returns:
+            Per image the activations the decoder reads: (tokens, width) for each of its layers, on the network's device
+            and in the precision it computes in.
+        """
+        encoded = []
+        for start in range(0, len(images), MAX_BATCH):
+            pixel_values = self.pixel_values(images[start : start + MAX_BATCH]).to(self.device)
+            with self.inference():
+                hidden_states = self.network.clip.vision_model(pixel_values, output_hidden_states=True).hidden_states
+            # The first is the patch embedding.
+            layers = [hidden_states[layer + 1] for layer in self.network.extract_layers]  # each (N, tokens, width)
+            # Copies, or one image that is remembered would keep the memory of all it was encoded with.
+            encoded += [tuple(layer.clone() for layer in image) for image in zip(*layers, strict=True)]
+        return encoded
 
     def encode_text(self, texts: Sequence[str]) -> np.ndarray:
         """Embeds sentences as the decoder expects them.
@@ -82,12 +105,18 @@ class ClipSegmenter(Pretrained):
             return np.zeros((0, self.text_embed_dim), dtype=np.float32)
         tokenizer, text_config = self.processor.tokenizer, self.network.config.text_config
         max_length = min(tokenizer.model_max_length, text_config.max_position_embeddings)
-        tokens = tokenizer(list(texts), padding=True, truncation=True, max_length=max_length, return_tensors="pt")
-        with self.inference():
-            features = self.network.clip.get_text_features(
-                input_ids=tokens["input_ids"].to(self.device), attention_mask=tokens["attention_mask"].to(self.device)
-            )
-        return features.pooler_output.float().cpu().numpy()
+        cut = {"truncation": True, "max_length": max_length}
+        lengths = [len(ids) for ids in tokenizer(list(texts), **cut)["input_ids"]]
+        text_embeds = np.empty((len(texts), self.text_embed_dim), dtype=np.float32)
+        for block in blocks_by_length(lengths, TEXTS_AT_ONCE):
+            tokens = tokenizer([texts[index] for index in block], padding=True, return_tensors="pt", **cut)
+            with self.inference():
+                features = self.network.clip.get_text_features(
+                    input_ids=tokens["input_ids"].to(self.device),
+                    attention_mask=tokens["attention_mask"].to(self.device),
+                )
+            text_embeds[block] = features.pooler_output.float().cpu().numpy()
+        return text_embeds
 
     def pixel_values(self, images: Sequence[np.ndarray]) -> torch.Tensor:
         """See `Pretrained.pixel_values`; at `image_size`."""
@@ -98,13 +127,6 @@ class ClipSegmenter(Pretrained):
             images=list(images), size=size, input_data_format="channels_last", return_tensors="pt"
         )["pixel_values"]
 
-    def _encode_images(self, images: Sequence[np.ndarray]) -> list[torch.Tensor]:
-        """Images -> the activations the decoder reads, one (N, tokens, width) for each of its layers."""
-        pixel_values = self.pixel_values(images).to(self.device)
-        with self.inference():
-            hidden_states = self.network.clip.vision_model(pixel_values, output_hidden_states=True).hidden_states
-        return [hidden_states[layer + 1] for layer in self.network.extract_layers]  # the first is the patch embedding
-
     def _embeds(self, queries: Sequence[Query]) -> torch.Tensor:
         """Queries -> (Q, text_embed_dim)."""
         from_text = iter(self.encode_text([query.text for query in queries if query.embedding is None]))
@@ -114,12 +136,19 @@ class ClipSegmenter(Pretrained):
                 raise ValueError(f"expected query embeddings of shape ({self.text_embed_dim},), found {embed.shape}")
         return torch.from_numpy(np.stack(embeds).astype(np.float32)).to(self.device, self.dtype)
 
-    def _decode(self, activations: list[torch.Tensor], rows: list[int], embeds: torch.Tensor) -> torch.Tensor:
-        """Maps of each query over the image in its row of the activations: (Q, h, w) float32 in [0, 1]."""
+    def _decode(self, encoded: list[tuple[torch.Tensor, ...]], rows: list[int], embeds: torch.Tensor) -> torch.Tensor:
+        """Maps of each query over the image in its row of what was encoded: (Q, h, w) float32 in [0, 1]."""
         maps = []
         for start in range(0, len(rows), MAX_BATCH):
             part = slice(start, start + MAX_BATCH)
-            repeated = [layer[rows[part]] for layer in activations]
+            repeated = [torch.stack(layer) for layer in zip(*(encoded[row] for row in rows[part]), strict=True)]
             with self.inference():
                 maps.append(self.network.decoder(repeated, embeds[part]).logits.float().sigmoid())
         return torch.cat(maps)
+
+
+def drop_unread_layers(network: Any) -> None:
+    """Takes the last layers off the vision encoder: of the published networks' twelve, the decoder reads none above the
+    tenth's output, and no text is compared with the image.
+    """
+    del network.clip.vision_model.encoder.layers[max(network.extract_layers) + 1 :]

@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
 import torch
+from PIL import Image
 
 from models.pretrained import Pretrained
 from utils.prompts import thing_of
@@ -16,7 +17,8 @@ from utils.prompts import thing_of
 PHRASE_DETECTORS = ("grounding-dino", "mm-grounding-dino")  # they read phrases, each ended by a full stop
 CAPTION_DETECTORS = ("owlv2", "owlvit")  # CLIP's kin: they know "a photo of a dog"
 # Where a network's answer to the pixels alone comes from. It is asked once an image; all that follows depends on the
-# text. A network that is not listed sees the image anew for every text.
+# text, and reads no more of the pixels than their shape. A network that is not listed sees the image anew for every
+# text.
 VISION_TOWERS = {
     "grounding-dino": "model.backbone.conv_encoder.model",
     "mm-grounding-dino": "model.backbone.conv_encoder.model",
@@ -36,6 +38,21 @@ class Boxes:
 
     corners: torch.Tensor
     scores: torch.Tensor
+
+
+@dataclass(frozen=True, eq=False)
+class Encoded:
+    """What a network makes of one image before any text is known.
+
+    Attributes:
+        answer: of its vision tower, as the library has it: the maps or tokens that the rest of the network reads.
+        shape: (1, 3, h, w), of the pixels as the processor prepares them.
+        inputs: what else the forward pass is given of the image: "pixel_mask" (1, h, w) bool, or nothing.
+    """
+
+    answer: Any
+    shape: tuple[int, ...]
+    inputs: Mapping[str, torch.Tensor]
 
 
 class TextDetector(Pretrained):
@@ -65,12 +82,35 @@ class TextDetector(Pretrained):
         Returns:
             One answer a text, in order.
         """
-        from PIL import Image
+        if not texts:
+            return []
+        [encoded] = self.encode_images([image])
+        with answering(self._tower, encoded and encoded.answer):
+            return [self._detect(image, encoded, text, threshold, max_boxes) for text in texts]
 
-        picture = Image.fromarray(np.ascontiguousarray(image))
-        tower = VISION_TOWERS.get(self.network.config.model_type)
-        with once(self.network.get_submodule(tower) if tower else None):
-            return [self._detect(picture, text, threshold, max_boxes) for text in texts]
+    def encode_images(self, images: Sequence[np.ndarray]) -> list[Encoded | None]:
+        """What the network makes of the pixels alone, once an image (see models/memo.py).
+
+        Args:
+            images: (H, W, 3) uint8 RGB each, sizes may differ.
+
+        Returns:
+            One an image, on the network's device and in the precision it computes in; None where VISION_TOWERS does not
+            list the network.
+        """
+        if self._tower is None:
+            return [None] * len(images)
+        encoded = []
+        for image in images:
+            prepared = self.processor.image_processor(
+                images=[Image.fromarray(np.ascontiguousarray(image))], return_tensors="pt"
+            )
+            pixel_values = prepared["pixel_values"].to(self.device, self.dtype)
+            with self.inference():
+                answer = self._tower(pixel_values, return_dict=True)
+            mask = {name: prepared[name].to(self.device, torch.bool) for name in {"pixel_mask"} & set(prepared)}
+            encoded.append(Encoded(answer, tuple(pixel_values.shape), mask))
+        return encoded
 
     def asked(self, text: str) -> list[Any]:
         """A query's text as the processor expects it for one image."""
@@ -90,35 +130,46 @@ class TextDetector(Pretrained):
         room = limit - 3  # start, full stop and end
         return tokenizer.decode(tokens[:room]) if len(tokens) > room else text
 
-    def _detect(self, picture: Any, text: str, threshold: float, max_boxes: int) -> Boxes:
-        inputs = self.processor(images=[picture], text=self.asked(text), return_tensors="pt").to(self.device)
-        for name, value in inputs.items():
-            inputs[name] = value.to(self.dtype) if value.is_floating_point() else value
+    @property
+    def _tower(self) -> torch.nn.Module | None:
+        name = VISION_TOWERS.get(self.network.config.model_type)
+        return self.network.get_submodule(name) if name else None
+
+    def _inputs(self, image: np.ndarray, encoded: Encoded | None, text: str) -> dict[str, torch.Tensor]:
+        """What the forward pass takes; where the tower's answer is known, the pixels are mere shape."""
+        if encoded is None:
+            picture = Image.fromarray(np.ascontiguousarray(image))
+            inputs = {**self.processor(images=[picture], text=self.asked(text), return_tensors="pt")}
+        else:
+            pixel_values = torch.zeros((), dtype=self.dtype, device=self.device).expand(encoded.shape)
+            tokens = self.processor(text=self.asked(text), return_tensors="pt")
+            inputs = {"pixel_values": pixel_values, **encoded.inputs, **tokens}
+        return {
+            name: value.to(self.device, self.dtype if value.is_floating_point() else None)
+            for name, value in inputs.items()
+        }
+
+    def _detect(self, image: np.ndarray, encoded: Encoded | None, text: str, threshold: float, max_boxes: int) -> Boxes:
+        inputs = self._inputs(image, encoded, text)
         with self.inference():
             outputs = self.network(**inputs)
         for name in {"logits", "pred_boxes"} & set(outputs):
             outputs[name] = outputs[name].float()  # half a precision is several pixels
         found = self.processor.post_process_grounded_object_detection(
-            outputs, threshold=threshold, target_sizes=[(picture.height, picture.width)]
+            outputs, threshold=threshold, target_sizes=[image.shape[:2]]
         )[0]
         best = found["scores"].argsort(descending=True, stable=True)[:max_boxes]
         return Boxes(found["boxes"][best].float(), found["scores"][best].float())
 
 
 @contextmanager
-def once(module: torch.nn.Module | None) -> Iterator[None]:
-    """Within it a module answers its first call, and every later one with the same answer; None for no module."""
+def answering(module: torch.nn.Module | None, answer: Any) -> Iterator[None]:
+    """Within it a module answers every call with what it is known to answer; None for no module."""
     if module is None:
         yield
         return
-    forward, answers = module.forward, []
-
-    def remembered(*args: Any, **kwargs: Any) -> Any:
-        if not answers:
-            answers.append(forward(*args, **kwargs))
-        return answers[0]
-
-    module.forward = remembered
+    forward = module.forward
+    module.forward = lambda *args, **kwargs: answer
     try:
         yield
     finally:

@@ -2,13 +2,29 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
-from typing import Any
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass
 
 import numpy as np
 import torch
+from PIL import Image
 
 from models.pretrained import MAX_BATCH, Pretrained
+
+
+@dataclass(frozen=True, eq=False)
+class Encoded:
+    """What a network makes of one image before any box is known.
+
+    Attributes:
+        inputs: what its forward pass takes in place of pixels: "image_embeddings" and, for HQ-SAM,
+            "intermediate_embeddings"; each (1, D, h, w), or a tuple of them where the decoder reads several.
+        frame: "original_sizes" and, for the first SAMs, "reshaped_input_sizes"; (1, 2) each, with which the processor
+            undoes its resizing and padding.
+    """
+
+    inputs: Mapping[str, torch.Tensor | tuple[torch.Tensor, ...]]
+    frame: Mapping[str, torch.Tensor]
 
 
 class MaskGenerator(Pretrained):
@@ -34,27 +50,51 @@ class MaskGenerator(Pretrained):
         Yields:
             (H, W) float32 logits for each box, positive inside.
         """
-        from PIL import Image
+        [encoded] = self.encode_images([image])
+        for logits in self._decode(encoded, self._boxes(image, encoded, corners), multimask):
+            yield self._in_frame(logits, encoded)
 
-        picture = Image.fromarray(np.ascontiguousarray(image))
-        inputs = self.processor(images=picture, input_boxes=[corners.cpu().tolist()], return_tensors="pt")
-        for logits in self._decode(inputs, multimask):
-            yield self._in_frame(logits, inputs)
+    def encode_images(self, images: Sequence[np.ndarray]) -> list[Encoded]:
+        """What the network makes of the pixels alone, once an image (see models/memo.py).
 
-    def _decode(self, inputs: Any, multimask: bool) -> torch.Tensor:
+        Args:
+            images: (H, W, 3) uint8 RGB each, sizes may differ.
+
+        Returns:
+            One an image, on the network's device and in the precision it computes in.
+        """
+        encoded = []
+        for image in images:
+            prepared = self.processor(images=Image.fromarray(np.ascontiguousarray(image)), return_tensors="pt")
+            with self.inference():
+                embeds = self.network.get_image_embeddings(prepared["pixel_values"].to(self.device, self.dtype))
+            if isinstance(embeds, tuple):  # HQ-SAM has the encoder's inner layers too, of which it reads the first
+                inputs = {"image_embeddings": embeds[0], "intermediate_embeddings": tuple(embeds[1][:1])}
+            else:
+                inputs = {"image_embeddings": tuple(embeds) if isinstance(embeds, list) else embeds}
+            frame = {name: prepared[name] for name in ("original_sizes", "reshaped_input_sizes") if name in prepared}
+            encoded.append(Encoded(inputs, frame))
+        return encoded
+
+    def _boxes(self, image: np.ndarray, encoded: Encoded, corners: torch.Tensor) -> torch.Tensor:
+        """(1, B, 4) float32 in the network's own frame, as the checkpoint's own processor places them."""
+        if "reshaped_input_sizes" in encoded.frame:  # a processor of the first SAMs takes no size in place of the image
+            given = {"images": Image.fromarray(np.ascontiguousarray(image))}
+        else:
+            given = {"original_sizes": encoded.frame["original_sizes"]}
+        return self.processor(**given, input_boxes=[corners.cpu().tolist()], return_tensors="pt")["input_boxes"].float()
+
+    def _decode(self, encoded: Encoded, boxes: torch.Tensor, multimask: bool) -> torch.Tensor:
         """(B, h, w) float32, in the network's own frame."""
         masks = []
         with self.inference():
-            embeds = self.network.get_image_embeddings(inputs["pixel_values"].to(self.device, self.dtype))
-            parts = embeds if isinstance(embeds, tuple) else (embeds,)  # HQ-SAM has the encoder's inner layers too
-            encoded = dict(zip(("image_embeddings", "intermediate_embeddings"), parts, strict=False))
-            for boxes in inputs["input_boxes"].float().to(self.device).split(MAX_BATCH, dim=1):
-                outputs = self.network(**encoded, input_boxes=boxes, multimask_output=multimask)
+            for some in boxes.to(self.device).split(MAX_BATCH, dim=1):
+                outputs = self.network(**encoded.inputs, input_boxes=some, multimask_output=multimask)
                 best = outputs.iou_scores[0].argmax(dim=-1)  # (b,)
                 masks.append(outputs.pred_masks[0][torch.arange(len(best)), best].float())
         return torch.cat(masks)
 
-    def _in_frame(self, logits: torch.Tensor, inputs: Any) -> torch.Tensor:
+    def _in_frame(self, logits: torch.Tensor, encoded: Encoded) -> torch.Tensor:
         """(h, w) -> (H, W), as the checkpoint's own processor undoes its resizing and padding."""
-        frame = [inputs[name] for name in ("original_sizes", "reshaped_input_sizes") if name in inputs]
+        frame = encoded.frame.values()
         return self.processor.post_process_masks([logits[None, None]], *frame, binarize=False)[0][0, 0]

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
@@ -20,6 +21,25 @@ from utils.types import Query
 MAX_TOKENS = 32  # what the library's processor gives the network, whatever the text encoder could read
 NETWORKS = {"sam3": "Sam3Model", "sam3_video": "Sam3Model", "sam3_lite_text": "Sam3LiteTextModel"}
 SOURCES = ("instances", "semantic", "both")
+
+
+@dataclass(frozen=True, eq=False)
+class VisionEmbeds:
+    """What the network reads of its vision encoder's output, under the library's names.
+
+    Half of that output is left out: its coarsest level is never read, and of the position encodings, which are as large
+    as the maps, only that of the level the transformer sees. None stands in their places.
+
+    Attributes:
+        fpn_hidden_states: (1, D, h, w) of each level, finest first, then None.
+        fpn_position_encoding: (1, D, h, w) of the last level but one, else None.
+        hidden_states, attentions: of the encoder's layers, not kept.
+    """
+
+    fpn_hidden_states: tuple[torch.Tensor | None, ...]
+    fpn_position_encoding: tuple[torch.Tensor | None, ...]
+    hidden_states: None = None
+    attentions: None = None
 
 
 class Sam3Segmenter(TextOnly, Pretrained):
@@ -107,6 +127,25 @@ class Sam3Segmenter(TextOnly, Pretrained):
             score_maps.append(strongest(values, image.shape[:2]))
         return score_maps
 
+    def encode_images(self, images: Sequence[np.ndarray]) -> list[VisionEmbeds]:
+        """What the network makes of the pixels alone, once an image (see models/memo.py).
+
+        Args:
+            images: (H, W, 3) uint8 RGB each, sizes may differ.
+
+        Returns:
+            One an image, on the network's device and in the precision it computes in.
+        """
+        encoded = []
+        for image in images:
+            with self.inference():
+                seen = self.network.get_vision_features(self.pixel_values([image]).to(self.device, self.dtype))
+            *levels, _ = seen.fpn_hidden_states
+            *_, position, _ = seen.fpn_position_encoding
+            unread = (None,) * (len(levels) - 1)
+            encoded.append(VisionEmbeds((*levels, None), (*unread, position, None)))
+        return encoded
+
     def _prompt(self, thing: str) -> dict[str, Any]:
         """What the network needs of a phrase, encoded."""
         tokens = self.processor.tokenizer(
@@ -120,8 +159,7 @@ class Sam3Segmenter(TextOnly, Pretrained):
     def _values(self, image: np.ndarray, prompts: Sequence[dict[str, Any]]) -> Iterator[torch.Tensor]:
         """The (H, W) maps of whatever is accepted, query by query."""
         size = image.shape[:2]
-        with self.inference():
-            vision_embeds = self.network.get_vision_features(self.pixel_values([image]).to(self.device, self.dtype))
+        [vision_embeds] = self.encode_images([image])
         for prompt in prompts:
             with self.inference():
                 found = self.network(vision_embeds=vision_embeds, **prompt)

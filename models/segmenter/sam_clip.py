@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
@@ -19,6 +20,19 @@ from utils.types import Query
 
 # What anything could be called, in the words our queries use.
 NEGATIVES = ("a photo of an object", "a photo of things", "a photo of stuff", "a photo of texture")
+
+
+@dataclass(frozen=True, eq=False)
+class Regions:
+    """What could be asked for in one image.
+
+    Attributes:
+        proposals: P of them, also none; of the image within its aspect (`models/segmenter/frame.py`).
+        embeds: (P, D) float32, see `Views.embed`.
+    """
+
+    proposals: Proposals
+    embeds: torch.Tensor
 
 
 class SamClipSegmenter(Composite):
@@ -130,32 +144,46 @@ class SamClipSegmenter(Composite):
         """
         return self.networks["scorer"].encode_text(texts)
 
-    def scores(self, image: np.ndarray, proposals: Proposals, embeds: torch.Tensor, negatives: torch.Tensor) -> Any:
-        """How well each proposal fits each query.
+    def encode_images(self, images: Sequence[np.ndarray]) -> list[Regions]:
+        """What the networks make of the pixels alone, once an image (see models/memo.py).
 
         Args:
-            image: (H, W, 3) uint8 RGB.
-            proposals: of that image.
+            images: (H, W, 3) uint8 RGB each, sizes may differ.
+
+        Returns:
+            One an image, on the networks' device.
+        """
+        encoded = []
+        for image in map(within_aspect, images):
+            proposals = self.networks["masks"].propose(image, **self.proposing)
+            encoded.append(Regions(proposals, self.views.embed(self.networks["scorer"], image, proposals)))
+        return encoded
+
+    def scores(self, regions: torch.Tensor, embeds: torch.Tensor, negatives: torch.Tensor) -> torch.Tensor:
+        """How well each region fits each query.
+
+        Args:
+            regions: (P, D) float32, their embeddings.
             embeds: (Q, D) float32, L2-normalised.
             negatives: (K, D) float32, L2-normalised.
 
         Returns:
             (P, Q) float32 in [0, 1].
         """
-        regions = self.views.embed(self.networks["scorer"], image, proposals)
         margins = regions @ embeds.T - (regions @ negatives.T).amax(dim=1, keepdim=True)
         return (self.networks["scorer"].logit_scale * margins).sigmoid()
 
     def _score_map(self, image: np.ndarray, embeds: torch.Tensor, negatives: torch.Tensor) -> np.ndarray:
-        seen, (height, width) = within_aspect(image), image.shape[:2]
-        score_map = torch.zeros(seen.shape[:2], device=embeds.device)
-        if len(embeds):
-            masks: SamProposer = self.networks["masks"]
-            proposals = masks.propose(seen, **self.proposing)
-            scores = self.scores(seen, proposals, embeds, negatives).amax(dim=1)
-            for index, score in enumerate(scores):  # one full-size map in memory at a time
-                mask = (masks.mask_logits(proposals, index) / self.mask_temperature).sigmoid()
-                score_map = torch.maximum(score_map, score * mask)
+        height, width = image.shape[:2]
+        if not len(embeds):
+            return np.zeros((height, width), dtype=np.float32)
+        masks: SamProposer = self.networks["masks"]
+        [regions] = self.encode_images([image])
+        score_map = torch.zeros(regions.proposals.image_size, device=embeds.device)
+        scores = self.scores(regions.embeds, embeds, negatives).amax(dim=1)
+        for index, score in enumerate(scores):  # one full-size map in memory at a time
+            mask = (masks.mask_logits(regions.proposals, index) / self.mask_temperature).sigmoid()
+            score_map = torch.maximum(score_map, score * mask)
         return score_map[:height, :width].clamp(0, 1).cpu().numpy()
 
     def _embeds(self, queries: Sequence[Query]) -> tuple[torch.Tensor, torch.Tensor]:

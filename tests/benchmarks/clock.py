@@ -45,9 +45,9 @@ class Clock:
     @contextmanager
     def watch_inversion(self) -> Iterator[None]:
         """Times text inversion's search too, which asks no role's method but an open text encoder."""
-        from utils import inversion
+        from utils.inversion import Inverter
 
-        with mock.patch.object(inversion, "invert", self._timed(INVERSION, inversion.invert)):
+        with mock.patch.object(Inverter, "invert", self._timed(INVERSION, Inverter.invert)):
             yield
 
     def _timed(self, stage: str, ask: Callable[..., Any]) -> Callable[..., Any]:
@@ -69,6 +69,8 @@ class Clock:
 def without_memory(model: Any) -> Any:
     """The same network under the same class, without what `models.memo.remember` put on the object."""
     twin = copy.copy(model)
+    if hasattr(twin, "networks"):
+        twin.networks = {name: without_memory(part) for name, part in twin.networks.items()}
     for name in REMEMBERED:
         vars(twin).pop(name, None)
     return twin

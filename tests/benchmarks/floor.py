@@ -5,16 +5,15 @@ from __future__ import annotations
 from collections.abc import Callable, Hashable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
-from unittest import mock
 
 import numpy as np
 
 from models.memo import remember
 from tests.benchmarks.clock import INVERSION, Clock, seconds_in_networks, without_memory
-from utils import inversion
+from utils.inversion import Inverter
 from utils.types import Query
 
-BATCH_SIZES = (1, 8)
+BATCH_SIZES = (1, 16)
 SEGMENT = "segmenter.segment"
 
 
@@ -23,13 +22,11 @@ class Floor:
     """What cannot be saved without other networks.
 
     Attributes:
-        seconds: stage -> seconds inside the networks; the segmenter runs once for each image and query.
-        segment_shared: seconds of the segmenter where every image is given once, with all its queries.
-        distinct: stage -> number of distinct questions.
+        seconds: stage -> seconds inside the networks; the segmenter is given every image once, with all its queries.
+        distinct: stage -> number of distinct questions; of the segmenter, images.
     """
 
     seconds: dict[str, float]
-    segment_shared: float
     distinct: dict[str, int]
 
 
@@ -40,19 +37,20 @@ def measure_floor(models: Mapping[str, Any], clock: Clock) -> Floor:
         models: role -> model.
         clock: of a run without memory, which asked everything with the lists of items as positional arguments.
     """
-    seconds, distinct, segment_shared = {}, {}, 0.0
+    seconds, distinct = {}, {}
     for stage, calls in clock.calls.items():
         if stage == INVERSION:
-            targets = {target.tobytes(): target for args, _ in calls for target in args[2]}
-            seconds[stage] = _invert(calls[0], list(targets.values()), clock.now)
+            targets = {target.tobytes(): target for (_, asked), _ in calls for target in asked}
+            seconds[stage] = _invert(calls[0][0][0], list(targets.values()), clock.now)
             distinct[stage] = len(targets)
             continue
-        rows = {tuple(map(_content, row)): row for args, _ in calls for row in zip(*args, strict=True)}
-        seconds[stage] = _least(models, stage, list(rows.values()), calls[0][1], clock.now)
-        distinct[stage] = len(rows)
+        by_content = {tuple(map(_content, row)): row for args, _ in calls for row in zip(*args, strict=True)}
+        rows = list(by_content.values())
         if stage == SEGMENT:
-            segment_shared = _least(models, stage, _by_image(list(rows.values())), {}, clock.now)
-    return Floor(seconds, segment_shared, distinct)
+            rows = _by_image(rows)
+        seconds[stage] = _least(models, stage, rows, calls[0][1], clock.now)
+        distinct[stage] = len(rows)
+    return Floor(seconds, distinct)
 
 
 def _least(
@@ -79,14 +77,10 @@ def _least(
     return min(found)
 
 
-def _invert(
-    call: tuple[tuple[Any, ...], Mapping[str, Any]], targets: list[np.ndarray], now: Callable[[], float]
-) -> float:
-    """Seconds of all targets in blocks that hold no copies; forward, backward and Adam, since all have to be."""
-    (encode, table, *_), named = call
+def _invert(inverter: Inverter, targets: list[np.ndarray], now: Callable[[], float]) -> float:
+    """Seconds of all targets together; forward, backward and Adam, since all have to be."""
     start = now()
-    with mock.patch.object(inversion, "BLOCK", min(inversion.BLOCK, len(targets))):
-        inversion.invert(encode, table, np.stack(targets), **named)
+    inverter.invert(np.stack(targets))
     return now() - start
 
 

@@ -10,7 +10,7 @@ from safetensors.torch import load_file, save_file
 from models.audio_tagger.classifier import AudioClassifier
 from models.audio_text.clap import ClapEncoder
 from models.config import ROLES, ROOT, Config, families, load_config
-from models.hub import local_folder
+from models.hub import Checkpoint, local_folder
 from models.loading import load_models, resolve_device
 from models.roles import AudioCaptioner, AudioTagger, AudioTextEncoder, ImageCaptioner, Segmenter
 from models.segmenter.clipseg import ClipSegmenter
@@ -70,6 +70,7 @@ def test_settings_and_provenance_reach_the_model(config, folders):
         "id": str(folders["image_captioner"]),
         "revision": None,
         "sha256": sha256,
+        "config_sha256": Checkpoint("", folders["image_captioner"], None).config_sha256(),
         "license": "GPL-2.0",
         "dtype": "float32",
         "trust_remote_code": False,

@@ -95,6 +95,24 @@ def test_each_image_is_encoded_once(segmenter, images, monkeypatch):
     assert encoded == [2]
 
 
+def test_an_image_is_encoded_into_what_the_decoder_reads(segmenter, library, images, monkeypatch):
+    network, _ = library
+    monkeypatch.setattr("models.segmenter.clipseg.MAX_BATCH", 2)
+    encoded = segmenter.encode_images(images)
+    pixel_values = segmenter.pixel_values(images)
+    with torch.no_grad():
+        hidden_states = network.clip.vision_model(pixel_values, output_hidden_states=True).hidden_states
+    assert len(encoded) == len(images) == 5
+    for row, layers in enumerate(encoded):
+        assert isinstance(layers, tuple) and len(layers) == len(network.extract_layers)
+        for layer, number in zip(layers, network.extract_layers, strict=True):
+            np.testing.assert_allclose(layer, hidden_states[number + 1][row], atol=1e-4)  # (tokens, width)
+            assert layer.untyped_storage().nbytes() == layer.nbytes  # and not that of the batch
+    assert segmenter.encode_images([]) == []
+    layers = [len(one.clip.vision_model.encoder.layers) for one in (segmenter.network, network)]
+    assert layers == [3, 5]  # the last two are read by nobody
+
+
 def test_an_embedding_asks_as_its_text_does(segmenter, library, images):
     network, processor = library
     embeds = segmenter.encode_text(TEXTS)
@@ -124,8 +142,8 @@ def test_embeddings_of_another_space_are_refused(segmenter, images):
 
 def test_a_pixel_of_the_map_is_the_same_pixel_of_the_image(segmenter, monkeypatch):
     """A decoder that answers with the brightness it was shown: the map must lie where the image is bright."""
-    monkeypatch.setattr(segmenter, "_encode_images", lambda images: [segmenter.pixel_values(images).mean(dim=1)])
-    monkeypatch.setattr(segmenter, "_decode", lambda layers, rows, embeds: (layers[0][rows] * 20).sigmoid())
+    monkeypatch.setattr(segmenter, "encode_images", lambda images: segmenter.pixel_values(images).mean(dim=1))
+    monkeypatch.setattr(segmenter, "_decode", lambda encoded, rows, embeds: (encoded[rows] * 20).sigmoid())
     image = np.zeros((32, 128, 3), np.uint8)  # the network sees 64 x 64
     image[8:16, 90:110] = 255
     score_map = segmenter.segment([image], [queries("dog")])[0]

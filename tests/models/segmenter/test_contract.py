@@ -3,8 +3,11 @@
 A new family adds one line to ENTRIES (what a config would say of it) and one to ENCODERS.
 """
 
+from collections.abc import Mapping
+
 import numpy as np
 import pytest
+import torch
 
 from models.roles import Segmenter
 from models.segmenter import FAMILIES
@@ -99,6 +102,71 @@ def test_each_image_is_encoded_once_however_many_queries_it_has(family, segmente
         segmenter.segment(images[:3], [queries(*TEXTS), (), queries("dog", "dog")])
         handle.remove()
         assert sum(encoded) == 2
+
+
+@pytest.fixture
+def memory(family, segmenter, monkeypatch):
+    """Gives each part a memory by hand; (part's name, image's bytes) -> (image, what it was encoded into)."""
+    memory = {}
+
+    def remember(name, encode_images):
+        def asked(images):
+            new = [image for image in images if (name, image.tobytes()) not in memory]
+            for image, encoded in zip(new, encode_images(new), strict=True):
+                memory[name, image.tobytes()] = image, encoded
+            return [memory[name, image.tobytes()][1] for image in images]
+
+        return asked
+
+    parts = {"": segmenter, **getattr(segmenter, "networks", {})}
+    encoding = {name: part for name, part in parts.items() if hasattr(part, "encode_images")}
+    assert bool(encoding) == (family != "asda")
+    for name, part in encoding.items():
+        monkeypatch.setattr(part, "encode_images", remember(name, part.encode_images))
+    return memory
+
+
+def tensors_in(value):
+    if isinstance(value, torch.Tensor):
+        return [value]
+    inner = value.values() if isinstance(value, Mapping) else vars(value).values() if hasattr(value, "__dict__") else ()
+    return [tensor for one in (value if isinstance(value, (tuple, list)) else inner) for tensor in tensors_in(one)]
+
+
+def test_what_was_encoded_serves_other_queries_and_stays_as_it_is(family, segmenter, images, request):
+    asked = [[queries("dog")] * 3, [queries(TEXTS[0], TEXTS[2]), queries(TEXTS[0]), queries("cat")]]
+    fresh = [segmenter.segment(images[:3], some) for some in asked]
+    assert all(np.abs(one - other).max() > 1e-4 for one, other in zip(*fresh, strict=True))
+    request.getfixturevalue("memory")
+    encoders, encoded, counts = ENCODERS[family](segmenter), [], []
+    handles = [
+        encoder.register_forward_hook(lambda module, inputs, output: encoded.append(len(inputs[0])))
+        for encoder in encoders
+    ]
+    for some, expected in zip([*asked, asked[0]], [*fresh, fresh[0]], strict=True):
+        for score_map, other in zip(segmenter.segment(images[:3], some), expected, strict=True):
+            np.testing.assert_array_equal(score_map, other)
+        counts.append(sum(encoded))
+    for handle in handles:
+        handle.remove()
+    assert counts == [3 * len(encoders)] * 3
+
+
+def test_only_images_with_queries_are_encoded(family, segmenter, images, memory):
+    segmenter.segment(images, [()] * len(images))
+    assert not memory
+    segmenter.segment(images[:3], [(), queries("dog"), ()])
+    assert len(memory) == len(ENCODERS[family](segmenter))
+    assert all(image.shape == images[1].shape for image, _ in memory.values())
+
+
+def test_an_encoded_image_holds_no_other_memory_than_its_own(segmenter, images, memory):
+    segmenter.segment(images[:3], [queries("dog")] * 3)
+    for _, encoded in memory.values():
+        tensors = tensors_in(encoded)
+        assert len(tensors) > 1 and not any(tensor.requires_grad for tensor in tensors)
+        for tensor in tensors:
+            assert tensor.untyped_storage().nbytes() == tensor.nbytes
 
 
 def test_embeddings_are_taken_or_refused_as_declared(segmenter, images):

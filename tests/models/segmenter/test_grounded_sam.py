@@ -44,8 +44,8 @@ def save_first_sam(folder, config_class, network_class, processor_class, **decod
     shared = dict(hidden_size=32, mlp_dim=16, num_attention_heads=2)
     config = config_class(
         vision_config=dict(
-            hidden_size=16, output_channels=32, num_hidden_layers=2, num_attention_heads=2, image_size=64, patch_size=8,
-            mlp_dim=16, window_size=4, global_attn_indexes=[1], num_pos_feats=16,
+            hidden_size=16, output_channels=32, num_hidden_layers=3, num_attention_heads=2, image_size=64, patch_size=8,
+            mlp_dim=16, window_size=4, global_attn_indexes=[1, 2], num_pos_feats=16,
         ),
         prompt_encoder_config=dict(hidden_size=32, image_size=64, patch_size=8, mask_input_channels=4),
         mask_decoder_config={**shared, "iou_head_hidden_dim": 16, **decoder},
@@ -228,7 +228,9 @@ def test_the_networks_see_what_the_processors_make(tiny, segmenter, images):
     image_processor = Sam2ImageProcessor.from_pretrained(tiny(SAM2))
     seen = []
     parts = segmenter.networks
+    tower = parts["detector"].network.get_submodule(detector.VISION_TOWERS["mm-grounding-dino"]).swin.embeddings
     handles = [
+        tower.register_forward_pre_hook(lambda _, args: seen.append(args[0])),
         parts["detector"].network.register_forward_pre_hook(lambda *args: seen.append(args[2]), with_kwargs=True),
         parts["masks"].network.vision_encoder.register_forward_pre_hook(lambda _, args: seen.append(args[0])),
     ]
@@ -236,11 +238,12 @@ def test_the_networks_see_what_the_processors_make(tiny, segmenter, images):
         seen.clear()
         segmenter.segment([image], [queries("A photo of dog")])
         expected = processor(images=image, text="dog.", return_tensors="pt", input_data_format="channels_last")
-        assert set(expected) <= set(seen[0])
+        assert set(expected) <= set(seen[1]) and seen[1]["pixel_values"].shape == expected["pixel_values"].shape
         for name, value in expected.items():
-            np.testing.assert_allclose(seen[0][name], value, atol=1e-5)
+            given = seen[0] if name == "pixel_values" else seen[1][name]
+            np.testing.assert_allclose(given, value, atol=1e-5)
         pixel_values = image_processor(image, return_tensors="pt", input_data_format="channels_last")["pixel_values"]
-        np.testing.assert_allclose(seen[1], pixel_values, atol=1e-5)
+        np.testing.assert_allclose(seen[2], pixel_values, atol=1e-5)
     for handle in handles:
         handle.remove()
 
@@ -265,6 +268,7 @@ def test_the_pixels_are_encoded_once_and_that_changes_nothing(tiny, images, hub_
     shared = part.detect(images[0], TEXTS, 0.0, 10) + part.detect(images[1], TEXTS, 0.0, 10)
     assert len(calls) == 2
     monkeypatch.setattr(detector, "VISION_TOWERS", {})  # as for an architecture that is not known here
+    assert part.encode_images(images) == [None] * 5
     anew = part.detect(images[0], TEXTS, 0.0, 10) + part.detect(images[1], TEXTS, 0.0, 10)
     assert len(calls) == 6
     for first, second in zip(shared, anew, strict=True):
@@ -274,10 +278,25 @@ def test_the_pixels_are_encoded_once_and_that_changes_nothing(tiny, images, hub_
 
 def test_a_module_answers_again_after_an_error():
     module = torch.nn.Identity()
-    with pytest.raises(RuntimeError), detector.once(module):
-        assert module(torch.ones(1)) is module(torch.zeros(1))
+    with pytest.raises(RuntimeError), detector.answering(module, "known"):
+        assert module(torch.ones(1)) == module(torch.zeros(1)) == "known"
         raise RuntimeError
     assert module(torch.zeros(1)) == 0
+
+
+@pytest.mark.parametrize("save", [save_sam, save_sam_hq])
+def test_the_first_sams_encode_an_image_once_for_any_boxes(tiny, images, save, monkeypatch):
+    masks = tiny.saved(save)
+    part = load(tiny("IDEA-Research/grounding-dino-tiny"), masks).networks["masks"]
+    boxes = [torch.tensor([[0.0, 0, 40, 24]]), torch.tensor([[20.0, 0, 80, 48], [0.0, 0, 40, 24]])]
+    fresh = [torch.stack(list(part.mask_logits(images[0], some, False))) for some in boxes]
+    encoded = part.encode_images(images[:1])
+    assert set(encoded[0].frame) == {"original_sizes", "reshaped_input_sizes"}
+    if save is save_sam_hq:  # of the two layers that see the whole image
+        assert [layer.shape for layer in encoded[0].inputs["intermediate_embeddings"]] == [(1, 8, 8, 16)]
+    monkeypatch.setattr(part, "encode_images", lambda asked: encoded)
+    for some, expected in zip([*boxes, boxes[0]], [*fresh, fresh[0]], strict=True):
+        assert torch.equal(torch.stack(list(part.mask_logits(images[0], some, False))), expected)
 
 
 @pytest.mark.parametrize("dtype", ["bfloat16", "float16"])

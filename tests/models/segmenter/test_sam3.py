@@ -128,7 +128,8 @@ def test_a_pixel_of_the_map_is_the_same_pixel_of_the_image(segmenter, monkeypatc
             return iter([self.weight])
 
         def get_vision_features(self, pixel_values):
-            return pixel_values.mean(dim=1)  # (1, 56, 56)
+            levels = (pixel_values.mean(dim=1), None)  # (1, 56, 56)
+            return SimpleNamespace(fpn_hidden_states=levels, fpn_position_encoding=levels)
 
         def get_text_features(self, input_ids, attention_mask):
             return None
@@ -136,7 +137,10 @@ def test_a_pixel_of_the_map_is_the_same_pixel_of_the_image(segmenter, monkeypatc
         def forward(self, vision_embeds, text_embeds, attention_mask):
             sure = torch.full((1, 1), 9.0)
             return SimpleNamespace(
-                presence_logits=sure, pred_logits=sure, pred_masks=vision_embeds[None] * 20, semantic_seg=None
+                presence_logits=sure,
+                pred_logits=sure,
+                pred_masks=vision_embeds.fpn_hidden_states[0][None] * 20,
+                semantic_seg=None,
             )
 
     monkeypatch.setattr(segmenter, "network", Bright())
@@ -164,6 +168,23 @@ def test_the_network_sees_what_the_processor_makes(segmenter, library, images):
         tokens = processor(text="guitar" if kwargs["attention_mask"].sum() == 8 else "dog", return_tensors="pt")
         assert torch.equal(kwargs["input_ids"], tokens["input_ids"]) and kwargs["input_ids"].shape == (1, 32)
         assert torch.equal(kwargs["attention_mask"], tokens["attention_mask"])
+
+
+def test_of_the_vision_encoder_only_what_is_read_is_kept(segmenter, library, images):
+    network, _ = library
+    assert segmenter.encode_images([]) == []
+    for image, encoded in zip(images, segmenter.encode_images(images), strict=True):
+        with torch.no_grad():
+            whole = network.get_vision_features(segmenter.pixel_values([image]))
+        assert len(encoded.fpn_hidden_states) == len(encoded.fpn_position_encoding) == len(whole.fpn_hidden_states)
+        for level, expected in zip(encoded.fpn_hidden_states[:-1], whole.fpn_hidden_states[:-1], strict=True):
+            np.testing.assert_allclose(level, expected, atol=1e-5)  # (1, D, h, w)
+        np.testing.assert_array_equal(encoded.fpn_position_encoding[-2], whole.fpn_position_encoding[-2])
+        kept, everything = (
+            sum(level.nbytes for level in (*some.fpn_hidden_states, *some.fpn_position_encoding) if level is not None)
+            for some in (encoded, whole)
+        )
+        assert kept < 0.6 * everything
 
 
 def test_long_texts_are_cut(segmenter, images):

@@ -1,0 +1,89 @@
+"""How far the demo stays above what it cannot do without: importing the libraries, and the networks' own passes.
+
+python -m tests.benchmarks.demo
+"""
+
+from __future__ import annotations
+
+import argparse
+import subprocess
+import sys
+import tempfile
+from collections.abc import Sequence
+from pathlib import Path
+from statistics import median
+from time import perf_counter
+
+from utils.arguments import at_least
+from utils.errors import run_script
+
+ROOT = Path(__file__).resolve().parents[2]
+# What cross_modal needs with the bundled networks, as the libraries' documentation has it. The text asked for is fixed,
+# no noun is looked for, nothing is compared, drawn or written.
+BARE = """
+import soundfile
+import torch
+import transformers
+from PIL import Image
+from transformers import (
+    BlipForConditionalGeneration, BlipProcessor, ClapModel, ClapProcessor, CLIPSegForImageSegmentation, CLIPSegProcessor
+)
+
+transformers.utils.logging.disable_progress_bar()
+image = Image.open("datasets/examples/image/scene_0008.jpg").convert("RGB")
+waveform, rate = soundfile.read("datasets/examples/wav/scene_0008.wav", dtype="float32")
+networks = {}
+for name, network, processor in (
+    ("blip", BlipForConditionalGeneration, BlipProcessor),
+    ("clap", ClapModel, ClapProcessor),
+    ("clipseg", CLIPSegForImageSegmentation, CLIPSegProcessor),
+):
+    networks[name] = network.from_pretrained(f"models/tiny/{name}").float().eval(), processor.from_pretrained(
+        f"models/tiny/{name}"
+    )
+with torch.inference_mode():
+    network, processor = networks["blip"]
+    network.generate(**processor(images=image, return_tensors="pt"), max_new_tokens=16)
+    network, processor = networks["clap"]
+    features = processor.feature_extractor(waveform, sampling_rate=rate, return_tensors="pt")
+    network.get_audio_features(**features)
+    network.get_text_features(**processor.tokenizer(["dog", "violin", "drum"], padding=True, return_tensors="pt"))
+    network, processor = networks["clipseg"]
+    network(**processor(text=["A photo of dog"], images=[image], return_tensors="pt"))
+"""
+
+
+def main(argv: Sequence[str] | None = None) -> float:
+    """Measures in turn and prints.
+
+    Args:
+        argv: arguments without the program's name; None takes the process's own.
+
+    Returns:
+        Median wall time of the demo over that of the bare script.
+    """
+    parser = argparse.ArgumentParser(prog="python -m tests.benchmarks.demo", description=__doc__.split("\n")[0])
+    parser.add_argument("--rounds", type=at_least(1), default=7, metavar="N", help="of both (default: %(default)s)")
+    arguments = parser.parse_args(argv)
+    with tempfile.TemporaryDirectory() as folder:
+        commands = {
+            "bare": [sys.executable, "-c", BARE],
+            "demo": [sys.executable, "inference_demo.py", "--output", folder],
+        }
+        seconds: dict[str, list[float]] = {name: [] for name in commands}
+        for _ in range(arguments.rounds + 1):
+            for name, command in commands.items():
+                start = perf_counter()
+                subprocess.run(command, cwd=ROOT, check=True, capture_output=True)
+                seconds[name].append(perf_counter() - start)
+    found = {name: median(values[1:]) for name, values in seconds.items()}  # the first ones fill the disk's cache
+    print(
+        f"demo {found['demo']:.2f} s; bare imports, loading and passes {found['bare']:.2f} s; "
+        f"rounds: {arguments.rounds}"
+    )
+    print(f"demo/bare {found['demo'] / found['bare']:.2f}")
+    return found["demo"] / found["bare"]
+
+
+if __name__ == "__main__":
+    sys.exit(run_script(main))

@@ -1,0 +1,35 @@
+"""eval.py --cache: what was asked of the networks in one run is not asked again in the next."""
+
+from __future__ import annotations
+
+import pytest
+
+import eval as script
+from models.audio_text.clap import ClapEncoder
+from models.image_captioner.blip import BlipCaptioner
+
+
+def refuse(*_, **__):
+    raise AssertionError("a network was asked")
+
+
+@pytest.fixture
+def evaluate(tmp_path):
+    def evaluate(name, *further):
+        options = ["--test_data_path", "datasets/examples", "--limit", "3", "--device", "cpu", "--draws", "0"]
+        cached = ["--cache", str(tmp_path / "cache"), "--output_dir", str(tmp_path / name)]
+        script.main(["--methods", "cross_modal", "text_inversion", "--baselines", *options, *cached, *further])
+        return (tmp_path / name / "per_sample.csv").read_bytes()
+
+    return evaluate
+
+
+def test_a_second_run_asks_no_network_but_the_segmenter(evaluate, monkeypatch):
+    first = evaluate("first")
+    for one, stage in ((ClapEncoder, "hear"), (ClapEncoder, "read"), (BlipCaptioner, "_caption")):
+        monkeypatch.setattr(one, stage, refuse)
+    assert evaluate("second") == first
+    with pytest.raises(AssertionError, match="a network was asked"):
+        evaluate("other", "--set", "image_captioner.max_new_tokens=3")
+    with pytest.raises(AssertionError, match="a network was asked"):
+        evaluate("another", "--set", "text_inversion.steps=3")
