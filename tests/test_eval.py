@@ -153,6 +153,22 @@ def test_neither_batches_nor_processes_change_a_number(data, tmp_path, further):
     assert (tmp_path / "one" / "per_sample.csv").read_bytes() == (tmp_path / "other" / "per_sample.csv").read_bytes()
 
 
+def test_a_batch_that_does_not_fit_into_memory_is_halved(data, tmp_path, fake_models, capsys):
+    names = ["--methods", "cross_modal", "classify"]
+    evaluate(data, tmp_path / "one", *names)
+    segment = fake_models["segmenter"].segment
+
+    def small(images, queries):
+        if len(images) > 2:
+            raise RuntimeError("CUDA out of memory. Tried to allocate 2.00 GiB.")
+        return segment(images, queries)
+
+    fake_models["segmenter"].segment = small
+    evaluate(data, tmp_path / "other", *names)
+    assert f"{len(SCENES)} samples at a time do not fit" in capsys.readouterr().err
+    assert (tmp_path / "one" / "per_sample.csv").read_bytes() == (tmp_path / "other" / "per_sample.csv").read_bytes()
+
+
 def test_records_name_sample_method_query_and_reason(data, tmp_path):
     evaluate(data, tmp_path, "--method", "cross_modal", "classify", "cross_modal", "--baselines")
     rows = rows_of(tmp_path)
@@ -181,6 +197,13 @@ def test_visualizations_have_the_image_size(data, tmp_path):
     for stem in list(SCENES)[:3]:
         with Image.open(tmp_path / "visualizations" / "cross_modal" / f"{stem}.jpg") as overlay:
             assert overlay.size == SCENES[stem][2][::-1]
+
+
+@pytest.mark.parametrize("size", ["0", "-1", "inf", "nan", "much"])
+def test_a_cache_without_a_size_is_refused(size, capsys):
+    with pytest.raises(SystemExit, match="2"):
+        script.main(["--test_data_path", "x", "--cache", "y", "--cache_gb", size])
+    assert f"expected a number above 0, found {size!r}" in capsys.readouterr().err.replace('"', "'")
 
 
 class Nosy:

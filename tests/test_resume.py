@@ -15,6 +15,7 @@ from PIL import Image
 import eval as script
 import models.loading
 from utils.errors import UserError
+from utils.sharing import Share, cores_of
 
 ROOT = Path(script.__file__).resolve().parent
 SCENES = [("dog", ("dog", "violin")), ("violin", ("dog", "violin")), ("drum", ("drum",)), (None, ("dog",))] * 2
@@ -135,6 +136,14 @@ def test_one_of_two_processes_that_is_killed_loses_nothing(data, tmp_path, undis
     assert not (output / "unfinished" / "00000006.json").exists()  # the one it died in
     script.main(command(data, output))
     assert records_of(output) == undisturbed
+
+
+def test_cores_are_shared_among_the_processes_of_a_machine(monkeypatch):
+    monkeypatch.setattr(os, "sched_getaffinity", lambda _: {0, 3, 5, 7, 8}, raising=False)
+    monkeypatch.setenv("LOCAL_WORLD_SIZE", "2")
+    assert [cores_of(share) for share in (Share(), Share(0, 2), Share(1, 2, together=True))] == [5, 5, 2]
+    monkeypatch.setenv("LOCAL_WORLD_SIZE", "8")
+    assert cores_of(Share(1, 8, together=True)) == 1
 
 
 @pytest.mark.parametrize("shard", ["0/3", "4/3", "1", "a/b"])

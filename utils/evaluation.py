@@ -27,6 +27,7 @@ __all__ = [
 
 EVAL_SIZE = (224, 224)  # (H, W)
 Resolution = Literal["224", "native"]
+NO_CURVE = np.zeros(0, np.float32)
 COUNTED = ("samples", "gt_empty", "gt_ignore")
 
 
@@ -132,7 +133,8 @@ class ScoreBook:
 
     Attributes:
         ids: of the samples added so far.
-        answers: control -> method -> one Answer per sample.
+        answers: control -> method -> one Answer per sample; without curves under other sounds than the original, where
+            they would take most of the room and are not read.
         counts: number of samples, of those with empty ground truth, and of those with pixels that do not count.
         seconds: method -> stage -> seconds, summed over samples and controls.
     """
@@ -150,8 +152,13 @@ class ScoreBook:
             self.counts[name] += count
         for control, of_control in batch.answers.items():
             for method, answers in of_control.items():
-                self.answers.setdefault(control, {}).setdefault(method, []).extend(answers)
+                kept = answers if control == "original" else map(_without_curves, answers)
+                self.answers.setdefault(control, {}).setdefault(method, []).extend(kept)
         _add_seconds(self.seconds, batch.seconds)
+
+
+def _without_curves(answer: Answer) -> Answer:
+    return replace(answer, scores=replace(answer.scores, f_curve=NO_CURVE, iou_curve=NO_CURVE))
 
 
 def _add_seconds(total: dict[str, dict[str, float]], further: Mapping[str, Mapping[str, float]]) -> None:

@@ -15,7 +15,7 @@ __all__ = ["Answer", "auroc", "iou_histogram", "reliability"]
 RELIABILITY_BINS = 8
 
 
-@dataclass(frozen=True, eq=False)
+@dataclass(frozen=True, eq=False, slots=True)
 class Answer:
     """One method's answer to one sample, measured.
 

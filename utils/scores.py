@@ -25,7 +25,7 @@ FIXED_THRESHOLD = 0.5
 CURVE_THRESHOLDS = np.linspace(0, 0.95, 20)  # of the plot "IoU at every fixed threshold"
 
 
-@dataclass(frozen=True, eq=False)
+@dataclass(frozen=True, eq=False, slots=True)
 class SampleScores:
     """One score map against its ground truth; pixels to be ignored are left out of everything.
 

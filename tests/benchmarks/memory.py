@@ -21,7 +21,7 @@ from utils.errors import UserError, run_script
 
 ROOT = Path(__file__).resolve().parents[2]
 EVERY = 1.0  # s
-PROGRESS = re.compile(r"(\d+)/(\d+) \[")  # tqdm's
+PROGRESS = re.compile(r"\| *(\d+)/(\d+) \[")  # tqdm's
 
 
 def main(argv: Sequence[str] | None = None) -> list[tuple[int, float]]:

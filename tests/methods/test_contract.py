@@ -110,6 +110,18 @@ def test_no_result_depends_on_the_batch_or_its_order(name, make, samples):
 
 
 @every_method
+def test_preparing_changes_nothing_and_what_is_remembered_is_there(name, make, samples):
+    prepared = make(name)
+    for _ in range(2):
+        prepared.prepare()
+    for one, other in zip(prepared.predict(samples), make(name).predict(samples), strict=True):
+        assert same(one, other)
+    for stage, depends_on in methods.remembered(name).items():
+        assert callable(getattr(prepared, stage))
+        assert set(depends_on) <= {*methods.settings(name), *methods.requires(name)}
+
+
+@every_method
 def test_the_ground_truth_is_out_of_sight(name, make, samples):
     without = make(name).predict([replace(sample, gt_mask=None) for sample in samples])
     inverted = make(name).predict(

@@ -9,7 +9,6 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-import methods
 from models import cache as module
 from models.cache import DiskCache, code_digest
 from utils.errors import UserError
@@ -102,12 +101,6 @@ def test_a_methods_part_follows_what_its_stage_depends_on(cache, tmp_path):
     words.write_text("dog")
     part(cache, provenance={"revision": "2"})
     assert of_method().read("invert", ANSWERS) == {}
-
-
-def test_what_a_methods_stage_depends_on_exists():
-    for name in methods.available():
-        for stage, names in methods.remembered(name).items():
-            assert set(names) <= {*methods.settings(name), *methods.requires(name)}, stage
 
 
 def test_numbers_of_numpy_are_numbers_and_other_things_are_refused(cache):

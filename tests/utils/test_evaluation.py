@@ -101,6 +101,8 @@ def test_the_book_is_the_same_for_any_batch_size():
     assert book.counts == {"samples": 3, "gt_empty": 1, "gt_ignore": 0}
     assert book.seconds["right"] == {"segment": 1.5}
     assert [one.scores.iou_fixed for one in book.answers["original"]["right"]] == [1, 1, 0]
+    curves = {control: of["right"][0].scores.f_curve.shape for control, of in book.answers.items()}
+    assert curves == {"original": (255,), "silence": (0,)}
     for size in (1, 2):
         other, again = book_of(samples, predictions, size)
         assert (again, other.ids, other.counts, other.seconds) == (records, book.ids, book.counts, book.seconds)
