@@ -21,7 +21,7 @@ from utils.errors import UserError, run_script
 
 ROOT = Path(__file__).resolve().parents[2]
 EVERY = 1.0  # s
-PROGRESS = re.compile(r"\| *(\d+)/(\d+) \[")  # tqdm's
+PROGRESS = re.compile(r"(\d+)/\d+ \[[^\]]*sample/s")  # tqdm's, of samples, not of the files looked at before
 
 
 def main(argv: Sequence[str] | None = None) -> list[tuple[int, float]]:
@@ -54,7 +54,7 @@ def main(argv: Sequence[str] | None = None) -> list[tuple[int, float]]:
                 except psutil.NoSuchProcess:
                     break
                 found = PROGRESS.findall(log.read_text(errors="replace")[-2000:])
-                points.append((int(found[-1][0]) if found else 0, resident))
+                points.append((int(found[-1]) if found else 0, resident))
                 sleep(EVERY)
         if process.wait():
             raise UserError("eval.py failed: " + log.read_text(errors="replace").strip().splitlines()[-1])
