@@ -88,12 +88,13 @@ class WindowedEncoder(Pretrained, ABC):
         """
         if not len(texts):
             return np.zeros((0, self.embed_dim), dtype=np.float32)
-        text_embeds = np.empty((len(texts), self.embed_dim), dtype=np.float32)
-        for block in blocks_by_length(self.tokenize(list(texts))["attention_mask"].sum(1), TEXTS_AT_ONCE):
+        blocks = blocks_by_length(self.tokenize(list(texts))["attention_mask"].sum(1), TEXTS_AT_ONCE)
+        embeds = []
+        for block in blocks:
             tokens = self.tokenize([texts[index] for index in block]).to(self.device)
             with self.inference():
-                text_embeds[block] = self.read(tokens["input_ids"], tokens["attention_mask"]).cpu().numpy()
-        return text_embeds
+                embeds.append(self.read(tokens["input_ids"], tokens["attention_mask"]).cpu().numpy())
+        return np.concatenate(embeds)[np.argsort(np.concatenate(blocks))]
 
     def tokenize(self, texts: list[str]) -> Any:
         """Returns "input_ids" and "attention_mask", (B, T) each, padded at the end."""
