@@ -153,7 +153,7 @@ def test_neither_batches_nor_processes_change_a_number(data, tmp_path, further):
     assert (tmp_path / "one" / "per_sample.csv").read_bytes() == (tmp_path / "other" / "per_sample.csv").read_bytes()
 
 
-def test_a_batch_that_does_not_fit_into_memory_is_halved(data, tmp_path, fake_models, capsys):
+def test_a_batch_that_does_not_fit_into_memory_is_halved(data, tmp_path, monkeypatch, fake_models, capsys):
     names = ["--methods", "cross_modal", "classify"]
     evaluate(data, tmp_path / "one", *names)
     segment = fake_models["segmenter"].segment
@@ -164,6 +164,7 @@ def test_a_batch_that_does_not_fit_into_memory_is_halved(data, tmp_path, fake_mo
         return segment(images, queries)
 
     fake_models["segmenter"].segment = small
+    monkeypatch.setattr("gc.collect", lambda *_: 0)  # which takes long among the objects of many tests
     evaluate(data, tmp_path / "other", *names)
     assert f"{len(SCENES)} samples at a time do not fit" in capsys.readouterr().err
     assert (tmp_path / "one" / "per_sample.csv").read_bytes() == (tmp_path / "other" / "per_sample.csv").read_bytes()

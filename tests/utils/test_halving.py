@@ -15,6 +15,12 @@ MESSAGES = [
 ]
 
 
+@pytest.fixture(autouse=True)
+def no_collection(monkeypatch):
+    """A full collection takes long among the objects of many tests, and nothing here waits for one."""
+    monkeypatch.setattr("gc.collect", lambda *_: 0)
+
+
 class Device:
     """Holds so many samples; answers each with its name under two controls and methods."""
 
