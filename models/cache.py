@@ -32,7 +32,6 @@ from utils.errors import UserError
 __all__ = ["DiskCache"]
 
 ROOT = Path(__file__).resolve().parents[1]
-DEFAULT_GB = 10.0
 FURTHER_LIBRARIES = ("tokenizers", "soxr", "msclap")  # beside those of `utils.provenance`
 
 
@@ -43,7 +42,7 @@ class DiskCache:
         folder: where.
     """
 
-    def __init__(self, folder: Path, max_gb: float = DEFAULT_GB) -> None:
+    def __init__(self, folder: Path, max_gb: float) -> None:
         """Opens the folder, or begins it.
 
         Args:

@@ -25,7 +25,7 @@ ANSWERS = {
 
 @pytest.fixture
 def cache(tmp_path):
-    return DiskCache(tmp_path / "cache")
+    return DiskCache(tmp_path / "cache", 1)
 
 
 def part(cache, entry=ENTRY, provenance=PROVENANCE, device="cpu"):
@@ -34,7 +34,7 @@ def part(cache, entry=ENTRY, provenance=PROVENANCE, device="cpu"):
 
 def test_what_comes_back_is_what_was_kept_to_the_last_bit(cache, tmp_path):
     part(cache).write("tag", ANSWERS)
-    found = part(DiskCache(tmp_path / "cache")).read("tag", [*ANSWERS, (("unknown",), ())])
+    found = part(DiskCache(tmp_path / "cache", 1)).read("tag", [*ANSWERS, (("unknown",), ())])
     assert found.keys() == ANSWERS.keys()
     (embed, tags, caption, mapping), expected = found.values(), list(ANSWERS.values())
     assert embed.dtype == np.float32 and embed.tobytes() == expected[0].tobytes() and embed.flags.writeable
@@ -125,7 +125,7 @@ import sys
 import numpy as np
 from pathlib import Path
 from models.cache import DiskCache
-store = DiskCache(Path(sys.argv[1])).of_role("audio_text", {}, {}, "cpu")
+store = DiskCache(Path(sys.argv[1]), 1).of_role("audio_text", {}, {}, "cpu")
 for number in range(150):
     store.write("tag", {((number, item), ()): np.full(10, number) for item in range(3)})
     assert len(store.read("tag", [((number, item), ()) for item in range(3)])) == 3
@@ -136,14 +136,14 @@ def test_several_processes_share_it(tmp_path):
     command = [sys.executable, "-c", WRITER, str(tmp_path / "cache")]
     processes = [subprocess.Popen(command, cwd=ROOT, stderr=subprocess.PIPE, text=True) for _ in range(3)]
     assert [process.communicate()[1] for process in processes] == ["", "", ""]
-    store = DiskCache(tmp_path / "cache").of_role("audio_text", {}, {}, "cpu")
+    store = DiskCache(tmp_path / "cache", 1).of_role("audio_text", {}, {}, "cpu")
     found = store.read("tag", [((number, item), ()) for number in range(150) for item in range(3)])
     assert len(found) == 450
     assert all((answer == key[0][0]).all() for key, answer in found.items())
 
 
 def test_a_cache_that_was_larger_shrinks(tmp_path):
-    store, block = part(DiskCache(tmp_path)), np.random.default_rng(0).random(25_000)
+    store, block = part(DiskCache(tmp_path, 1)), np.random.default_rng(0).random(25_000)
     for number in range(40):
         store.write("tag", {((number,), ()): block})
     smaller = part(DiskCache(tmp_path, max_gb=0.003))
@@ -155,14 +155,14 @@ def test_what_is_no_cache_is_said_in_one_sentence(tmp_path):
     file = tmp_path / "file"
     file.write_text("x")
     with pytest.raises(UserError, match=r"expected a cache that can be read and written in .*file, found: "):
-        DiskCache(file)
+        DiskCache(file, 1)
     with pytest.raises(UserError, match=r"expected an empty folder or a cache in .*, found other files; name another"):
-        DiskCache(tmp_path)
+        DiskCache(tmp_path, 1)
     broken = tmp_path / "broken"
     broken.mkdir()
     (broken / "cache.db").write_bytes(b"no database, whatever its name says" * 100)
     with pytest.raises(UserError, match=r"broken, found: file is not a database; name another folder"):
-        DiskCache(broken)
+        DiskCache(broken, 1)
 
 
 def test_a_pickle_is_never_opened(cache, tmp_path, monkeypatch):
