@@ -7,7 +7,7 @@ a config asks for it. Whatever is missing ends in one sentence; nothing is ever 
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping, Sequence
-from contextlib import contextmanager
+from contextlib import contextmanager, nullcontext
 from pathlib import Path
 from typing import Any, ClassVar
 
@@ -15,6 +15,7 @@ import numpy as np
 import torch
 
 from models.config import DTYPES
+from models.half_precision import Float32Convolutions, needs_float32_convolutions
 from models.hub import ANOTHER, Checkpoint, find
 from models.in_parts import split_large
 from models.published import license_of
@@ -36,7 +37,8 @@ class Pretrained:
         processor: the checkpoint's own preprocessing and tokenizer.
         provenance: "family", "id" (folder or hub id), "revision", "sha256" (local weights), "config_sha256" (what
             lies beside them), "license", "dtype",
-            "trust_remote_code", "random_weights"; None if unknown.
+            "trust_remote_code", "random_weights"; None if unknown. And "convolutions": "float32" where the processor
+            computes those of "dtype" wrongly, see `models.half_precision`.
     """
 
     family: ClassVar[str]
@@ -99,6 +101,8 @@ class Pretrained:
             "trust_remote_code": trust_remote_code,
             "random_weights": checkpoint.random_weights,
         }
+        if needs_float32_convolutions(getattr(torch, dtype), device):
+            provenance["convolutions"] = "float32"
         split_large(network, cls.encoders, device)
         with _one_sentence(cls.family, checkpoint):
             return cls(network.to(device).eval().requires_grad_(False), processor, provenance, **settings)
@@ -155,9 +159,14 @@ class Pretrained:
 
     @contextmanager
     def inference(self) -> Iterator[None]:
-        """No gradients; on CUDA, float32 weights compute in float16. Results are to be turned back with `.float()`."""
+        """What every forward pass runs in; its results are to be turned back with `.float()`.
+
+        No gradients; on CUDA, float32 weights compute in float16; on a processor that convolves wrongly in the weights'
+        dtype, convolutions compute in float32.
+        """
         half = self.device.type == "cuda" and self.dtype == torch.float32
-        with torch.inference_mode(), torch.autocast("cuda", torch.float16, enabled=half):
+        convolutions = Float32Convolutions() if self.provenance.get("convolutions") == "float32" else nullcontext()
+        with torch.inference_mode(), torch.autocast("cuda", torch.float16, enabled=half), convolutions:
             yield
 
 

@@ -7,6 +7,7 @@ import pytest
 import torch
 
 from models.config import families
+from models.half_precision import right_convolutions
 from models.pretrained import Pretrained
 from models.random_weights import write
 from utils.types import Query
@@ -92,7 +93,7 @@ def test_computing_in_half_precision(root, role, family, hub_ids, monkeypatch):
 
     @contextmanager
     def autocast(self):
-        with torch.inference_mode(), torch.autocast("cpu", torch.bfloat16):
+        with torch.inference_mode(), torch.autocast("cpu", torch.bfloat16), right_convolutions(torch.bfloat16):
             yield
 
     exact = answer(role, load(root, role, family, hub_ids))

@@ -7,11 +7,14 @@ import math
 import os
 import time
 from collections.abc import Callable, Iterable
+from contextlib import nullcontext
 from dataclasses import dataclass
 from pathlib import Path
 
 import torch
 from torch import nn
+
+from models.half_precision import right_convolutions
 
 CHECKPOINT_SECONDS = 120
 
@@ -158,12 +161,13 @@ def fit(
         os.replace(temporary, checkpoint)
 
     bf16 = has_bf16()
+    convolutions = right_convolutions(torch.bfloat16) if bf16 else nullcontext()
     module.train()
     sums: dict[str, float] = {}
     count, tick, saved = 0, time.monotonic(), time.monotonic()
     for step, data in enumerate(batch(first, schedule.steps), start=first):
         torch.manual_seed(step)
-        with torch.autocast("cpu", torch.bfloat16, enabled=bf16):
+        with torch.autocast("cpu", torch.bfloat16, enabled=bf16), convolutions:
             value, numbers = loss(module, data)
         if not torch.isfinite(value):
             raise FloatingPointError(f"expected a finite loss in {name}, found {value.item()} at step {step}")
