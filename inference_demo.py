@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import argparse
 import json
+import shlex
 import sys
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
@@ -29,7 +30,9 @@ if TYPE_CHECKING:
 
 ROOT = Path(__file__).resolve().parent
 EXAMPLES = ROOT / "datasets" / "examples"
-DEFAULT_EXAMPLE: str | None = "scene_0008"  # a stem of EXAMPLES; None takes the first
+DEFAULT_EXAMPLE: str | None = "farm_dog"  # a stem of EXAMPLES; None takes the first
+RESEARCH_CONFIG = "base"  # published networks, for what the bundled ones do not know
+NAMES_SHOWN = 5
 LABEL_WIDTH = 15  # characters
 
 
@@ -96,6 +99,8 @@ def main(argv: Sequence[str] | None = None) -> Demo:
         mask = prediction.score_map > arguments.threshold
         answers[name] = Answer(prediction, mask, write_pictures(name, sample, prediction, mask, arguments.output))
         say(["", *describe_answer(name, answers[name])])
+        if not mask.any():
+            say(describe_near_miss(name, answers[name], models, arguments.threshold, img_path, wav_path))
     demo = Demo(answers, write_comparison(sample, answers, arguments.output) if len(answers) > 1 else None)
     if demo.comparison:
         say(["", _line("side by side", demo.comparison)])
@@ -210,6 +215,25 @@ def describe_answer(name: str, answer: Answer) -> list[str]:
     found = f"{answer.mask.mean():.1%} of the image, {answer.mask.sum()} pixels"
     rows = [*describe_trail(answer.prediction.trail), ("found", found), *answer.files.items()]
     return [name, *(_line(f"  {label}" if label else "", value) for label, value in rows)]
+
+
+def describe_near_miss(
+    name: str, answer: Answer, models: Mapping[str, Any], threshold: float, img_path: Path, wav_path: Path
+) -> list[str]:
+    """Lines on what was nearly found, and what to try where nothing was."""
+    highest = float(answer.prediction.score_map.max(initial=0))
+    rows = (
+        [("highest score", f"{highest:.2f}; a pixel counts above {threshold:g}")] if answer.prediction.queries else []
+    )
+    known = getattr(models["segmenter"], "known_names", None) if "segmenter" in models else None
+    asked = [query.text for query in answer.prediction.queries if query.embedding is None]
+    if known and asked:
+        names = known(asked[0], NAMES_SHOWN)
+        rows.append(("nearest names", ", ".join(names) if names else f'"{asked[0]}" means nothing to this segmenter'))
+    command = ["python", "inference_demo.py", "--config", RESEARCH_CONFIG, "--methods", name]
+    command += ["--img_path", str(img_path), "--wav_path", str(wav_path)]
+    rows.append(("or try", f"python -m models.fetch --config {RESEARCH_CONFIG} --convert && {shlex.join(command)}"))
+    return [_line(f"  {label}", value) for label, value in rows]
 
 
 def as_json(

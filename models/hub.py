@@ -147,8 +147,9 @@ def _check_folder(weights: str, folder: Path, found: Sequence[str]) -> None:
     else:
         what = f"cannot load {weights}: there is no folder {' or '.join(map(str, looked_at(weights)))}"
     out = ANOTHER
-    if folder.is_relative_to(ROOT / "models" / "tiny"):
-        out = f"restore it from the repository, rebuild it with `python -m models.tiny.train`, or {ANOTHER}"
+    bundle = next((place for place in [folder, *folder.parents] if place.parent == ROOT / "models"), None)
+    if bundle and (bundle / "train").is_dir():
+        out = f"restore it from the repository, rebuild it with `python -m models.{bundle.name}.train`, or {ANOTHER}"
     elif any(folder.glob("*.bin")) or any(folder.glob("*.pth")):
         out = f"`python -m models.convert {weights}` makes safetensors of its pickled weights, or {out}"
     raise UserError(f"{what}; {out}")

@@ -9,6 +9,7 @@ from models.config import Config, families, sources
 from models.hub import find, local_folder
 from models.inventory import files_of, look
 from models.memo import remember
+from models.pretrained import load_once
 from utils.errors import UserError
 
 if TYPE_CHECKING:
@@ -54,10 +55,11 @@ def load_models(
                 files=files_of(source),
             )
     models = {}
+    loaded: dict[str, Any] = {}  # a network that plays several roles, or parts of them, is loaded once
     for role in roles:
         entry = dict(config.roles[role])
         model_class = families(role)[entry.pop("family")]
-        model = model_class.from_pretrained(device=device, allow_random_weights=allow_random_weights, **entry)
+        model = load_once(model_class, entry, loaded, device=device, allow_random_weights=allow_random_weights)
         store = cache and cache.of_role(role, config.roles[role], model.provenance, device)
         models[role] = remember(model, store=store)
     return models

@@ -56,6 +56,8 @@ def remember(asked: Asked, max_items: int = MAX_ITEMS, max_bytes: int = MAX_BYTE
     for part in getattr(asked, "networks", {}).values():
         remember(part, max_items, max_bytes)
     for name in _stages(asked):
+        if hasattr(getattr(asked, name), "memory"):
+            continue  # it plays another role too
         memory = _Memory(max_items, max_bytes)
         kept = None if name == ENCODED else store
         setattr(asked, name, _remembering(getattr(asked, name), memory, kept))

@@ -6,6 +6,7 @@ a config asks for it. Whatever is missing ends in one sentence; nothing is ever 
 
 from __future__ import annotations
 
+import json
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager, nullcontext
 from pathlib import Path
@@ -94,9 +95,7 @@ class Pretrained:
             "revision": checkpoint.revision,
             "sha256": None if checkpoint.revision else checkpoint.sha256(),
             "config_sha256": None if checkpoint.revision else checkpoint.config_sha256(),
-            "license": license
-            or getattr(getattr(network, "config", None), "license", None)
-            or license_of(str(weights)),
+            "license": license or _license_in(checkpoint.folder) or license_of(str(weights)),
             "dtype": dtype,
             "trust_remote_code": trust_remote_code,
             "random_weights": checkpoint.random_weights,
@@ -188,28 +187,57 @@ class Composite:
         self.provenance = provenance
 
     @classmethod
-    def from_pretrained(cls, device: str = "cpu", allow_random_weights: bool = False, **entry: Any) -> Composite:
+    def from_pretrained(
+        cls,
+        device: str = "cpu",
+        allow_random_weights: bool = False,
+        loaded: dict[str, Any] | None = None,
+        **entry: Any,
+    ) -> Composite:
         """Loads every part.
 
         Args:
             device: where the networks run.
             allow_random_weights: see `Pretrained.from_pretrained`.
+            loaded: what is here already, see `load_once`.
             entry: each part's name -> {"weights", ["revision"], ["license"], ["dtype"], ["trust_remote_code"]}; all
                 other keys are settings of the class.
 
         Raises:
             UserError: anything is missing or does not fit.
         """
-        networks = {
-            name: part.from_pretrained(**entry.pop(name), device=device, allow_random_weights=allow_random_weights)
-            for name, part in cls.parts.items()
-        }
+        where = {"device": device, "allow_random_weights": allow_random_weights}
+        loaded = {} if loaded is None else loaded
+        networks = {name: load_once(part, entry.pop(name), loaded, **where) for name, part in cls.parts.items()}
         provenance = {
             "family": cls.family,
             "parts": {name: network.provenance for name, network in networks.items()},
             "random_weights": any(network.provenance["random_weights"] for network in networks.values()),
         }
         return cls(networks, provenance, **entry)
+
+
+def load_once(
+    model_class: type[Pretrained] | type[Composite], entry: Mapping[str, Any], loaded: dict[str, Any], **where: Any
+) -> Any:
+    """Loads a network, or hands out the one that has been loaded from the same weights with the same settings.
+
+    Args:
+        model_class: a family; one with a class method `resolve` says by the entry which family it stands for.
+        entry: what the config says of it, without "family".
+        loaded: what has been loaded so far; gets what is new.
+        where: "device" and "allow_random_weights".
+
+    Raises:
+        UserError: anything is missing or does not fit.
+    """
+    if hasattr(model_class, "resolve"):
+        model_class = model_class.resolve(**entry)
+    key = f"{model_class.__module__}.{model_class.__qualname__} {sorted(entry.items())}"
+    if key not in loaded:
+        further = {"loaded": loaded} if issubclass(model_class, Composite) else {}
+        loaded[key] = model_class.from_pretrained(**entry, **where, **further)
+    return loaded[key]
 
 
 def blocks_by_length(lengths: Sequence[int], size: int) -> list[np.ndarray]:
@@ -242,6 +270,12 @@ def check_complete(network: torch.nn.Module, report: Mapping[str, Any]) -> None:
     lacking = sorted(missing) + sorted(str(key) for key in report["mismatched_keys"])
     if lacking:
         raise ValueError(f"{len(lacking)} of its tensors are missing or of another shape, the first being {lacking[0]}")
+
+
+def _license_in(folder: Path) -> str | None:
+    """What a checkpoint's own config says."""
+    path = folder / "config.json"
+    return json.loads(path.read_text(encoding="utf-8")).get("license") if path.is_file() else None
 
 
 @contextmanager

@@ -78,6 +78,9 @@ class Segmenter(Protocol):
     `segment` asks for through `self` and leaves as it is. A segmenter that has it, itself or in its parts, encodes an
     image once however many methods ask about it (`models/memo.py`).
 
+    Optional: `presence(images, texts)` returns (len(images), len(texts)) float32 in [0, 1], how surely each thing is in
+    view, without a full segmentation; 0 for a text that means nothing to the network.
+
     Attributes:
         accepts_embeddings: whether `Query.embedding` is understood.
         text_embed_dim: width of such an embedding; 0 where they are not understood.

@@ -20,6 +20,7 @@ __all__ = ["draw_overlay", "grey", "save_png", "side_by_side"]
 TINT = (255.0, 0.0, 144.0)  # a magenta that photographs rarely hold
 LINE, RIM = np.array([255, 255, 255], np.uint8), np.array([0, 0, 0], np.uint8)  # together they show on anything
 TINT_SHARE = 0.45  # of a certain pixel
+NEAR_MISS = 0.6  # of that, at the strongest pixel where no pixel is certain
 LINE_SHARE = 0.005  # of the image's mean side
 PANEL = 420  # pixels, the box a picture is fitted into
 FONT_SIZE = 22
@@ -33,6 +34,7 @@ def draw_overlay(image: np.ndarray, mask: np.ndarray, score_map: np.ndarray | No
         image: (H, W, 3) uint8 RGB.
         mask: (H, W) bool.
         score_map: (H, W) float in [0, 1]; where given, the tint's strength follows it, inside and outside of the mask.
+            Under an empty mask it is the near miss: faint, but seen, however low its scores are.
 
     Returns:
         RGB picture of the image's size.
@@ -44,6 +46,8 @@ def draw_overlay(image: np.ndarray, mask: np.ndarray, score_map: np.ndarray | No
     strength = mask.astype(np.float32) if score_map is None else np.asarray(score_map, np.float32).clip(0, 1)
     if not image.shape[:2] == mask.shape == strength.shape:
         raise ValueError(f"expected one size, found image {image.shape}, mask {mask.shape}, score map {strength.shape}")
+    if not mask.any() and strength.any():
+        strength = NEAR_MISS * strength / strength.max()
     share = TINT_SHARE * strength
     canvas = np.empty_like(image)
     for channel, tint in enumerate(TINT):  # one at a time: a large photograph in floats takes its toll on memory

@@ -4,5 +4,7 @@ from models.audio_text.auto import AutoAudioTextEncoder
 from models.audio_text.clap import ClapEncoder
 from models.audio_text.msclap import MsClapEncoder
 from models.audio_text.pe_av import PeAvEncoder
+from models.audio_text.sound_names import SoundNameEncoder
 
-FAMILIES = {family.family: family for family in (ClapEncoder, PeAvEncoder, MsClapEncoder, AutoAudioTextEncoder)}
+ENCODERS = (ClapEncoder, PeAvEncoder, MsClapEncoder, AutoAudioTextEncoder, SoundNameEncoder)
+FAMILIES = {family.family: family for family in ENCODERS}

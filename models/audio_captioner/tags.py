@@ -1,0 +1,81 @@
+"""An audio tagger as a captioner: what it heard, said in a plain sentence."""
+
+from __future__ import annotations
+
+import csv
+from collections.abc import Mapping, Sequence
+from functools import lru_cache
+from pathlib import Path
+from typing import Any, ClassVar
+
+import numpy as np
+
+from models.audio_tagger.any import AnyTagger
+from models.pretrained import Composite, Pretrained
+from utils import audioset, imagenet
+
+__all__ = ["TagsCaptioner", "sentence"]
+
+VERBS = Path(__file__).with_name("verbs.csv")
+INSTRUMENT = "musical instrument"  # is played
+
+
+class TagsCaptioner(Composite):
+    """What any tagger hears, as a sentence: "a dog is barking", "a guitar is being played".
+
+    A label of AudioSet is translated to what makes the sound (`utils.audioset`); one that nothing visible makes is said
+    as it is: "wind can be heard". Where the tagger is sure of nothing, nothing is said.
+
+    Args (settings):
+        min_probability: in [0, 1], of a label that is put into words.
+    """
+
+    family = "tags"
+    parts: ClassVar[Mapping[str, type[Pretrained]]] = {"tagger": AnyTagger}
+
+    def __init__(
+        self, networks: Mapping[str, Any], provenance: dict[str, Any], *, min_probability: float = 0.05
+    ) -> None:
+        super().__init__(networks, provenance)
+        self.tagger = networks["tagger"]
+        self.min_probability = min_probability
+
+    def caption(self, waveforms: Sequence[np.ndarray], sampling_rates: Sequence[int]) -> list[str]:
+        """See `models.roles.AudioCaptioner`."""
+        return [self._say(tags) for tags in self.tagger.tag(waveforms, sampling_rates, top_k=1)]
+
+    def _say(self, tags: Sequence[tuple[str, float]]) -> str:
+        if not tags or tags[0][1] < self.min_probability:
+            return ""
+        return sentence(tags[0][0])
+
+
+def sentence(label: str) -> str:
+    """What a label says is heard: "Bark" -> "a dog is barking", "violin" -> "a violin is being played"."""
+    things = audioset.things(label)
+    if things is None:
+        things = (label,)
+    if not things:
+        return f"{label.split(',')[0].lower()} can be heard"
+    thing = things[0]
+    plural = thing.endswith("s") and not thing.endswith(("ss", "us", "is"))
+    who = thing if plural else ("an " if thing[0] in "aeiou" else "a ") + thing
+    return f"{who} {'are' if plural else 'is'} {_verb(thing)}"
+
+
+def _verb(thing: str) -> str:
+    known = _verbs().get(thing)
+    if known:
+        return known
+    return "being played" if _is_instrument(thing) else "making a sound"
+
+
+def _is_instrument(thing: str) -> bool:
+    classes, instruments = imagenet.lookup(thing), imagenet.lookup(INSTRUMENT)
+    return classes is not None and not (classes > instruments).any()
+
+
+@lru_cache(maxsize=1)
+def _verbs() -> dict[str, str]:
+    with VERBS.open(encoding="utf-8", newline="") as file:
+        return {row["thing"]: row["verb"] for row in csv.DictReader(file)}

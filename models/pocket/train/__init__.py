@@ -1,0 +1,1 @@
+"""How the networks of `models/pocket` were made: converted from their packages, or trained on one processor core."""
