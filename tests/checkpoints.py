@@ -6,22 +6,42 @@ very path they take for downloaded weights. Nothing here knows anything: the wei
 
 from __future__ import annotations
 
+import json
 from pathlib import Path
 
 import torch
+import yaml
 
 CORPUS = [
     "a photo of a guitar", "a photo of a dog", "a sound of a cat", "a sound of a train", "the dog is barking loudly",
     "a guitar is being played", "an aeroplane flies over the house", "a man and a woman with a violin",
 ]  # fmt: skip
 LABELS = ["dog", "guitar", "train", "violin", "cat"]
+LICENSE = "none: random numbers"
 
 
-def byte_level_bpe(special_tokens: list[str], blank, suffix: str = "") -> tuple[dict[str, int], list[tuple[str, str]]]:
-    """The bundled networks' way to learn a tokenizer, on CORPUS."""
-    from models.tiny.train import words
+def save_config(folder: Path) -> Path:
+    """Saves a network for every role, and a config that names them, with no threshold that lets a method ask nothing.
 
-    return words.byte_level_bpe(special_tokens, blank, suffix, CORPUS)
+    Args:
+        folder: gets FOLDER/ROLE for each of `NETWORKS`, and FOLDER/random.yaml.
+
+    Returns:
+        The config's path.
+    """
+    roles = {
+        role: {"family": family, "weights": str(save(folder / role)), "license": LICENSE}
+        for role, (family, save) in NETWORKS.items()
+    }
+    settings = {
+        "classify": {"min_probability": 0.0},
+        "cross_modal": {"min_similarity": -1.0},
+        "text_inversion": {"min_similarity": -1.0, "vocabulary": LABELS},
+    }
+    path = folder / "random.yaml"
+    content = {"summary": "small networks that know nothing", "roles": roles, "methods": settings}
+    path.write_text(yaml.safe_dump(content, sort_keys=False), encoding="utf-8")
+    return path
 
 
 def save_clap(folder: Path, truncation: str = "rand_trunc", fusion: bool = False, max_length_s: int = 2) -> Path:
@@ -154,3 +174,42 @@ def _save(folder: Path, model, processor) -> Path:
     model.half().save_pretrained(folder)
     processor.save_pretrained(folder)
     return folder
+
+
+def byte_level_bpe(special_tokens: list[str], blank, suffix: str = "") -> tuple[dict[str, int], list[tuple[str, str]]]:
+    """Learns a byte-level BPE in which each word of CORPUS is one token, at the start of a sentence and inside it.
+
+    Args:
+        special_tokens: they take the first ids, in this order.
+        blank: an empty tokenizer of the class to be built, whose way of splitting text into words is kept.
+        suffix: what ends a word, "</w>" for CLIP.
+
+    Returns:
+        vocab and merges as the tokenizer classes take them.
+    """
+    from tokenizers import Tokenizer, models, normalizers, pre_tokenizers, trainers
+
+    tokenizer = Tokenizer(models.BPE(end_of_word_suffix=suffix))
+    tokenizer.normalizer = blank.backend_tokenizer.normalizer or normalizers.Sequence([])
+    tokenizer.pre_tokenizer = blank.backend_tokenizer.pre_tokenizer
+    alphabet = sorted(pre_tokenizers.ByteLevel.alphabet())
+    trainer = trainers.BpeTrainer(
+        vocab_size=4096,
+        show_progress=False,
+        special_tokens=special_tokens + [f"{char}{suffix}" for char in alphabet if suffix],
+        initial_alphabet=alphabet,
+        end_of_word_suffix=suffix,
+    )
+    words = sorted({word for sentence in CORPUS for word in sentence.split()})
+    tokenizer.train_from_iterator(CORPUS + [f"{word} {word}" for word in words], trainer)
+    model = json.loads(tokenizer.to_str())["model"]
+    return model["vocab"], [tuple(merge) for merge in model["merges"]]
+
+
+NETWORKS = {  # role: family, and what saves one of it
+    "audio_text": ("clap", save_clap),
+    "audio_tagger": ("audio_classification", save_audio_classifier),
+    "audio_captioner": ("whisper", save_whisper),
+    "image_captioner": ("blip", save_blip),
+    "segmenter": ("clipseg", save_clipseg),
+}

@@ -3,11 +3,14 @@
 from __future__ import annotations
 
 import importlib.util
+import os
 import sys
 from pathlib import Path
 from types import ModuleType
 
 import pytest
+
+os.environ["HF_HUB_OFFLINE"] = "1"  # before transformers is imported
 
 
 @pytest.fixture(scope="session")
@@ -18,3 +21,11 @@ def fakes() -> ModuleType:
     sys.modules[specification.name] = module
     specification.loader.exec_module(module)
     return module
+
+
+@pytest.fixture(scope="session")
+def random_config(tmp_path_factory) -> Path:
+    """The path of a config that names a small random checkpoint for every role, see tests/checkpoints.py."""
+    from tests.checkpoints import save_config
+
+    return save_config(tmp_path_factory.mktemp("checkpoints"))

@@ -10,6 +10,7 @@ import methods
 from models.config import ROLES, ROOT, config_names, load_config, sources
 from models.published import catalogue
 from models.random_weights import available
+from models.readiness import DEFAULT
 
 RESEARCH = ("base", "large", "paper")
 
@@ -22,7 +23,7 @@ def header(name: str) -> str:
 
 
 def test_these_are_bundled():
-    assert config_names() == ["base", "large", "paper", "tiny"]
+    assert config_names() == sorted([*RESEARCH, DEFAULT])
 
 
 @pytest.mark.parametrize("name", config_names())
@@ -74,7 +75,7 @@ def test_paper_has_the_settings_of_the_paper():
 
 
 def test_every_override_printed_beside_a_config_is_understood():
-    printed = {name: header(name) for name in RESEARCH} | {"tiny": (ROOT / "README.md").read_text(encoding="utf-8")}
+    printed = {name: header(name) for name in RESEARCH} | {DEFAULT: (ROOT / "README.md").read_text(encoding="utf-8")}
     printed = {name: re.sub(r"\\\n\s*", "", text) for name, text in printed.items()}  # lines that go on
     found = 0
     for name, text in printed.items():

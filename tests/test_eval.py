@@ -21,11 +21,13 @@ import methods
 import models.loading
 from datasets.folder import FolderDataset
 from datasets.manifest import Entry, Manifest, write_manifest
+from models.readiness import DEFAULT
 from utils.errors import UserError, run_script
 from utils.masks import resize_mask
 from utils.results import SCHEMA, SampleRecord
 
 ROOT = Path(script.__file__).resolve().parent
+CONFIG = "tests/fakes.yaml"
 SCENES = {  # stem: (what sounds, what is in view, (H, W))
     "a.mp4_1": ("dog", ("dog", "violin"), (48, 80)),
     "a.mp4_2": ("violin", ("dog", "violin"), (61, 47)),
@@ -62,9 +64,8 @@ def fake_models(monkeypatch, fakes):
 
 
 def evaluate(data, output, *further):
-    return script.main(
-        ["--test_data_path", str(data), "--output_dir", str(output), "--device", "cpu", "--draws", "50", *further]
-    )
+    options = ["--config", CONFIG, "--device", "cpu", "--draws", "50"]
+    return script.main(["--test_data_path", str(data), "--output_dir", str(output), *options, *further])
 
 
 def rows_of(output):
@@ -123,7 +124,7 @@ def test_results_json_tells_how_the_numbers_came_about(data, tmp_path):
     assert found["scores"]["cross_modal"]["paper"]["J"]["value"] == value(results, "cross_modal", "paper", "J")
     assert "F max (per clip of 2)" in found["scores"]["cross_modal"]["avsbench"]
     assert (found["intervals"]["unit"], found["intervals"]["units"]) == ("clip", 3)
-    assert found["config"]["name"] == "tiny"
+    assert (found["config"]["name"], found["config"]["path"]) == ("fakes", CONFIG)
     assert found["config"]["roles"]["segmenter"]["family"] == "clipseg"
     assert found["config"]["methods"]["cross_modal"]["min_similarity"] == 0.2
     assert found["config"]["methods"]["cross_modal"]["prompt"] == "A photo of {}"  # defaults are told too
@@ -187,7 +188,7 @@ def test_limit_and_threshold(data, tmp_path, capsys):
     assert value(results, "cross_modal", "paper", "J") == 0
     assert results.controls["original"]["cross_modal"]["empty"]["value"] == 1
     printed = capsys.readouterr().out
-    assert "config tiny: " in printed
+    assert "config fakes: networks that are right by construction" in printed
     assert "oracle: the threshold is chosen with the ground truth" in printed
     (definition,) = [one for one in results.protocols["paper"]["columns"] if one["title"] == "J"]
     assert "0.95" in definition["definition"]
@@ -273,7 +274,7 @@ def test_a_run_that_stops_keeps_its_records(data, tmp_path, monkeypatch, fake_mo
     [
         (["--test_data_path", "nowhere"], "expected a dataset folder at nowhere, found none"),
         (["--methods", "telepathy"], "telepathy.*cross_modal"),
-        (["--config", "gigantic"], "no config 'gigantic'.*tiny"),
+        (["--config", "gigantic"], f"no config 'gigantic'.*{DEFAULT}"),
         (["--set", "segmenter.colour=red"], "colour"),
         (["--device", "abacus"], "no device 'abacus'"),
         (["--output_dir", str(ROOT / "eval.py")], "cannot make the folder .*eval.py"),

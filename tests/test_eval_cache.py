@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import csv
+
 import pytest
 
 import eval as script
@@ -14,11 +16,12 @@ def refuse(*_, **__):
 
 
 @pytest.fixture
-def evaluate(tmp_path):
+def evaluate(random_config, tmp_path):
     def evaluate(name, *further):
         options = ["--test_data_path", "datasets/examples", "--limit", "3", "--device", "cpu", "--draws", "0"]
         cached = ["--cache", str(tmp_path / "cache"), "--output_dir", str(tmp_path / name)]
-        script.main(["--methods", "cross_modal", "text_inversion", "--baselines", *options, *cached, *further])
+        options += ["--config", str(random_config), "--methods", "cross_modal", "text_inversion", "--baselines"]
+        script.main([*options, *cached, *further])
         return (tmp_path / name / "per_sample.csv").read_bytes()
 
     return evaluate
@@ -26,6 +29,7 @@ def evaluate(tmp_path):
 
 def test_a_second_run_asks_no_network_but_the_segmenter(evaluate, monkeypatch):
     first = evaluate("first")
+    assert all(row["query"] for row in csv.DictReader(first.decode().splitlines()))  # every stage had something to do
     for one, stage in ((ClapEncoder, "hear"), (ClapEncoder, "read"), (BlipCaptioner, "_caption")):
         monkeypatch.setattr(one, stage, refuse)
     assert evaluate("second") == first

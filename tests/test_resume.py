@@ -69,7 +69,8 @@ def fake_models(monkeypatch, fakes):
 
 def command(data, output, *further):
     options = ["--methods", "cross_modal", "classify", "--audio_control", "silence", "--batch_size", "2"]
-    return [*options, "--device", "cpu", "--test_data_path", str(data), "--output_dir", str(output), *further]
+    options += ["--config", "tests/fakes.yaml", "--device", "cpu"]
+    return [*options, "--test_data_path", str(data), "--output_dir", str(output), *further]
 
 
 def evaluate_in_processes(data, output, segmentations=10**6, processes=1):

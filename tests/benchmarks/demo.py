@@ -14,13 +14,17 @@ from pathlib import Path
 from statistics import median
 from time import perf_counter
 
+from inference_demo import input_paths
+from tests.checkpoints import save_config
 from utils.arguments import at_least
 from utils.errors import run_script
 
 ROOT = Path(__file__).resolve().parents[2]
-# What cross_modal needs with the bundled networks, as the libraries' documentation has it. The text asked for is fixed,
-# no noun is looked for, nothing is compared, drawn or written.
+# What cross_modal needs with the networks of tests/checkpoints.py, as the libraries' documentation has it. The text
+# asked for is fixed, no noun is looked for, nothing is resampled, compared, drawn or written.
 BARE = """
+import sys
+
 import soundfile
 import torch
 import transformers
@@ -30,25 +34,25 @@ from transformers import (
 )
 
 transformers.utils.logging.disable_progress_bar()
-image = Image.open("datasets/examples/image/scene_0008.jpg").convert("RGB")
-waveform, rate = soundfile.read("datasets/examples/wav/scene_0008.wav", dtype="float32")
+folder, image_path, sound_path = sys.argv[1:]
+image = Image.open(image_path).convert("RGB")
+waveform = soundfile.read(sound_path, dtype="float32", always_2d=True)[0][:, 0]
 networks = {}
-for name, network, processor in (
-    ("blip", BlipForConditionalGeneration, BlipProcessor),
-    ("clap", ClapModel, ClapProcessor),
-    ("clipseg", CLIPSegForImageSegmentation, CLIPSegProcessor),
+for role, network, processor in (
+    ("image_captioner", BlipForConditionalGeneration, BlipProcessor),
+    ("audio_text", ClapModel, ClapProcessor),
+    ("segmenter", CLIPSegForImageSegmentation, CLIPSegProcessor),
 ):
-    networks[name] = network.from_pretrained(f"models/tiny/{name}").float().eval(), processor.from_pretrained(
-        f"models/tiny/{name}"
-    )
+    place = f"{folder}/{role}"
+    networks[role] = network.from_pretrained(place).float().eval(), processor.from_pretrained(place)
 with torch.inference_mode():
-    network, processor = networks["blip"]
+    network, processor = networks["image_captioner"]
     network.generate(**processor(images=image, return_tensors="pt"), max_new_tokens=16)
-    network, processor = networks["clap"]
-    features = processor.feature_extractor(waveform, sampling_rate=rate, return_tensors="pt")
-    network.get_audio_features(**features)
+    network, processor = networks["audio_text"]
+    rate = processor.feature_extractor.sampling_rate
+    network.get_audio_features(**processor.feature_extractor(waveform, sampling_rate=rate, return_tensors="pt"))
     network.get_text_features(**processor.tokenizer(["dog", "violin", "drum"], padding=True, return_tensors="pt"))
-    network, processor = networks["clipseg"]
+    network, processor = networks["segmenter"]
     network(**processor(text=["A photo of dog"], images=[image], return_tensors="pt"))
 """
 
@@ -66,9 +70,12 @@ def main(argv: Sequence[str] | None = None) -> float:
     parser.add_argument("--rounds", type=at_least(1), default=7, metavar="N", help="of both (default: %(default)s)")
     arguments = parser.parse_args(argv)
     with tempfile.TemporaryDirectory() as folder:
+        config = save_config(Path(folder) / "networks")
+        image, sound = map(str, input_paths(None, None))
+        inputs = ["--img_path", image, "--wav_path", sound]
         commands = {
-            "bare": [sys.executable, "-c", BARE],
-            "demo": [sys.executable, "inference_demo.py", "--output", folder],
+            "bare": [sys.executable, "-c", BARE, str(config.parent), image, sound],
+            "demo": [sys.executable, "inference_demo.py", "--config", str(config), *inputs, "--output", folder],
         }
         seconds: dict[str, list[float]] = {name: [] for name in commands}
         for _ in range(arguments.rounds + 1):

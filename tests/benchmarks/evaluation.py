@@ -24,11 +24,13 @@ import torch
 import eval as script
 import methods
 from datasets.folder import FolderDataset
+from datasets.stamp_catalog import KINDS
 from models import loading
 from models.config import Config, load_config
 from models.memo import remember
 from models.random_weights.__main__ import NOTHING_IS_TOO_LITTLE
 from models.segmenter import clipseg
+from tests import checkpoints
 from tests.benchmarks.clock import CLOCKS, Clock
 from tests.benchmarks.floor import Floor, measure_floor
 from tests.benchmarks.scenes import LAYOUTS, write_scenes
@@ -45,7 +47,7 @@ SHORTER = (  # the same for all three: what random networks do not end by themse
     "audio_captioner.max_new_tokens=16",
     "text_inversion.steps=10",
     "text_inversion.starts=8",
-    "text_inversion.vocabulary=models/tiny/vocabulary.txt",
+    f"text_inversion.vocabulary=[{', '.join(kind.noun for kind in KINDS)}]",
 )
 
 
@@ -86,12 +88,13 @@ def main(argv: Sequence[str] | None = None) -> list[tuple[Run, Run, Floor]]:
         )
     now = CLOCKS[arguments.clock]
     overrides = [*_open(arguments.methods), *SHORTER, *arguments.set]
-    config = load_config("tiny" if arguments.tiny else arguments.config, overrides)
-    roles = [role for name in arguments.methods for role in methods.requires(name)]
-    models = loading.load_models(config, roles, "cpu", allow_random_weights=True)
-    with mock.patch.object(clipseg, "drop_unread_layers", lambda network: None):  # a plain loop runs the whole network
-        whole = {**models, **loading.load_models(config, ["segmenter"], "cpu", allow_random_weights=True)}
     with tempfile.TemporaryDirectory() as folder:
+        path = checkpoints.save_config(Path(folder) / "networks") if arguments.tiny else arguments.config
+        config = load_config(path, overrides)
+        roles = [role for name in arguments.methods for role in methods.requires(name)]
+        models = loading.load_models(config, roles, "cpu", allow_random_weights=True)
+        with mock.patch.object(clipseg, "drop_unread_layers", lambda network: None):  # a plain loop runs all of it
+            whole = {**models, **loading.load_models(config, ["segmenter"], "cpu", allow_random_weights=True)}
         data = Path(folder) / "data"
         data.mkdir()
         group_size = write_scenes(data, LAYOUTS[arguments.layout], arguments.samples)
@@ -239,7 +242,7 @@ def _parse(argv: Sequence[str] | None) -> argparse.Namespace:
     )
     add("--config", type=Path, default=RANDOM, metavar="PATH", help="random networks (default: %(default)s)")
     add("--set", nargs="+", action="extend", default=[], metavar="NAME.KEY=VALUE", help="override settings")
-    add("--tiny", action="store_true", help="the bundled networks instead: to see that the benchmark runs")
+    add("--tiny", action="store_true", help="networks of tests/checkpoints.py instead: to see that the benchmark runs")
     return parser.parse_args(argv)
 
 

@@ -200,11 +200,11 @@ def test_wrong_folders_end_in_one_sentence(source, tmp_path, capsys):
     assert not (tmp_path / "out").exists()
 
 
-def test_evaluation_reads_the_folder(source, tmp_path):
+def test_evaluation_reads_the_folder(source, random_config, tmp_path):
     run(source, tmp_path / "out")
+    options = ["--config", str(random_config), "--methods", "cross_modal", "--limit", "4"]
     results = evaluation.main(
-        ["--methods", "cross_modal", "--test_data_path", str(tmp_path / "out"), "--limit", "4", "--output_dir",
-         str(tmp_path / "results")]
-    )  # fmt: skip
+        [*options, "--test_data_path", str(tmp_path / "out"), "--output_dir", str(tmp_path / "results")]
+    )
     assert (results.data["samples"], results.data["gt_empty"]) == (4, 1)
     assert len((tmp_path / "results/per_sample.csv").read_text().splitlines()) == 1 + 4 * 5  # cross_modal, baselines

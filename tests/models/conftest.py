@@ -1,35 +1,22 @@
-"""Checkpoints and the models loaded from them, made once a run."""
-
-import os
-
-os.environ["HF_HUB_OFFLINE"] = "1"  # before transformers is imported
+"""Checkpoints, the models loaded from them, and what they are given, made once a run."""
 
 import numpy as np
 import pytest
 
 from models.config import families
-from tests import checkpoints
-
-SAVERS = {
-    "audio_text": checkpoints.save_clap,
-    "audio_tagger": checkpoints.save_audio_classifier,
-    "audio_captioner": checkpoints.save_whisper,
-    "image_captioner": checkpoints.save_blip,
-    "segmenter": checkpoints.save_clipseg,
-}
+from tests.checkpoints import NETWORKS
 
 
 @pytest.fixture(scope="session")
-def folders(tmp_path_factory):
+def folders(random_config):
     """Role -> folder of a tiny random checkpoint."""
-    root = tmp_path_factory.mktemp("checkpoints")
-    return {role: save(root / role) for role, save in SAVERS.items()}
+    return {role: random_config.parent / role for role in NETWORKS}
 
 
 @pytest.fixture(scope="session")
 def loaded(folders):
-    """Role -> the first family of the role, loaded from that folder without a memory."""
-    return {role: next(iter(families(role).values())).from_pretrained(str(folder)) for role, folder in folders.items()}
+    """Role -> the model of that folder, loaded without a memory."""
+    return {role: families(role)[family].from_pretrained(str(folders[role])) for role, (family, _) in NETWORKS.items()}
 
 
 @pytest.fixture(scope="session")

@@ -3,7 +3,8 @@ import sys
 
 import pytest
 
-from models.config import ROLES, ROOT, config_names, families, load_config, settings_of
+from models.config import ROLES, ROOT, config_names, families, load_config, settings_of, sources
+from models.readiness import DEFAULT
 from utils.errors import UserError
 
 CONFIG = """
@@ -11,6 +12,7 @@ summary: a test
 roles:
   image_captioner: {family: blip, weights: some/where/else, repetition_penalty: 1.0}
   segmenter: {family: clipseg, weights: CIDAS/clipseg-rd64-refined, revision: abc}
+  audio_tagger: {family: audio_classification, weights: some/where/else}
 """
 
 
@@ -21,16 +23,16 @@ def path(tmp_path):
     return path
 
 
-def test_tiny_names_a_network_for_every_role():
-    config = load_config("tiny")
-    assert config.name == "tiny" and config.path == ROOT / "configs" / "tiny.yaml"
+def test_the_default_names_a_bundled_network_for_every_role():
+    config = load_config(DEFAULT)
+    assert config.name == DEFAULT and config.path == ROOT / "configs" / f"{DEFAULT}.yaml"
     assert tuple(config.roles) == ROLES and "\n" not in config.summary and config.summary
-    assert {entry["weights"].rpartition("/")[0] for entry in config.roles.values()} == {"models/tiny"}
+    assert {source.weights.rpartition("/")[0] for source in sources(config)} == {f"models/{DEFAULT}"}
     assert load_config() == config
 
 
 def test_every_bundled_config_is_valid():
-    assert "tiny" in config_names()
+    assert DEFAULT in config_names()
     for name in config_names():
         assert load_config(name).name == name
 
@@ -115,7 +117,7 @@ def test_files_of_another_form_are_refused(tmp_path, text, sentence):
 
 
 def test_an_unknown_name_is_answered_with_the_known_ones():
-    with pytest.raises(UserError, match="no config 'bsae'; bundled at present: .*tiny.*YAML file of your own"):
+    with pytest.raises(UserError, match=f"no config 'bsae'; bundled at present: .*{DEFAULT}.*YAML file of your own"):
         load_config("bsae")
 
 
@@ -154,7 +156,7 @@ def test_other_weights_drop_what_was_said_of_the_ones_before(tmp_path):
     other = load_config(mine, ["segmenter.license=MIT", "segmenter.weights=c/d"]).roles["segmenter"]
     assert other == {"family": "clipseg", "weights": "c/d", "license": "MIT", "dtype": "bfloat16"}
     assert load_config(mine, ["segmenter.weights=a/b"]).roles["segmenter"]["revision"] == "abc"
-    assert "license" not in load_config("tiny", ["segmenter.weights=CIDAS/clipseg-rd64-refined"]).roles["segmenter"]
+    assert "license" not in load_config(mine, ["segmenter.weights=c/d"]).roles["segmenter"]
 
 
 @pytest.mark.parametrize(
@@ -165,9 +167,9 @@ def test_other_weights_drop_what_was_said_of_the_ones_before(tmp_path):
         ("audio_tagger.window_seconds=abc", "window_seconds must be a number above 0; found 'abc'"),
     ],
 )
-def test_values_no_network_could_work_with(override, sentence):
+def test_values_no_network_could_work_with(path, override, sentence):
     with pytest.raises(UserError, match=sentence):
-        load_config("tiny", [override])
+        load_config(path, [override])
 
 
 def test_a_config_that_is_no_text(tmp_path):

@@ -7,6 +7,7 @@ import pytest
 from models.audio_text.clap import ClapEncoder
 from models.config import ROOT
 from models.fetch import main
+from models.readiness import DEFAULT
 from tests.models import hub_server
 from tests.models.hub_server import COMMIT, Repository, checkpoint, files_in
 from utils.errors import UserError
@@ -125,8 +126,11 @@ def test_a_folder_that_lacks_something_is_no_matter_for_the_hub(hub, config, tmp
 
 
 def test_what_is_bundled_is_there(hub, capsys):
-    assert all(network.ready for network in main(["--config", "tiny"]))
-    assert capsys.readouterr().out.count("GPL-2.0") == 5 and not hub.requests
+    networks = main(["--config", DEFAULT])
+    assert all(network.ready and network.source.license for network in networks)
+    out = capsys.readouterr().out
+    assert out.count("present") == len(networks) >= 5 and out.endswith("everything is here; nothing to fetch\n")
+    assert not hub.requests
 
 
 def test_a_family_may_name_the_files_it_reads(hub, config, monkeypatch, tmp_path):

@@ -2,6 +2,7 @@ import hashlib
 import importlib.util
 import json
 import shutil
+from pathlib import Path
 
 import pytest
 import torch
@@ -9,7 +10,7 @@ from safetensors.torch import load_file, save_file
 
 from models.audio_tagger.classifier import AudioClassifier
 from models.audio_text.clap import ClapEncoder
-from models.config import ROLES, ROOT, Config, families, load_config
+from models.config import ROLES, ROOT, Config, families, load_config, sources
 from models.hub import Checkpoint, local_folder
 from models.loading import load_models, resolve_device
 from models.roles import AudioCaptioner, AudioTagger, AudioTextEncoder, ImageCaptioner, Segmenter
@@ -20,9 +21,8 @@ CONTRACTS = dict(zip(ROLES, (AudioTextEncoder, AudioTagger, AudioCaptioner, Imag
 
 
 @pytest.fixture
-def config(folders, tmp_path):
-    roles = {role: {"family": next(iter(families(role))), "weights": str(folder)} for role, folder in folders.items()}
-    return Config("random", tmp_path / "random.yaml", "knows nothing", roles)
+def config(random_config):
+    return load_config(random_config)
 
 
 @pytest.mark.parametrize("role", ROLES)
@@ -37,7 +37,7 @@ def test_every_model_class_loads_beside_our_own_datasets_package(config, role):
 
 @pytest.mark.parametrize("role", ROLES)
 def test_the_bundled_weights_load(role):
-    assert isinstance(load_models(load_config("tiny"), [role], device="cpu")[role], CONTRACTS[role])
+    assert isinstance(load_models(load_config(), [role], device="cpu")[role], CONTRACTS[role])
 
 
 def test_only_what_is_asked_for_is_loaded_and_each_once(config, monkeypatch):
@@ -87,7 +87,7 @@ def test_a_role_the_config_lacks(config):
 @pytest.mark.parametrize(
     ("weights", "folder"),
     [
-        ("models/tiny/clap", ROOT / "models/tiny/clap"),
+        ("tests/models/segmenter", ROOT / "tests/models/segmenter"),
         ("models/nowhere", ROOT / "models/nowhere"),
         ("./mine", ROOT / "mine"),
         ("here/mine", None),
@@ -102,9 +102,9 @@ def test_folders_are_told_from_hub_ids_wherever_one_stands(weights, folder, tmp_
 
 def test_a_folder_is_looked_for_where_one_stands_and_then_in_the_repository(tmp_path, monkeypatch):
     monkeypatch.chdir(tmp_path)
-    assert local_folder("models/tiny/clap") == ROOT / "models/tiny/clap"
-    (tmp_path / "models/tiny/clap").mkdir(parents=True)
-    assert local_folder("models/tiny/clap") == tmp_path / "models/tiny/clap"
+    assert local_folder("tests/models/segmenter") == ROOT / "tests/models/segmenter"
+    (tmp_path / "tests/models/segmenter").mkdir(parents=True)
+    assert local_folder("tests/models/segmenter") == tmp_path / "tests/models/segmenter"
     with pytest.raises(
         UserError, match=f"there is no folder {tmp_path / 'no/such/one'} or {ROOT / 'no/such/one'}; name"
     ):
@@ -123,8 +123,11 @@ def copy(folders, tmp_path):
 
 
 def test_a_missing_folder_and_missing_files(copy):
-    with pytest.raises(UserError, match="there is no folder .*/nowhere; restore it .*python -m models.tiny.train"):
-        ClapEncoder.from_pretrained("models/tiny/nowhere")
+    bundled = Path(sources(load_config())[0].weights).parent
+    with pytest.raises(
+        UserError, match=f"there is no folder .*/nowhere; restore it .*python -m models.{bundled.name}.train`, or name"
+    ):
+        ClapEncoder.from_pretrained(str(bundled / "nowhere"))
     (copy / "model.safetensors").unlink()
     with pytest.raises(UserError, match=r"clap: model.safetensors is not there; name another folder"):
         ClapEncoder.from_pretrained(str(copy))

@@ -71,7 +71,7 @@ def make_results(
         "commit": "0123456789abcdef",
         "uncommitted_changes": False,
         "versions": {"python": "3.11", "torch": "2.14"},
-        "config": {"name": "tiny", "path": "configs/tiny.yaml", "roles": {}, "methods": {"good": {"seed": 0}}},
+        "config": {"name": "base", "path": "configs/base.yaml", "roles": {}, "methods": {"good": {"seed": 0}}},
         "models": {"segmenter": {"family": "clipseg", "id": "CIDAS/x", "revision": "abc", "sha256": None}},
         "warning": None,
         "device": "cpu",

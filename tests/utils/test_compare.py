@@ -61,7 +61,7 @@ def make_run(tmp_path, make_scores):
             "commit": "a" * 40,
             "uncommitted_changes": False,
             "versions": {"python": "3.11", "torch": "2.14"},
-            "config": {"name": "tiny", "path": "tiny.yaml", "methods": {key: SETTINGS for key in answers}},
+            "config": {"name": "small", "path": "small.yaml", "methods": {key: SETTINGS for key in answers}},
             "models": {"segmenter": {"sha256": "0" * 64, "dtype": "float32"}},
             "warning": None,
             "device": "cpu",
@@ -268,7 +268,7 @@ def test_everything_that_differs_is_listed_with_old_and_new(make_run, capsys):
     assert printed.startswith("B: RANDOM WEIGHTS: nothing here\n\n")
     lines = [" ".join(line.split()) for line in printed.splitlines()]
     for line in (
-        "config name: tiny -> base",
+        "config name: small -> base",
         "config methods.m.top_k: 1 -> 5",
         "models segmenter.sha256: 000000000000... -> 111111111111...",
         "models segmenter.dtype: float32 -> bfloat16",
@@ -281,7 +281,7 @@ def test_everything_that_differs_is_listed_with_old_and_new(make_run, capsys):
         "warning null -> RANDOM WEIGHTS: nothing here",
         "methods m, gone -> m",
         "command python eval.py --output_dir a -> python eval.py --output_dir b",
-        "remark: config read from tiny.yaml and elsewhere.yaml",
+        "remark: config read from small.yaml and elsewhere.yaml",
         "remark: data read from data and other",
     ):
         assert any(found.startswith(line[:78]) for found in lines), line

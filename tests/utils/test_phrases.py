@@ -1,4 +1,4 @@
-"""Bare nouns of captions: each kind the tiny models know wherever a caption puts it, and captions of real photos."""
+"""Bare nouns of captions: each kind of the stamps wherever a caption puts it, and captions of real photos."""
 
 from __future__ import annotations
 

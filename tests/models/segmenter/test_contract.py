@@ -11,12 +11,19 @@ import torch
 
 from models.roles import Segmenter
 from models.segmenter import FAMILIES
-from tests import asda_checkout, checkpoints
+from tests import asda_checkout, checkpoints, pocket_checkpoints
 from utils.errors import UserError
 from utils.types import Query
 
 ENTRIES = {
     "asda": lambda tiny: asda_checkout.entry(tiny.saved(asda_checkout.save_asda)),
+    "class_map": lambda tiny: {
+        **{
+            part: {"weights": f"{tiny.saved(pocket_checkpoints.save_class_map)}/{part}"}
+            for part in ("classifier", "outlines", "words")
+        },
+        "scales": [96],
+    },
     "clipseg": lambda tiny: {"weights": tiny.saved(checkpoints.save_clipseg)},
     "grounded_sam": lambda tiny: {
         "detector": {"weights": tiny("IDEA-Research/grounding-dino-tiny")},
@@ -33,6 +40,7 @@ ENTRIES = {
 # Where pixels enter each network: modules that run once for every image that is encoded.
 ENCODERS = {
     "asda": lambda model: [],  # its forward pass takes image and text together
+    "class_map": lambda model: [model.networks["classifier"].network.conv_stem],
     "clipseg": lambda model: [model.network.clip.vision_model.embeddings],
     "grounded_sam": lambda model: [
         model.networks["detector"].network.model.backbone.conv_encoder.model.swin.embeddings,
@@ -110,9 +118,9 @@ def memory(family, segmenter, monkeypatch):
     memory = {}
 
     def remember(name, encode_images):
-        def asked(images):
+        def asked(images, *how):
             new = [image for image in images if (name, image.tobytes()) not in memory]
-            for image, encoded in zip(new, encode_images(new), strict=True):
+            for image, encoded in zip(new, encode_images(new, *how), strict=True):
                 memory[name, image.tobytes()] = image, encoded
             return [memory[name, image.tobytes()][1] for image in images]
 
