@@ -80,11 +80,11 @@ def sources(config: Config) -> list[Source]:
     return found
 
 
-def load_config(name_or_path: str | Path = "tiny", overrides: Iterable[str] = ()) -> Config:
+def load_config(name_or_path: str | Path = "pocket", overrides: Iterable[str] = ()) -> Config:
     """Reads a config and applies overrides.
 
     Args:
-        name_or_path: name of a file in configs/ ("tiny"), or the path of a YAML file.
+        name_or_path: name of a file in configs/ ("pocket"), or the path of a YAML file.
         overrides: "ROLE.key=value" or "METHOD.key=value", the value in YAML: "segmenter.weights=my/folder", or
             "segmenter.detector.weights=my/folder" for a part. Another family for a role starts from nothing: what the
             config says of the role belongs to its own family; and other weights drop revision, license and
@@ -220,6 +220,8 @@ def _check_role(role: str, entry: Mapping[str, Any]) -> None:
         default, value = settings[key].default, entry[key]
         wanted = (int, float) if isinstance(default, float) else type(default)
         fits = default is None or (isinstance(value, wanted) and isinstance(value, bool) == isinstance(default, bool))
+        if isinstance(default, tuple):  # which YAML writes as a list
+            fits = isinstance(value, (list, tuple)) and all(type(one) is type(default[0]) for one in value)
         _require(fits, f"{role}.{key} must be of the kind of its default {default!r}; found {value!r}")
         if key.startswith(("max_", "num_")) or key in ("repetition_penalty", "window_seconds"):
             fits = value is None or (isinstance(value, (int, float)) and value > 0)

@@ -5,12 +5,14 @@ from __future__ import annotations
 import json
 from collections.abc import Sequence
 from dataclasses import dataclass
+from functools import cached_property
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 import torch
 from PIL import Image
+from torch.nn.functional import normalize
 
 from models.pretrained import Pretrained
 
@@ -34,7 +36,7 @@ class Seen:
 
 
 class ImageClassifier(Pretrained):
-    """Any convolutional classifier of timm, in the layout of timm's own hub repositories: config.json, model.safetensors.
+    """Any convolutional classifier of timm, in the layout of timm's hub repositories: config.json, model.safetensors.
 
     A classifier that averages its last features and then names the average can as well name each place of them.
 
@@ -65,6 +67,16 @@ class ImageClassifier(Pretrained):
     @property
     def num_names(self) -> int:
         return self.network.num_classes
+
+    @cached_property
+    def likeness(self) -> np.ndarray:
+        """(N, N) float32 in [-1, 1]: how alike the classifier's last layer treats two names, 1 for the same.
+
+        The cosine of their weights less the mean of all; names that it takes for each other stand near 0.5.
+        """
+        weights = self.network.get_classifier().weight.detach().float().cpu().flatten(1)
+        apart = normalize(weights - weights.mean(0), dim=1)
+        return (apart @ apart.T).numpy()
 
     @property
     def channels(self) -> tuple[int, ...]:

@@ -9,7 +9,6 @@ from models.config import Config, families, sources
 from models.hub import find, local_folder
 from models.inventory import files_of, look
 from models.memo import remember
-from models.pretrained import load_once
 from utils.errors import UserError
 
 if TYPE_CHECKING:
@@ -38,6 +37,8 @@ def load_models(
     Raises:
         UserError: the config has nobody for a role, or a network cannot be loaded completely.
     """
+    from models.pretrained import load_once  # torch: not before a config has been found to be sound
+
     device = resolve_device(device)
     roles = list(dict.fromkeys(roles))
     for role in roles:
@@ -59,9 +60,12 @@ def load_models(
     for role in roles:
         entry = dict(config.roles[role])
         model_class = families(role)[entry.pop("family")]
-        model = load_once(model_class, entry, loaded, device=device, allow_random_weights=allow_random_weights)
-        store = cache and cache.of_role(role, config.roles[role], model.provenance, device)
-        models[role] = remember(model, store=store)
+        where = {"device": device, "allow_random_weights": allow_random_weights}
+        models[role] = load_once(model_class, entry, loaded, **where)
+    # A network that is also a part of another role's keeps what it says in the store of its own.
+    for role in sorted(roles, key=lambda role: hasattr(models[role], "networks")):
+        store = cache and cache.of_role(role, config.roles[role], models[role].provenance, device)
+        remember(models[role], store=store)
     return models
 
 

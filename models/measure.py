@@ -1,6 +1,6 @@
 """What each network of a config costs: size, time to load, time an item, and memory, in a process of its own.
 
-python -m models.measure --config tiny
+python -m models.measure --config pocket
 python -m models.measure --config runs/random/base-random.yaml --allow_random_weights
 
 An item is one image of 640 x 480 pixels (a bundled one, stretched and shifted) or 10 s of sound (a bundled one,
@@ -21,7 +21,7 @@ from typing import Any
 from utils.errors import UserError, run_script
 
 EXAMPLES = Path(__file__).resolve().parents[1] / "datasets" / "examples"
-EXAMPLE = "scene_0008"
+EXAMPLE = "farm_dog"
 WIDTH, HEIGHT, SECONDS = 640, 480, 10
 THINGS = ("dog", "acoustic guitar", "fire engine")
 COLUMNS = ("role", "network", "parameters (M)", "weights (MB)", "load (s)", "item (s)", "peak memory (MB)")
@@ -172,7 +172,7 @@ def _parse(argv: Sequence[str]) -> argparse.Namespace:
         prog="python -m models.measure", description="Measures what each network of a config costs."
     )
     add = parser.add_argument
-    add("--config", default="tiny", metavar="NAME|PATH", help="whose networks (default: %(default)s)")
+    add("--config", default="pocket", metavar="NAME|PATH", help="whose networks (default: %(default)s)")
     add(
         "--set",
         nargs="+",

@@ -84,8 +84,10 @@ def frames(waveform: torch.Tensor, features: dict[str, torch.Tensor], mel: torch
     ]
     heard = [avg_pool1d(value, step) if step > 1 else value for value, step in zip(logarithms, (1, 2, 4), strict=True)]
     window = torch.hann_window(FFT, device=waveform.device)
-    spectrum = torch.stft(waveform / LEVEL, FFT, FFT // 2, window=window, return_complex=True).abs().square()
-    energies = (torch.einsum("mf,bft->bmt", mel, spectrum) + 1e-6).log10()[..., : 2 * FRAMES]
+    with torch.autocast(waveform.device.type, enabled=False):  # a loud tone's energy is more than float16 holds
+        waveform = waveform.float() / LEVEL
+        spectrum = torch.stft(waveform, FFT, FFT // 2, window=window, return_complex=True).abs().square()
+        energies = (torch.einsum("mf,bft->bmt", mel.float(), spectrum) + 1e-6).log10()[..., : 2 * FRAMES]
     pairs = energies.unflatten(-1, (FRAMES, 2))
     return torch.cat([*heard, pairs.mean(-1), pairs.amax(-1)], 1)
 
@@ -164,7 +166,7 @@ class HearingNetwork(nn.Module):
         """
         objects, features = self.soundnet(waveform)
         heard = frames(waveform, features, self.mel)
-        heard = (heard - self.frame_mean) / self.frame_deviation
-        labels = torch.stack([head(heard).log_softmax(1) for head in self.heads]).mean(0)
-        objects = objects.mean(-1)
+        heard = ((heard - self.frame_mean) / self.frame_deviation).to(waveform.dtype)
+        labels = torch.stack([head(heard).float().log_softmax(1) for head in self.heads]).mean(0)
+        objects = objects.float().mean(-1)
         return objects - objects.mean(1, keepdim=True), labels.log_softmax(1)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import shlex
 import shutil
 import subprocess
 import sys
@@ -123,6 +124,56 @@ def test_settings_threshold_and_the_alias_method(scene):
     demo = run("--method", "classify", "--set", "classify.prompt=the {}", "--threshold", "0.95")
     assert demo.answers["classify"].prediction.queries[0].text == "the violin"
     assert not demo.answers["classify"].mask.any()
+
+
+def labels(capsys):
+    """The labels of the lines."""
+    return {line[: inference_demo.LABEL_WIDTH].strip() for line in capsys.readouterr().out.splitlines()}
+
+
+def test_where_nothing_is_found_the_nearest_is_said_and_shown(scene, capsys, fakes, monkeypatch):
+    asked = []
+
+    def known_names(self, text, k):
+        asked.append((text, k))
+        return ["violin", "cello"]
+
+    monkeypatch.setattr(fakes.FakeSegmenter, "known_names", known_names, raising=False)
+    Path("my picture.png").write_bytes(Path("input.png").read_bytes())
+    arguments = ["--config", "fake.yaml", "--img_path", "my picture.png", "--wav_path", "input.wav"]
+    answer = inference_demo.main([*arguments, "--threshold", "0.95"]).answers["cross_modal"]
+    lines = [" ".join(line.split()) for line in capsys.readouterr().out.splitlines()]
+    assert not answer.mask.any() and "found 0.0% of the image, 0 pixels" in lines
+    assert "highest score 0.90; a pixel counts above 0.95" in lines
+    assert "nearest names violin, cello" in lines and asked == [("A photo of violin", 5)]
+    assert (
+        "or try python -m models.fetch --config base --convert && python inference_demo.py --config base "
+        "--methods cross_modal --img_path 'my picture.png' --wav_path input.wav"
+    ) in lines
+    inference_demo.parse_arguments(shlex.split(lines[-1].split(" && ")[1])[2:])  # a command that is one
+    overlay = np.asarray(Image.open(answer.files["overlay"])).astype(int)
+    difference = np.abs(overlay - scene.sample.image).max(-1)
+    assert difference[scene.sample.gt_mask].min() > 20 > 10 > difference[~scene.sample.gt_mask].max()
+
+
+def test_a_word_that_means_nothing_is_named(scene, capsys, fakes, monkeypatch):
+    monkeypatch.setattr(fakes.FakeSegmenter, "known_names", lambda self, text, k: [], raising=False)
+    run("--threshold", "0.95")
+    assert '"A photo of violin" means nothing to this segmenter' in capsys.readouterr().out
+
+
+def test_no_more_is_said_of_a_near_miss_than_is_known(scene, capsys):
+    run()  # something is found
+    assert not {"highest score", "nearest names", "or try"} & labels(capsys)
+    run("--threshold", "0.95")  # a segmenter of any words has no names
+    assert {"highest score", "or try"} <= (found := labels(capsys)) and "nearest names" not in found
+    run("--methods", "text_inversion", "--threshold", "0.95")  # an embedding is no word
+    assert {"highest score", "or try"} <= (found := labels(capsys)) and "nearest names" not in found
+    run("--threshold", "0.95", "--json")
+    assert json.loads(capsys.readouterr().out)["methods"]["cross_modal"]["mask_share"] == 0
+    write("input.wav", np.zeros((0, 2)), 16000)
+    run()  # nothing was asked for
+    assert "or try" in (found := labels(capsys)) and not {"highest score", "nearest names"} & found
 
 
 def test_silence_is_an_answer_not_an_error(scene, capsys):

@@ -21,8 +21,8 @@ ROOT = Path(__file__).resolve().parent.parent
 README = (ROOT / "README.md").read_text(encoding="utf-8")
 EXAMPLES = ROOT / "datasets" / "examples"
 STAND_INS = {
-    "input.jpg": str(EXAMPLES / "image/scene_0000.jpg"),
-    "input.wav": str(EXAMPLES / "wav/scene_0000.wav"),
+    "input.jpg": str(EXAMPLES / "image/farm_dog.jpg"),
+    "input.wav": str(EXAMPLES / "wav/farm_dog.wav"),
     "/your/dataset/path/": str(EXAMPLES),
     "data/test": str(EXAMPLES),
     "data/stamps": str(EXAMPLES),
@@ -101,7 +101,7 @@ def test_every_family_is_named_for_its_role():
 
 def test_no_marker_of_a_number_to_come_is_left():
     assert not re.findall(r"@\w+@", README)
-    assert not re.findall(r"@\w+@", (ROOT / "models/tiny/README.md").read_text(encoding="utf-8"))
+    assert not re.findall(r"@\w+@", (ROOT / "models/pocket/README.md").read_text(encoding="utf-8"))
 
 
 def test_every_file_the_readme_names_is_there():

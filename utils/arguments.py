@@ -29,7 +29,7 @@ def add_run_options(parser: argparse.ArgumentParser, methods: list[str]) -> None
     )
     add(
         "--config",
-        default="tiny",
+        default="pocket",
         metavar="NAME|PATH",
         help="which network plays which role, a file of configs/ (default: %(default)s)",
     )

@@ -59,7 +59,8 @@ def sentence(label: str) -> str:
         return f"{label.split(',')[0].lower()} can be heard"
     thing = things[0]
     plural = thing.endswith("s") and not thing.endswith(("ss", "us", "is"))
-    who = thing if plural else ("an " if thing[0] in "aeiou" else "a ") + thing
+    vowel = thing[0] in "aeiou" and not thing.startswith(("uni", "uk"))  # a ukulele
+    who = thing if plural else ("an " if vowel else "a ") + thing
     return f"{who} {'are' if plural else 'is'} {_verb(thing)}"
 
 

@@ -21,7 +21,7 @@ ARCHITECTURE = "soundnet8"
 WINDOW_SECONDS = 20  # a shorter sound is repeated up to here, for the objects are named from 12 s on
 FAINT = 10 ** (-30 / 20)  # of the loudest window's level: what is fainter is not heard
 OBJECTS_WEIGHT = 0.5  # of the objects' z-score beside the heads'
-SHARPNESS = 1.5  # what z-scores are multiplied by to make probabilities of them
+SHARPNESS = 2.0  # what z-scores are multiplied by to make probabilities of them
 
 
 class SoundNetTagger(Pretrained):
@@ -48,7 +48,7 @@ class SoundNetTagger(Pretrained):
         for row, members in enumerate(processor["groups"]):
             self.groups[row, members] = True
         self.group_classes = np.stack([classes_of(self.labels[members[0]]) for members in processor["groups"]])
-        # A mean of z-scores has a deviation of its own: that of the same sum in the whitened space, which is the length.
+        # A mean of z-scores has a deviation of its own: the length of the same sum in the whitened space.
         seen = self.group_classes @ self.table("objects_factor").T  # (G, D)
         self._objects_of_group = seen / np.linalg.norm(seen, axis=1, keepdims=True).clip(1e-9)
         self._is_seen = self.group_classes.any(1)
@@ -124,7 +124,7 @@ class SoundNetTagger(Pretrained):
         levels = np.array([np.sqrt(np.mean(np.square(window))) if len(window) else 0.0 for window in windows])
         kept = np.flatnonzero((levels >= FAINT * levels.max()) & (peaks > 0))
         if not len(kept):
-            return np.concatenate([self._silence(), np.full(len(self.labels), -np.log(len(self.labels)), np.float32)])
+            return self._silence()
         total = 0
         for index in kept:
             loud = windows[index] * (LEVEL / peaks[index])
@@ -136,12 +136,13 @@ class SoundNetTagger(Pretrained):
         return total
 
     def _silence(self) -> np.ndarray:
-        """What unrelated sounds make of the objects on average: nothing stands out."""
-        return self.table("objects_mean")
+        """What unrelated sounds are heard as on average, the labels of a group alike: nothing stands out."""
+        shares = np.exp(self.table("groups_mean")) / self.groups.sum(1)  # (G,), of each label
+        return np.concatenate([self.table("objects_mean"), np.log(shares @ self.groups)])
 
 
 def classes_of(label: str) -> np.ndarray:
-    """A label as a set of ImageNet's classes: what AudioSet's labels are made by, any other as it is; (1000,) float32."""
+    """A label as a set of ImageNet's classes, (1000,) float32: what makes AudioSet's, any other as it is."""
     things = audioset.things(label)
     words = (label,) if things is None else things[:1]
     found = [weights for weights in map(imagenet.lookup, words) if weights is not None]

@@ -17,6 +17,8 @@ from utils.prompts import fill
 
 __all__ = ["SoundNameEncoder"]
 
+NOWHERE = -1e-3  # of a sound some 16 long: what nothing is known of is a little less like any sound than zero
+
 
 class SoundNameEncoder(Composite):
     """A sentence is the set of ImageNet's classes that it names, a sound what SoundNet hears in it.
@@ -49,7 +51,7 @@ class SoundNameEncoder(Composite):
         spread = [
             objects @ self.sounds.table("objects_whitening").T,
             groups @ self.sounds.table("groups_whitening").T,
-            np.full((len(objects), 1), 1e-6, np.float32),  # so that silence, which is nothing, has a direction too
+            np.full((len(objects), 1), NOWHERE, np.float32),  # silence, which is nothing, has a direction too
         ]
         embeds = np.concatenate(spread, 1)
         return (embeds / np.linalg.norm(embeds, axis=1, keepdims=True)).astype(np.float32)
@@ -60,17 +62,17 @@ class SoundNameEncoder(Composite):
             return self._embed(torch.from_numpy(self.words.encode(texts))).numpy()
 
     def pseudo_word_encoder(self, template: str) -> tuple[Callable[[torch.Tensor], torch.Tensor], torch.Tensor]:
-        """See `models.roles.AudioTextEncoder`: a pseudo-word is a set of names, the table that of all known things."""
-        around = torch.from_numpy(self.words.encode([fill(template, "").strip()]))  # (1, 1000), mostly nothing
+        """See `models.roles.AudioTextEncoder`: a word is a place in the space, a sentence the sum of those known."""
+        around = self.words.encode([fill(template, "").strip()])  # (1, 1000), mostly nothing
+        beside = self._embed(torch.from_numpy(around)) * float(around.any())
 
         def encode(word_embeddings: torch.Tensor) -> torch.Tensor:
-            return self._embed(torch.maximum(word_embeddings.clamp(min=0), around.to(word_embeddings.dtype)))
+            return normalize(word_embeddings + beside.to(word_embeddings), dim=1)
 
-        things = list(dict.fromkeys(imagenet.things()))
-        return encode, torch.from_numpy(self.words.encode(things))
+        return encode, torch.from_numpy(self.encode_text(list(dict.fromkeys(imagenet.things()))))
 
     def _embed(self, names: torch.Tensor) -> torch.Tensor:
-        """(N, 1000) -> (N, embed_dim), differentiable."""
+        """(N, 1000) -> (N, embed_dim), rows L2-normalised."""
         total = names.sum(1, keepdim=True)
         objects = normalize(names @ self._objects_factor.T, dim=1)
         alike = (names @ self._overlap.T).square()  # (N, G)

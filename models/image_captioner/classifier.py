@@ -6,6 +6,8 @@ from collections.abc import Mapping, Sequence
 from typing import Any, ClassVar
 
 import numpy as np
+import torch
+from torch.nn.functional import interpolate
 
 from models.image_classifier import ImageClassifier, Seen
 from models.pretrained import Composite, Pretrained
@@ -22,8 +24,8 @@ class ClassifierCaptioner(Composite):
 
     The classifier is applied at each place of its last features, at several scales, and classes are added up to things
     ("dog" is 118 of them). Where it knows nothing a classifier gives every class a little, and a thing of many classes
-    much; so a thing's sum is divided by the root of their number. A thing counts by its strongest place and by its share
-    of the whole image, so that a small one is not drowned. Clothes are said to be a person.
+    much; so a thing's sum is divided by the root of their number. A thing counts by its strongest place and by its
+    share of the whole image, so that a small one is not drowned. Clothes are said to be a person.
 
     Args (settings):
         scales: pixels of the image's longer side.
@@ -39,7 +41,7 @@ class ClassifierCaptioner(Composite):
         networks: Mapping[str, Any],
         provenance: dict[str, Any],
         *,
-        scales: Sequence[int] = (256, 384),
+        scales: Sequence[int] = (320, 448),
         max_things: int = 6,
         min_share: float = 0.25,
     ) -> None:
@@ -53,7 +55,7 @@ class ClassifierCaptioner(Composite):
         self.things = list(dict.fromkeys(said))
         index = {thing: row for row, thing in enumerate(self.things)}
         self._thing_of = np.array([index[thing] for thing in said])  # (1000,)
-        self._weights = 1 / np.sqrt(np.bincount(self._thing_of))[:, None].astype(np.float32)  # (things, 1)
+        self._weights = 1 / np.sqrt(np.bincount(self._thing_of))[:, None, None].astype(np.float32)  # (things, 1, 1)
 
     def caption(self, images: Sequence[np.ndarray]) -> list[str]:
         """See `models.roles.ImageCaptioner`."""
@@ -61,17 +63,19 @@ class ClassifierCaptioner(Composite):
 
     def shares(self, image: np.ndarray) -> np.ndarray:
         """How surely each of `things` is in view: (len(things),) float32 in [0, 1]."""
-        return np.mean(
-            [self._shares(self.classifier.encode_images([image], scale)[0]) for scale in self.scales], axis=0
-        )
+        seen = [self.classifier.encode_images([image], scale)[0] for scale in self.scales]
+        finest = max((one.logits.shape[-2:] for one in seen), key=np.prod)
+        places = np.mean([self._places(one, finest) for one in seen], axis=0)  # a scale's error is seldom the other's
+        return 0.5 * places.max((1, 2)) + 0.5 * places.mean((1, 2))
 
-    def _shares(self, seen: Seen) -> np.ndarray:
-        places = seen.logits.softmax(0).flatten(1).cpu().numpy()  # (N, h w)
-        shares = np.zeros((len(self.things), places.shape[1]), np.float32)
-        np.add.at(shares, self._thing_of, places)
-        shares *= self._weights
-        shares /= shares.sum(0)
-        return 0.5 * shares.max(1) + 0.5 * shares.mean(1)
+    def _places(self, seen: Seen, size: tuple[int, int]) -> np.ndarray:
+        """Each thing's share of each place: (things, *size) float32, adding up to 1 over things."""
+        names = seen.logits.softmax(0).cpu().numpy()  # (N, h, w)
+        things = np.zeros((len(self.things), *names.shape[1:]), np.float32)
+        np.add.at(things, self._thing_of, names)
+        things *= self._weights
+        shares = torch.from_numpy(things / things.sum(0))[None]
+        return interpolate(shares, size=size, mode="bilinear", align_corners=False)[0].numpy()
 
     def _named(self, image: np.ndarray) -> list[str]:
         shares = self.shares(image)
@@ -94,4 +98,4 @@ def _with_article(thing: str) -> str:
     head = thing.split()[-1]
     if head.endswith("s") and not head.endswith(("ss", "us", "is")):
         return thing  # scissors, sunglasses
-    return ("an " if thing[0] in "aeiou" else "a ") + thing
+    return ("an " if thing[0] in "aeiou" and not thing.startswith("uni") else "a ") + thing

@@ -22,6 +22,9 @@ from utils.types import Query
 
 __all__ = ["ClassMapSegmenter", "OutlineNetwork"]
 
+NEAR_MISS = 0.49  # the most that a map can have of a thing that is not in view
+ALIKE_FROM, ALIKE_TO = 0.2, 0.45  # likeness of two names from which one belongs to the other a little, and wholly
+
 
 class OutlineNetwork(Pretrained):
     """The decoder of a classifier, as `python -m models.pocket.train` writes it.
@@ -53,10 +56,13 @@ class ClassMapSegmenter(Composite):
     """Any convolutional ImageNet-1k classifier of timm, with a decoder trained for its features.
 
     A text of any wording becomes a set of the classifier's 1,000 names (`models.class_names`); an embedding is such a
-    set with weights. Maps are averaged over the scales that the image is looked at in.
+    set with weights. To a set belong, less and less, the names that the classifier takes for those asked for: a white
+    duck is a goose to it. Maps are averaged over the scales that the image is looked at in.
 
     Args (settings):
         scales: pixels of the image's longer side, one map each.
+        min_presence: in [0, 1]; where the names asked for have less than this share of every place, the map stays below
+            0.5 everywhere.
     """
 
     family = "class_map"
@@ -72,12 +78,13 @@ class ClassMapSegmenter(Composite):
         networks: Mapping[str, Any],
         provenance: dict[str, Any],
         *,
-        scales: Sequence[int] = (256, 384),
+        scales: Sequence[int] = (320, 448),
+        min_presence: float = 0.005,
     ) -> None:
         super().__init__(networks, provenance)
         if not scales or min(scales) < 64:
             raise UserError(f"expected scales to be one or more of 64 pixels and above, found {list(scales)}")
-        self.scales = tuple(scales)
+        self.scales, self.min_presence = tuple(scales), min_presence
         self.classifier, self.outlines, self.words = (networks[name] for name in ("classifier", "outlines", "words"))
         if self.classifier.channels != self.outlines.network.channels:
             raise UserError(
@@ -90,16 +97,21 @@ class ClassMapSegmenter(Composite):
         return self.classifier.num_names
 
     def encode_text(self, texts: Sequence[str]) -> np.ndarray:
-        """Which of the names a text means.
+        """Which of the names a text means, and less and less those that the classifier takes for them.
 
         Returns:
             (N, text_embed_dim) float32 in [0, 1]; the largest of a row is 1, or all are 0 where nothing is known.
         """
-        return self.words.encode(texts)
+        names = self.words.encode(texts)
+        likeness = (
+            np.stack([self.classifier.likeness[row > 0].max(0, initial=0) for row in names]) if len(names) else names
+        )
+        alike = ((likeness - ALIKE_FROM) / (ALIKE_TO - ALIKE_FROM)).clip(0, 1)
+        return np.maximum(names, alike).astype(np.float32)
 
     def known_names(self, text: str, k: int) -> list[str]:
         """What a text is taken for: at most `k` things, the nearest first; none where it means nothing here."""
-        return imagenet.nearest_words(self.encode_text([text])[0], k)
+        return imagenet.nearest_words(self.words.encode([text])[0], k)
 
     def segment(self, images: Sequence[np.ndarray], queries: Sequence[Sequence[Query]]) -> list[np.ndarray]:
         """Finds in each image what its queries ask for.
@@ -119,13 +131,9 @@ class ClassMapSegmenter(Composite):
         Returns:
             (len(images), len(texts)) float32 in [0, 1]: the largest share that the names have of any place.
         """
-        asked = torch.from_numpy(self.encode_text(texts))
-        found = np.zeros((len(images), len(texts)), np.float32)
-        for row, image in enumerate(images):
-            for seen in self._seen(image):
-                shares = share_of_query(seen.logits.expand(len(texts), -1, -1, -1), asked.to(seen.logits.device))
-                found[row] = np.maximum(found[row], shares.amax((1, 2)).cpu().numpy())
-        return found.clip(0, 1)
+        asked = torch.from_numpy(self.words.encode(texts))
+        rows = [_presence(self._seen(image), asked).numpy() for image in images]
+        return np.asarray(rows, np.float32).reshape(len(images), len(texts))
 
     def _names_asked(self, queries: Sequence[Query]) -> torch.Tensor:
         """(Q, N) float32 in [0, 1], those that ask for nothing left out."""
@@ -150,10 +158,22 @@ class ClassMapSegmenter(Composite):
         slope, offset = self.outlines.calibration
         total = torch.zeros(len(names), *framed)
         for seen in self._seen(image):
-            features = [feature.expand(len(names), -1, -1, -1) for feature in seen.features]
+            features = [feature.to(self.outlines.dtype).expand(len(names), -1, -1, -1) for feature in seen.features]
             logits = seen.logits.expand(len(names), -1, -1, -1)
             with self.outlines.inference():
                 drawn = self.outlines.network(features, logits, names.to(logits.device))
             drawn = interpolate(drawn.float()[:, None], size=framed, mode="bilinear", align_corners=False)[:, 0]
             total += (slope * drawn + offset).sigmoid().cpu()
-        return (total / len(self.scales)).amax(0)[:height, :width].clamp(0, 1).numpy()
+        presence = _presence(self._seen(image), (names > 0.5).float())
+        least = torch.tensor(max(self.min_presence, 1e-9))
+        trust = torch.where(presence >= least, 1.0, NEAR_MISS * presence / least)
+        return (trust[:, None, None] * total / len(self.scales)).amax(0)[:height, :width].clamp(0, 1).numpy()
+
+
+def _presence(seen: Sequence[Seen], names: torch.Tensor) -> torch.Tensor:
+    """The largest share of any place that names (Q, N) have, at any scale: (Q,) float32 in [0, 1], on the host."""
+    found = torch.zeros(len(names))
+    for one in seen if len(names) else ():
+        shares = share_of_query(one.logits.expand(len(names), -1, -1, -1), names.to(one.logits.device))
+        found = torch.maximum(found, shares.amax((1, 2)).cpu())
+    return found.clamp(0, 1)

@@ -136,7 +136,10 @@ def changed(folder, copy, **changes):
 @pytest.mark.parametrize(
     ("changes", "sentence"),
     [
-        ({"architecture": None}, "as timm: expected a checkpoint of timm, found no architecture in its config.json; name"),
+        (
+            {"architecture": None},
+            "expected a checkpoint of timm, found no architecture in its config",
+        ),
         ({"architecture": "no_such_network"}, "expected an architecture of timm, found no_such_network; name"),
         ({"architecture": "hf-hub:nobody/nothing"}, "expected an architecture of timm, found hf-hub:nobody/nothing"),
         ({"num_classes": 9}, "cannot load .* as timm: .*size mismatch"),

@@ -57,9 +57,30 @@ def test_the_line_grows_with_the_image():
 
 def test_a_score_map_sets_the_strength_of_the_tint():
     image, mask = np.zeros((40, 80, 3), np.uint8), np.zeros((40, 80), bool)
+    mask[:3, 77:] = True  # its contour is far from the row that is read
     ramp = np.tile(np.linspace(0, 1, 80, dtype=np.float32), (40, 1))
     red = np.asarray(draw_overlay(image, mask, ramp))[20, :, 0].astype(int)
     assert red[0] == 0 and red[-1] == round(0.45 * 255) and (np.diff(red) >= 0).all()
+
+
+@pytest.mark.parametrize("highest", [0.002, 0.3, 1])
+def test_a_near_miss_is_seen_however_low_its_scores_and_has_no_contour(highest):
+    image, nothing = np.full((40, 80, 3), 100, np.uint8), np.zeros((40, 80), bool)
+    ramp = highest * np.tile(np.linspace(0, 1, 80, dtype=np.float32), (40, 1))
+    overlay = np.asarray(draw_overlay(image, nothing, ramp)).astype(int)
+    strongest = 0.6 * 0.45  # fainter than what is found
+    np.testing.assert_allclose(overlay[20, -1], np.rint((1 - strongest) * 100 + strongest * np.array([255, 0, 144])))
+    assert (overlay[20, 0] == 100).all() and (np.diff(overlay[20, :, 0]) >= 0).all()
+    assert not (overlay == 0).all(-1).any() and not (overlay == 255).all(-1).any()
+    np.testing.assert_array_equal(overlay, overlay[:1].repeat(40, axis=0))
+    shown = np.asarray(draw_overlay(image, ramp > 0.9 * highest, ramp)).astype(int)
+    assert (shown == 255).all(-1).any()  # a mask has its contour
+
+
+def test_scores_of_nothing_leave_the_image_as_it_is():
+    image = np.random.default_rng(0).integers(0, 256, (40, 60, 3), dtype=np.uint8)
+    nothing = np.zeros((40, 60), bool)
+    np.testing.assert_array_equal(np.asarray(draw_overlay(image, nothing, np.zeros((40, 60), np.float32))), image)
 
 
 def test_sizes_that_differ_are_refused():

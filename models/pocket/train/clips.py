@@ -1,4 +1,4 @@
-"""Sounds to learn hearing from: recordings repeated, notes played as phrases, in rooms, with noise, through bad microphones.
+"""Sounds to learn hearing from: recordings repeated, notes played as phrases, in rooms, with noise, badly recorded.
 
 Everything is drawn from one random generator. Lengths are whole seconds, which Fourier transforms like.
 """

@@ -41,14 +41,14 @@ class Schedule:
         workers: processes that compose scenes.
     """
 
-    steps: int = 6000
+    steps: int = 4200
     batch: int = 16
     lr: float = 2e-3
     workers: int = 2
 
 
 def names_of_cut_outs(classifier: ImageClassifier, cut_outs: Sequence[CutOut]) -> np.ndarray:
-    """What the classifier calls each cut-out: (len(cut_outs), N) float32, over three plain backgrounds and two sizes."""
+    """What the classifier calls each cut-out, over three plain backgrounds: (len(cut_outs), N) float32."""
     rows = []
     for one in cut_outs:
         votes = []

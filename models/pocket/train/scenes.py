@@ -154,7 +154,7 @@ class SceneMaker:
                 return Scene(image, query, mask, counted)
 
     def _query(self, rng: np.random.Generator, asked: int, present: Sequence[int]) -> np.ndarray:
-        """The most probable names of a cut-out, alike or by their probability, perhaps among others (as "dog" has 118)."""
+        """The most probable names of a cut-out, alike or weighted, perhaps among others (as "dog" has 118)."""
         names = self.names_of[asked]
         best = np.argsort(-names)[: rng.choice([1, 2, 3, 5, 8])]
         query = np.zeros(len(names), np.float32)

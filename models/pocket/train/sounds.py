@@ -292,7 +292,7 @@ def _log_probabilities(
 
 
 def _spread(values: np.ndarray, rank: int) -> dict[str, np.ndarray]:
-    """Mean, deviation, and the factor F (rank, n) and whitening W of the correlations C = F' F of z-scores, F W' = I."""
+    """Mean, deviation, factor F and whitening W, (rank, n) each, of correlations C = F' F of z-scores; F W' = I."""
     mean, deviation = values.mean(0), values.std(0) + 1e-3
     z = (values - mean) / deviation
     correlations = z.T @ z / len(z)

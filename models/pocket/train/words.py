@@ -24,7 +24,7 @@ from utils import imagenet
 
 __all__ = ["train"]
 
-SIZES = {"buckets": 24576, "width": 64, "hidden": 128, "shortest": 3, "longest": 5}
+SIZES = {"buckets": 18432, "width": 64, "hidden": 128, "shortest": 3, "longest": 5}
 STEPS, BATCH, RATE = 6000, 256, 3e-3
 TEMPLATES = ("{}", "{}", "A photo of {}", "a photo of a {}", "the {}", "a sound of {}", "{}s", "two {}s", "some {}")
 ADJECTIVES = ("small", "big", "red", "white", "black", "brown", "old", "young", "wild", "wooden", "electric", "little")

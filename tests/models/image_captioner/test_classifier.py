@@ -1,4 +1,4 @@
-"""A classifier that says what is in view: the sentence, who is named and from when on, and that clothes are a person."""
+"""A classifier that says what is in view: the sentence, what is named and from when on, clothes that are a person."""
 
 from __future__ import annotations
 
@@ -118,7 +118,7 @@ def test_shares_are_the_mean_of_the_scales(loaded_once, images, monkeypatch):
     alone = [at(64), at(128)]
     np.testing.assert_allclose(at(64, 128), np.mean(alone, axis=0), atol=1e-6)
     assert np.abs(alone[0] - alone[1]).max() > 1e-4
-    assert 0 <= min(map(np.min, alone)) and max(map(np.max, alone)) <= 1
+    assert min(map(np.min, alone)) >= 0 and max(map(np.max, alone)) <= 1
 
 
 def test_alone_or_in_a_batch_and_twice_it_says_the_same(loaded_once, images):

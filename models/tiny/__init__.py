@@ -1,1 +1,0 @@
-"""The bundled small networks: their weights, how they were trained, and what they know."""

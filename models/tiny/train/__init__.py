@@ -1,1 +1,0 @@
-"""Rebuilds every bundled weight from the stamps world: `python -m models.tiny.train`."""

@@ -1,0 +1,228 @@
+"""SoundNet as a tagger, on the bundled weights: what length, level and silence do to its answer, and what it hears."""
+
+from __future__ import annotations
+
+import json
+import os
+from contextlib import contextmanager
+
+import numpy as np
+import pytest
+import torch
+
+from models.audio_tagger.soundnet import SoundNetTagger, classes_of
+from models.roles import AudioTagger
+from models.soundnet_network import FRAME_CHANNELS, FRAMES, HEADS, LEVEL, SAMPLING_RATE, SoundHead, frames
+from tests.pocket_checkpoints import BUNDLED, example
+from utils import audioset, imagenet
+from utils.errors import UserError
+
+FOLDER = BUNDLED / "soundnet"
+
+
+@pytest.fixture(scope="module")
+def tagger():
+    return SoundNetTagger.from_pretrained(FOLDER)
+
+
+@pytest.fixture(scope="module")
+def bark():
+    """A dog: (T,) float32 at SAMPLING_RATE, 0.9 s."""
+    _, waveform, rate = example("farm_dog")
+    assert rate == SAMPLING_RATE
+    return waveform
+
+
+def probabilities(tagger, *waveforms, rate=SAMPLING_RATE):
+    """(N, K), in the order of the labels."""
+    tags = tagger.tag(waveforms, [rate] * len(waveforms), top_k=1000)
+    return np.array([[dict(some)[label] for label in tagger.labels] for some in tags])
+
+
+def test_what_is_heard_has_one_form_whatever_the_length(tagger, sounds):
+    heard = tagger.encode_audio(*sounds)  # short, long, other rates, one sample, nothing at all
+    assert isinstance(tagger, AudioTagger)
+    assert heard.shape == (6, 1000 + len(tagger.labels)) and heard.dtype == np.float32 and np.isfinite(heard).all()
+    np.testing.assert_allclose(heard[:, :1000].mean(1), 0, atol=0.02)
+    np.testing.assert_allclose(np.exp(heard[:5, 1000:]).sum(1), 1, atol=1e-4)
+    assert tagger.encode_audio([], []).shape == (0, heard.shape[1]) and tagger.tag([], []) == []
+    alone = [tagger.encode_audio([sounds[0][i]], [sounds[1][i]])[0] for i in (0, 2)]
+    np.testing.assert_array_equal(heard[[0, 2]], alone)
+
+
+def test_labels_come_best_first_with_probabilities(tagger, bark):
+    (five,), (every,) = tagger.tag([bark], [SAMPLING_RATE]), tagger.tag([bark], [SAMPLING_RATE], top_k=1000)
+    assert five == every[:5] and len(every) == len(tagger.labels) == len(dict(every))
+    values = [probability for _, probability in every]
+    assert values == sorted(values, reverse=True) and all(type(value) is float for value in values)
+    assert values[-1] >= 0 and sum(values) == pytest.approx(1, abs=1e-5)
+
+
+def test_bundled_recordings_are_recognised(tagger):
+    tags = {}
+    for stem in ("farm_dog", "farm_duck", "farm_sheep"):
+        _, waveform, rate = example(stem)
+        ((tags[stem],),) = tagger.tag([waveform], [rate], top_k=1)
+    assert tags["farm_dog"][0] == "dog" and tags["farm_dog"][1] > 0.5
+    assert tags["farm_duck"][0] == "duck"
+    assert tags["farm_sheep"][0] in ("sheep", "goat")
+
+
+def test_a_sound_equals_itself_repeated(tagger, bark):
+    once, twice, thrice = tagger.encode_audio([bark, np.tile(bark, 2), np.tile(bark, 3)], [SAMPLING_RATE] * 3)
+    np.testing.assert_array_equal(once, twice)
+    np.testing.assert_array_equal(once, thrice)
+
+
+def test_the_level_does_not_matter(tagger, bark):
+    loud, faint = probabilities(tagger, bark, 0.1 * bark)
+    np.testing.assert_allclose(loud, faint, atol=1e-3)
+    assert loud.max() > 0.5
+
+
+def test_another_rate_is_the_same_sound(tagger, bark):
+    import soxr
+
+    again = soxr.resample(bark, SAMPLING_RATE, 44100)
+    found, expected = probabilities(tagger, again, rate=44100)[0], probabilities(tagger, bark)[0]
+    np.testing.assert_allclose(found, expected, atol=0.05)
+
+
+def test_silence_and_no_sound_are_what_stands_out_nowhere(tagger):
+    nothing = [np.zeros(SAMPLING_RATE, np.float32), np.zeros(0, np.float32), np.zeros(60 * SAMPLING_RATE, np.float32)]
+    heard = tagger.encode_audio(nothing, [SAMPLING_RATE] * 3)
+    for part in tagger.standing(heard):
+        np.testing.assert_allclose(part, 0, atol=1e-4)
+    found = probabilities(tagger, *nothing)
+    np.testing.assert_allclose(found @ tagger.groups.T, 1 / len(tagger.groups), atol=1e-4)
+
+
+@pytest.fixture(scope="module")
+def minute():
+    """Twenty seconds each of one noise, of another at half the level, and of silence."""
+    rng = np.random.default_rng(0)
+    length = 20 * SAMPLING_RATE
+    first = rng.uniform(-0.5, 0.5, length).astype(np.float32)
+    second = np.cumsum(rng.normal(size=length)).astype(np.float32)
+    second = 0.25 * (second - second.mean()) / np.abs(second - second.mean()).max()
+    return first, second, np.zeros(length, np.float32)
+
+
+def test_silence_around_a_sound_is_not_heard(tagger, minute):
+    first, _, silence = minute
+    alone, followed = tagger.encode_audio([first, np.concatenate([first, silence, silence])], [SAMPLING_RATE] * 2)
+    np.testing.assert_allclose(followed, alone, atol=1e-5)
+    late = np.concatenate([silence, first, 0.01 * minute[1]])  # more than 30 dB below
+    np.testing.assert_allclose(tagger.encode_audio([late], [SAMPLING_RATE])[0], alone, atol=1e-5)
+
+
+def test_windows_count_by_their_level(tagger, minute):
+    first, second, _ = minute
+    one, other, both = tagger.encode_audio([first, second, np.concatenate([first, second])], [SAMPLING_RATE] * 3)
+    levels = [np.sqrt(np.mean(np.square(part.astype(float)))) for part in (first, second)]
+    assert np.abs(one - other).max() > 0.5
+    np.testing.assert_allclose(both, (levels[0] * one + levels[1] * other) / sum(levels), atol=1e-4)
+
+
+def test_groups_partition_the_labels(tagger):
+    assert tagger.groups.dtype == bool and tagger.groups.shape[1] == len(tagger.labels)
+    assert (tagger.groups.sum(0) == 1).all()
+    for members, classes in zip(tagger.groups, tagger.group_classes, strict=True):
+        for label in np.flatnonzero(members):
+            np.testing.assert_array_equal(classes_of(tagger.labels[label]), classes)
+    seen = tagger.group_classes[tagger.group_classes.any(1)]
+    assert len({row.tobytes() for row in seen}) == len(seen) > 50
+
+
+def test_what_a_label_looks_like():
+    np.testing.assert_array_equal(classes_of("dog"), imagenet.lookup("dog"))
+    np.testing.assert_array_equal(classes_of("Bark"), imagenet.lookup("dog"))
+    np.testing.assert_array_equal(classes_of("Speech"), imagenet.lookup("person"))
+    assert audioset.things("Wind") == () and not classes_of("Wind").any()
+    assert classes_of("xqzt").shape == (1000,) and not classes_of("xqzt").any()
+
+
+def test_z_scores_are_those_of_the_tables(tagger):
+    heard = np.random.default_rng(0).normal(size=(3, 1000 + len(tagger.labels))).astype(np.float32)
+    objects, groups = tagger.standing(heard)
+    np.testing.assert_allclose(
+        objects[1, 7], (heard[1, 7] - tagger.table("objects_mean")[7]) / tagger.table("objects_deviation")[7], rtol=1e-4
+    )
+    row = int(tagger.groups.sum(1).argmax())
+    assert tagger.groups[row].sum() > 1
+    summed = np.log(np.exp(heard[2, 1000:][tagger.groups[row]]).sum())
+    expected = (summed - tagger.table("groups_mean")[row]) / tagger.table("groups_deviation")[row]
+    np.testing.assert_allclose(groups[2, row], expected, rtol=1e-4)
+
+
+@pytest.mark.parametrize("dtype", ["bfloat16", "float16"])
+def test_half_precision_stays_near(tagger, bark, dtype):
+    half = SoundNetTagger.from_pretrained(FOLDER, dtype=dtype)
+    np.testing.assert_allclose(probabilities(half, bark), probabilities(tagger, bark), atol=0.2)
+    assert half.tag([bark], [SAMPLING_RATE], top_k=1)[0][0][0] == "dog"
+
+
+def test_a_loud_tone_is_finite_where_float32_computes_in_float16(tagger, monkeypatch):
+    """As on CUDA, where the energy of a tone would be more than float16 holds."""
+
+    @contextmanager
+    def as_on_cuda():
+        with torch.inference_mode(), torch.autocast("cpu", torch.float16):
+            yield
+
+    tone = np.sin(2 * np.pi * 1000 * np.arange(SAMPLING_RATE) / SAMPLING_RATE).astype(np.float32)
+    expected = tagger.encode_audio([tone], [SAMPLING_RATE])
+    monkeypatch.setattr(tagger, "inference", as_on_cuda)
+    np.testing.assert_allclose(tagger.encode_audio([tone], [SAMPLING_RATE]), expected, atol=0.1)
+
+
+def test_what_the_heads_read():
+    """Frames of 2,048 samples: the mean of a frame's energies, and that a click is in its own frame."""
+    waveform = torch.zeros(1, 20 * SAMPLING_RATE)
+    waveform[0, 50 * 2048 + 512] = LEVEL
+    layers = {"conv3": (64, 4), "conv4": (128, 2), "conv5": (256, 1)}
+    features = {name: torch.zeros(1, width, FRAMES * step + 9) for name, (width, step) in layers.items()}
+    features["conv4"][0, 5, 2 * 30 : 2 * 31] = torch.tensor([1.0, 3.0])
+    found = frames(waveform, features, torch.eye(64, 1025))
+    assert found.shape == (1, FRAME_CHANNELS, FRAMES)
+    assert found[0, 256 + 5, 30].item() == pytest.approx((np.log(2) + np.log(4)) / 2)
+    energies = found[0, 448:512]  # the means of pairs
+    assert energies.amax(0).argmax() == 50 and energies[:, 60].max() == pytest.approx(-6)
+    torch.manual_seed(0)
+    head = SoundHead(HEADS[0], 5).eval()
+    spoilt = found.clone()
+    spoilt[:, HEADS[0][1] :] = 99  # channels that this head does not read
+    assert torch.equal(head(found), head(spoilt)) and head(found).shape == (1, 5)
+
+
+def changed(copy, **changes):
+    """The bundled folder with another config; None takes a key away."""
+    copy.mkdir()
+    os.link(FOLDER / "model.safetensors", copy / "model.safetensors")
+    config = json.loads((FOLDER / "config.json").read_text(encoding="utf-8")) | changes
+    (copy / "config.json").write_text(json.dumps({key: value for key, value in config.items() if value is not None}))
+    return copy
+
+
+@pytest.mark.parametrize(
+    ("changes", "sentence"),
+    [
+        ({"architecture": "ast"}, "expected soundnet8, found ast; name the family"),
+        ({"architecture": None}, "expected soundnet8, found None; name the family"),
+        ({"labels": None}, "as soundnet: 'labels'; name"),
+        ({"labels": ["dog", "cat"]}, "as soundnet: .*size mismatch"),
+        ({"groups": [[0], [1]]}, "as soundnet: .*size mismatch"),
+        ({"heads": [[0, 448]]}, "as soundnet: .*[Uu]nexpected key"),
+        ({"rank": 5}, "as soundnet: .*size mismatch"),
+    ],
+)
+def test_a_config_that_does_not_fit_is_one_sentence(tmp_path, changes, sentence):
+    with pytest.raises(UserError, match=sentence) as raised:
+        SoundNetTagger.from_pretrained(changed(tmp_path / "copy", **changes))
+    assert "\n" not in str(raised.value)
+
+
+def test_the_backbone_alone_is_no_tagger(tmp_path):
+    copy = changed(tmp_path / "copy", labels=None, groups=None, heads=None, rank=None)
+    with pytest.raises(UserError, match="cannot load .* as soundnet: 'labels'"):
+        SoundNetTagger.from_pretrained(copy)
