@@ -31,7 +31,7 @@ if TYPE_CHECKING:
 ROOT = Path(__file__).resolve().parent
 EXAMPLES = ROOT / "datasets" / "examples"
 DEFAULT_EXAMPLE: str | None = "farm_dog"  # a stem of EXAMPLES; None takes the first
-RESEARCH_CONFIG = "base"  # published networks, for what the bundled ones do not know
+RESEARCH_CONFIGS = ("base", "paper", "large")  # published networks, for what the bundled ones do not know
 NAMES_SHOWN = 5
 LABEL_WIDTH = 15  # characters
 
@@ -100,7 +100,8 @@ def main(argv: Sequence[str] | None = None) -> Demo:
         answers[name] = Answer(prediction, mask, write_pictures(name, sample, prediction, mask, arguments.output))
         say(["", *describe_answer(name, answers[name])])
         if not mask.any():
-            say(describe_near_miss(name, answers[name], models, arguments.threshold, img_path, wav_path))
+            further = with_published_networks(config, name, sample, img_path, wav_path)
+            say(describe_near_miss(answers[name], models, arguments.threshold, further))
     demo = Demo(answers, write_comparison(sample, answers, arguments.output) if len(answers) > 1 else None)
     if demo.comparison:
         say(["", _line("side by side", demo.comparison)])
@@ -217,23 +218,37 @@ def describe_answer(name: str, answer: Answer) -> list[str]:
     return [name, *(_line(f"  {label}" if label else "", value) for label, value in rows)]
 
 
-def describe_near_miss(
-    name: str, answer: Answer, models: Mapping[str, Any], threshold: float, img_path: Path, wav_path: Path
-) -> list[str]:
-    """Lines on what was nearly found, and what to try where nothing was."""
+def describe_near_miss(answer: Answer, models: Mapping[str, Any], threshold: float, further: str | None) -> list[str]:
+    """Lines on what was nearly found, and what to try where nothing was.
+
+    Args:
+        answer: with an empty mask.
+        models: role -> network.
+        threshold: above which a pixel counts.
+        further: the command to try; None for none.
+    """
+    queries = answer.prediction.queries
     highest = float(answer.prediction.score_map.max(initial=0))
-    rows = (
-        [("highest score", f"{highest:.2f}; a pixel counts above {threshold:g}")] if answer.prediction.queries else []
-    )
+    rows = [("highest score", f"{highest:.2f}; a pixel counts above {threshold:g}")] if queries else []
     known = getattr(models["segmenter"], "known_names", None) if "segmenter" in models else None
-    asked = [query.text for query in answer.prediction.queries if query.embedding is None]
+    asked = [query.text for query in queries if query.embedding is None]
     if known and asked:
         names = known(asked[0], NAMES_SHOWN)
         rows.append(("nearest names", ", ".join(names) if names else f'"{asked[0]}" means nothing to this segmenter'))
-    command = ["python", "inference_demo.py", "--config", RESEARCH_CONFIG, "--methods", name]
-    command += ["--img_path", str(img_path), "--wav_path", str(wav_path)]
-    rows.append(("or try", f"python -m models.fetch --config {RESEARCH_CONFIG} --convert && {shlex.join(command)}"))
+    rows += [("or try", further)] if further else []
     return [_line(f"  {label}", value) for label, value in rows]
+
+
+def with_published_networks(config: Config, name: str, sample: Sample, img_path: Path, wav_path: Path) -> str | None:
+    """The command that asks published networks the same; None where they are asked already, or nothing can be heard."""
+    from utils.audio import is_silent
+
+    if config.name in RESEARCH_CONFIGS or is_silent(sample.waveform, sample.sampling_rate):
+        return None
+    research = RESEARCH_CONFIGS[0]
+    command = ["python", "inference_demo.py", "--config", research, "--methods", name]
+    command += ["--img_path", str(img_path), "--wav_path", str(wav_path)]
+    return f"python -m models.fetch --config {research} --convert && {shlex.join(command)}"
 
 
 def as_json(

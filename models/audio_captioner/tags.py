@@ -17,6 +17,7 @@ from utils import audioset, imagenet
 __all__ = ["TagsCaptioner", "sentence"]
 
 VERBS = Path(__file__).with_name("verbs.csv")
+UNCOUNTED = {"water", "fire", "lightning"}
 INSTRUMENT = "musical instrument"  # is played
 
 
@@ -60,12 +61,12 @@ def sentence(label: str) -> str:
     thing = things[0]
     plural = thing.endswith("s") and not thing.endswith(("ss", "us", "is"))
     vowel = thing[0] in "aeiou" and not thing.startswith(("uni", "uk"))  # a ukulele
-    who = thing if plural else ("an " if vowel else "a ") + thing
-    return f"{who} {'are' if plural else 'is'} {_verb(thing)}"
+    who = thing if plural or thing in UNCOUNTED else ("an " if vowel else "a ") + thing
+    return f"{who} {'are' if plural else 'is'} {_verb(label, thing)}"
 
 
-def _verb(thing: str) -> str:
-    known = _verbs().get(thing)
+def _verb(label: str, thing: str) -> str:
+    known = _verbs().get(label) or _verbs().get(thing)
     if known:
         return known
     return "being played" if _is_instrument(thing) else "making a sound"

@@ -13,7 +13,7 @@ from models.audio_tagger.soundnet import OBJECTS_WEIGHT, SoundNetTagger
 from models.class_names import ClassNames
 from models.pretrained import Composite, Pretrained
 from utils import imagenet
-from utils.prompts import fill
+from utils.prompts import check_prompt, fill
 
 __all__ = ["SoundNameEncoder"]
 
@@ -63,7 +63,7 @@ class SoundNameEncoder(Composite):
 
     def pseudo_word_encoder(self, template: str) -> tuple[Callable[[torch.Tensor], torch.Tensor], torch.Tensor]:
         """See `models.roles.AudioTextEncoder`: a word is a place in the space, a sentence the sum of those known."""
-        around = self.words.encode([fill(template, "").strip()])  # (1, 1000), mostly nothing
+        around = self.words.encode([fill(check_prompt(template, "template"), "").strip()])  # (1, 1000), mostly nothing
         beside = self._embed(torch.from_numpy(around)) * float(around.any())
 
         def encode(word_embeddings: torch.Tensor) -> torch.Tensor:

@@ -79,7 +79,7 @@ class ClassMapSegmenter(Composite):
         provenance: dict[str, Any],
         *,
         scales: Sequence[int] = (320, 448),
-        min_presence: float = 0.005,
+        min_presence: float = 0.003,
     ) -> None:
         super().__init__(networks, provenance)
         if not scales or min(scales) < 64:
@@ -157,14 +157,15 @@ class ClassMapSegmenter(Composite):
         framed = within_aspect(image).shape[:2]
         slope, offset = self.outlines.calibration
         total = torch.zeros(len(names), *framed)
-        for seen in self._seen(image):
+        looks = self._seen(image)
+        for seen in looks:
             features = [feature.to(self.outlines.dtype).expand(len(names), -1, -1, -1) for feature in seen.features]
             logits = seen.logits.expand(len(names), -1, -1, -1)
             with self.outlines.inference():
                 drawn = self.outlines.network(features, logits, names.to(logits.device))
             drawn = interpolate(drawn.float()[:, None], size=framed, mode="bilinear", align_corners=False)[:, 0]
             total += (slope * drawn + offset).sigmoid().cpu()
-        presence = _presence(self._seen(image), (names > 0.5).float())
+        presence = _presence(looks, (names > 0.5).float())
         least = torch.tensor(max(self.min_presence, 1e-9))
         trust = torch.where(presence >= least, 1.0, NEAR_MISS * presence / least)
         return (trust[:, None, None] * total / len(self.scales)).amax(0)[:height, :width].clamp(0, 1).numpy()

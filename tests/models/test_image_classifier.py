@@ -13,6 +13,7 @@ from safetensors.torch import load_file, save_file
 
 from models.image_classifier import ImageClassifier
 from tests.pocket_checkpoints import BUNDLED, CHANNELS, COLOURS, save_image_classifier
+from utils import imagenet
 from utils.errors import UserError
 
 NAMES = 7
@@ -118,6 +119,21 @@ def test_both_architectures_say_what_they_hand_on(tmp_path):
         loaded = ImageClassifier.from_pretrained(save_image_classifier(tmp_path / architecture, architecture, NAMES))
         assert (loaded.channels, loaded.num_names) == (channels, NAMES)
         assert not loaded.network.training and not any(p.requires_grad for p in loaded.network.parameters())
+
+
+def test_likeness_is_the_cosine_of_the_last_layers_weights_less_their_mean(classifier):
+    weights = classifier.network.get_classifier().weight.double().numpy()
+    apart = weights - weights.mean(0)
+    expected = [[one @ other / np.sqrt(one @ one * (other @ other)) for one in apart] for other in apart]
+    assert classifier.likeness.shape == (NAMES, NAMES) and classifier.likeness.dtype == np.float32
+    np.testing.assert_allclose(classifier.likeness, expected, atol=1e-5)
+    np.testing.assert_allclose(np.diag(classifier.likeness), 1, atol=1e-5)
+
+
+def test_the_bundled_network_takes_like_for_like():
+    likeness = ImageClassifier.from_pretrained(BUNDLED / "efficientnet_lite2").likeness
+    goose, drake, violin, cello = (imagenet.names().index(name) for name in ("goose", "drake", "violin", "cello"))
+    assert likeness[violin, cello] > 0.2 > likeness[violin, goose] and likeness[drake, goose] > likeness[drake, cello]
 
 
 @pytest.fixture(scope="module")

@@ -30,8 +30,7 @@ from utils.errors import UserError, run_script
 FOLDER = Path(__file__).resolve().parent.parent
 PARTS = ("backbones", "outlines", "sounds", "words")
 STAMPS, TEMPLATES, SCENERY = "tuxpaint-stamps-default", "tuxpaint-data", "gcompris-qt-data"
-SCENERY_FOLDERS = ("explore_monuments/", "categorization/resource/images/monuments/",
-                   "categorization/resource/images/renewable/")  # fmt: skip
+SCENERY_FOLDER = "explore_monuments/"
 HELD_OUT = 30  # cut-outs of kinds that are trained on
 BACKGROUND = 900  # pixels that a background photograph is kept at
 
@@ -133,7 +132,7 @@ def _scenery(package: Path) -> list[Image.Image]:
     for collection in sorted((package / "usr/share/gcompris-qt/rcc").glob("*.rcc")):
         for name, content in qt_resources(collection):
             path = name.removeprefix("gcompris/src/activities/")
-            if path.startswith(SCENERY_FOLDERS) and path.endswith((".jpg", ".webp")):
+            if path.startswith(SCENERY_FOLDER) and path.endswith(".webp"):
                 found[path] = _opened(content)
     if not found:
         raise UserError(f"expected photographs in {package}, found none; take the version of Debian 12")

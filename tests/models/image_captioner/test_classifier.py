@@ -110,15 +110,30 @@ def test_clothes_are_a_person(loaded_once, monkeypatch):
     assert len(set(loaded_once.things)) == len(loaded_once.things) and "suit" not in loaded_once.things
 
 
-def test_shares_are_the_mean_of_the_scales(loaded_once, images, monkeypatch):
-    def at(*scales):
-        monkeypatch.setattr(loaded_once, "scales", scales)
-        return loaded_once.shares(images[0])
+def test_where_a_classifier_knows_nothing_many_classes_are_not_much(loaded_once, monkeypatch):
+    monkeypatch.setattr(loaded_once.classifier, "encode_images", lambda *_: [Seen((), torch.zeros(1000, 2, 2))])
+    shares = dict(zip(loaded_once.things, loaded_once.shares(IMAGE), strict=True))
+    counts = {thing: imagenet.things().count(thing) for thing in ("dog", "cat", "teapot")}
+    for thing in ("dog", "cat"):
+        assert shares[thing] / shares["teapot"] == pytest.approx(np.sqrt(counts[thing] / counts["teapot"]), rel=1e-4)
+    assert counts["dog"] > 100 and shares["dog"] < 0.05 and sum(shares.values()) == pytest.approx(1, abs=1e-4)
 
-    alone = [at(64), at(128)]
-    np.testing.assert_allclose(at(64, 128), np.mean(alone, axis=0), atol=1e-6)
-    assert np.abs(alone[0] - alone[1]).max() > 1e-4
-    assert min(map(np.min, alone)) >= 0 and max(map(np.max, alone)) <= 1
+
+def test_places_are_the_mean_of_the_scales(loaded_once, monkeypatch):
+    """One scale sees a dog everywhere, the other a cat on the right."""
+    dog, cat = imagenet.names().index("golden retriever"), imagenet.names().index("tabby")
+
+    def look(images, long_side):
+        places = [[dog]] if long_side == 64 else [[dog, cat]]
+        logits = torch.full((1000, 1, len(places[0])), -30.0)
+        logits[places[0], 0, list(range(len(places[0])))] = 30
+        return [Seen((), logits)]
+
+    monkeypatch.setattr(loaded_once.classifier, "encode_images", look)
+    monkeypatch.setattr(loaded_once, "scales", (64, 128))
+    shares = dict(zip(loaded_once.things, loaded_once.shares(IMAGE), strict=True))
+    assert shares["dog"] == pytest.approx(0.5 * 1 + 0.5 * 0.75)
+    assert shares["cat"] == pytest.approx(0.5 * 0.5 + 0.5 * 0.25)
 
 
 def test_alone_or_in_a_batch_and_twice_it_says_the_same(loaded_once, images):

@@ -15,7 +15,7 @@ from safetensors.torch import load_file, save_file
 
 from models.image_classifier import Seen
 from models.roles import Segmenter
-from models.segmenter.class_map import ClassMapSegmenter, OutlineNetwork
+from models.segmenter.class_map import ALIKE_FROM, ALIKE_TO, ClassMapSegmenter, OutlineNetwork
 from tests.pocket_checkpoints import (
     BUNDLED,
     CHANNELS,
@@ -46,8 +46,8 @@ def folder(tmp_path_factory):
 
 @pytest.fixture(scope="module")
 def segmenter(folder):
-    """Knows nothing."""
-    return ClassMapSegmenter.from_pretrained(**entry(folder, scales=[96]))
+    """Knows nothing, and draws it all the same."""
+    return ClassMapSegmenter.from_pretrained(**entry(folder, scales=[96], min_presence=0.0))
 
 
 @pytest.fixture(scope="module")
@@ -94,7 +94,7 @@ def test_presence_is_the_largest_share_of_any_place_at_any_scale(segmenter, imag
     found = segmenter.presence(images[:2], texts)
     for row, image in enumerate(images[:2]):
         for column, text in enumerate(texts):
-            names = segmenter.encode_text([text])[0] > 0
+            names = segmenter.words.encode([text])[0] > 0
             seen = [segmenter.classifier.encode_images([image], scale)[0].logits.softmax(0) for scale in (64, 128)]
             expected = max(float(one[names].sum(0).max()) for one in seen)
             assert found[row, column] == pytest.approx(expected, abs=1e-5)
@@ -116,9 +116,37 @@ def test_an_unknown_word_asks_for_nothing(segmenter, images, monkeypatch):
 def test_a_text_is_what_is_known_of_its_words(segmenter):
     embeds = segmenter.encode_text(["a photo of a dog", UNKNOWN, "a dog and a cat"])
     assert segmenter.text_embed_dim == 1000 and embeds.shape == (3, 1000)
-    np.testing.assert_array_equal(embeds[0], imagenet.lookup("dog"))
-    np.testing.assert_array_equal(embeds[2], np.maximum(imagenet.lookup("dog"), imagenet.lookup("cat")))
-    assert embeds.max(1).tolist() == [1, 0, 1]
+    dogs, cats = imagenet.lookup("dog") > 0, imagenet.lookup("cat") > 0
+    assert (embeds[0][dogs] == 1).all() and embeds[0].max() == 1 and not embeds[1].any()
+    np.testing.assert_array_equal(embeds[2], np.maximum(embeds[0], segmenter.encode_text(["cat"])[0]))
+    assert (embeds[2][dogs | cats] == 1).all()
+
+
+def test_names_that_the_classifier_takes_for_those_asked_for_belong_to_them_less_and_less(segmenter, monkeypatch):
+    likeness = np.eye(1000, dtype=np.float32)
+    names = imagenet.lookup("dog") > 0
+    (first, *_), (cat, *_) = np.flatnonzero(names), np.flatnonzero(imagenet.lookup("cat"))
+    others = np.flatnonzero(~names)[:4]
+    likeness[first, others] = (ALIKE_FROM - 0.1, ALIKE_FROM + 0.4 * (ALIKE_TO - ALIKE_FROM), ALIKE_TO, 0.9)
+    likeness[cat, others] = 0.9
+    monkeypatch.setattr(segmenter.classifier, "likeness", likeness)
+    found = segmenter.encode_text(["dog"])[0]
+    np.testing.assert_allclose(found[others], [0, 0.4, 1, 1], atol=1e-5)
+    assert found.sum() == pytest.approx(names.sum() + 2.4, abs=1e-4)
+
+
+def test_what_is_not_in_view_stays_below_a_half(folder, images):
+    def at(min_presence):
+        segmenter = ClassMapSegmenter.from_pretrained(**entry(folder, scales=[96], min_presence=min_presence))
+        return segmenter, asked(segmenter, images[0], "teapot"), segmenter.presence(images[:1], ["teapot"])[0, 0]
+
+    _, plain, presence = at(0.0)
+    assert 0 < presence < 0.2
+    for least, trust in ((0.5 * presence, 1), (4 * presence, 0.49 / 4), (1.0, 0.49 * presence)):
+        segmenter, score_map, _ = at(float(least))
+        np.testing.assert_allclose(score_map, trust * plain, atol=1e-5)
+        together = asked(segmenter, images[0], "teapot", "animal")  # each query by itself
+        np.testing.assert_allclose(together, np.maximum(score_map, asked(segmenter, images[0], "animal")), atol=1e-5)
 
 
 def test_known_names_are_things_nearest_first(bundled):
@@ -205,9 +233,18 @@ def test_any_convolutional_classifier_with_outlines_of_its_own(folder, tmp_path,
         ClassMapSegmenter.from_pretrained(**entry(tmp_path))
     shutil.rmtree(tmp_path / "outlines")
     save_outlines(tmp_path / "outlines", (32, 48, 192, 96))
-    segmenter = ClassMapSegmenter.from_pretrained(**entry(tmp_path, scales=[96]))
+    segmenter = ClassMapSegmenter.from_pretrained(**entry(tmp_path, scales=[96], min_presence=0.0))
     score_maps = [asked(segmenter, images[0], text) for text in ("dog", "violin")]
     assert score_maps[0].shape == (48, 80) and np.abs(score_maps[0] - score_maps[1]).max() > 1e-4
+
+
+def test_half_precision_stays_near(folder, segmenter, images):
+    halves = entry(folder, scales=[96], min_presence=0.0)
+    for part in PARTS:
+        halves[part]["dtype"] = "bfloat16"
+    half = ClassMapSegmenter.from_pretrained(**halves)
+    found, expected = (asked(one, images[0], "dog", "violin") for one in (half, segmenter))
+    assert found.dtype == np.float32 and np.abs(found - expected).mean() < 0.05
 
 
 @pytest.mark.parametrize("scales", [[], [32], [256, 63]])

@@ -62,6 +62,14 @@ def test_hints_are_the_share_its_logarithm_and_how_far_it_stands_out():
     assert hints(*drawn()[1:], torch.ones(2, NAMES)).shape == (2, HINTS, 2, 3)
 
 
+def test_standing_out_is_measured_against_the_images_other_places():
+    _, logits = drawn(1)
+    query = torch.rand(1, NAMES, generator=torch.Generator().manual_seed(2))
+    asked = (logits[0].double().exp() * query[0].double()[:, None, None]).sum(0).log()
+    expected = (asked - asked.mean()) / (asked.std(correction=0) + 0.5) / 3
+    np.testing.assert_allclose(hints(logits, query)[0, 2], expected, atol=1e-4)
+
+
 def test_a_query_of_half_the_weights_stands_out_as_far():
     _, logits = drawn(1)
     whole, half = hints(logits, one_hot(2, 5)), hints(logits, 0.5 * one_hot(2, 5))
