@@ -16,7 +16,7 @@ import numpy as np
 
 from methods.base import Method
 from utils.audio import SILENCE_DB, is_silent
-from utils.phrases import DEFAULT_PARSER, bare_nouns
+from utils.phrases import DEFAULT_PARSER, nouns_said
 from utils.prompts import check_prompt, fill
 from utils.trails import abstain, candidates, propose, silence
 from utils.types import Proposal, Query, Sample
@@ -31,7 +31,7 @@ class CrossModal(Method):
         audio_prompt: what a noun is encoded as when compared with the sound; the paper compares the bare noun.
         min_similarity: cosine in [-1, 1] below which nothing is asked for.
         silence_db: dBFS; a sound that never rises above it is silent.
-        noun_parser: see `utils.phrases.bare_nouns`.
+        noun_parser: see `utils.phrases.nouns_said`.
     """
 
     requires = ("audio_text", "image_captioner")
@@ -55,8 +55,9 @@ class CrossModal(Method):
 
     def propose(self, samples: Sequence[Sample]) -> list[Proposal]:
         """See `Method.propose`."""
-        captions = self.models["image_captioner"].caption([sample.image for sample in samples])
-        nouns = [bare_nouns(caption, self.noun_parser) for caption in captions]
+        captioner = self.models["image_captioner"]
+        captions = captioner.caption([sample.image for sample in samples])
+        nouns = [nouns_said(captioner, caption, self.noun_parser) for caption in captions]
         silent = [is_silent(sample.waveform, sample.sampling_rate, self.silence_db) for sample in samples]
         scored = [i for i in range(len(samples)) if nouns[i] and not silent[i]]
         compared = self._similarities([samples[i] for i in scored], [nouns[i] for i in scored])

@@ -9,7 +9,7 @@ from collections.abc import Mapping, Sequence
 from typing import Any
 
 from methods.base import Method
-from utils.phrases import DEFAULT_PARSER, bare_nouns
+from utils.phrases import DEFAULT_PARSER, nouns_said
 from utils.prompts import check_prompt, fill
 from utils.trails import abstain, propose
 from utils.types import Proposal, Query, Sample
@@ -23,7 +23,7 @@ class ImageOnly(Method):
     Args:
         models: "image_captioner" and "segmenter".
         prompt: the query, with "{}" for the noun.
-        noun_parser: see `utils.phrases.bare_nouns`.
+        noun_parser: see `utils.phrases.nouns_said`.
     """
 
     requires = ("image_captioner",)
@@ -42,7 +42,7 @@ class ImageOnly(Method):
         return [self._of(caption) for caption in captions]
 
     def _of(self, caption: str) -> Proposal:
-        nouns = list(dict.fromkeys(bare_nouns(caption, self.noun_parser)))
+        nouns = nouns_said(self.models["image_captioner"], caption, self.noun_parser)
         if not nouns:
             return abstain("the image caption names no thing", heard=HEARD, seen=caption)
         return propose([Query(fill(self.prompt, noun)) for noun in nouns], heard=HEARD, seen=caption)

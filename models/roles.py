@@ -64,7 +64,11 @@ class AudioCaptioner(Protocol):
 
 @runtime_checkable
 class ImageCaptioner(Protocol):
-    """Images to one sentence each."""
+    """Images to one sentence each.
+
+    Optional: `nouns(caption)` returns the things named in a caption of its own, list[str], where it knows them better
+    than a parser of English would.
+    """
 
     def caption(self, images: Sequence[np.ndarray]) -> list[str]:
         """Returns one caption per image, stripped; "" where the model says nothing."""

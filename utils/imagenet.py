@@ -6,8 +6,9 @@
 
 Conventions:
     thing: a lower-case basic noun, as a caption says it. A broader word is meant for every class that carries it.
-    classes: names, things and broader words of the first table or indices ("151-268"), between semicolons. A row of
-        the second table goes before any other meaning of its word: "plane" is an airplane, no carpenter's plane.
+    classes: names, things and broader words of the first table, words of rows above, or indices ("151-268"), between
+        semicolons. A row of the second table goes before any other meaning of its word: "plane" is an airplane, no
+        carpenter's plane.
     exact: the classes are what the word means, or members of it ("puppy": the breeds of dogs).
     near: there is no such class; a photograph of the thing would most likely be given these ("giraffe": antelopes;
         "person": clothes that are worn in view).
@@ -23,7 +24,8 @@ from __future__ import annotations
 import csv
 import re
 import unicodedata
-from collections.abc import Iterator
+from collections import ChainMap
+from collections.abc import Iterator, Mapping
 from functools import lru_cache
 from pathlib import Path
 
@@ -150,19 +152,22 @@ def _known() -> tuple[dict[str, tuple[frozenset[int], str]], int]:
             narrow.setdefault(" ".join(_tokens(word)), set()).add(index)
     base = narrow | wide  # a thing or broader word is meant before a name that is spelt the same
     known = {word: (frozenset(indices), "exact") for word, indices in base.items()}
+    meant = ChainMap(base, {})  # a word of this table is looked up where the first table has none of that name
     for row in _table(WORDS):
-        indices = {index for item in row["classes"].split(";") if item for index in _classes(item, base)}
+        items = [item for item in row["classes"].split(";") if item]
+        indices = {index for item in items for index in _classes(item, meant)}
+        meant.maps[1][" ".join(_tokens(row["word"]))] = indices
         known[" ".join(_tokens(row["word"]))] = (frozenset(indices), row["kind"])
     known = {word: meaning for word, meaning in known.items() if meaning[1] != "none"}
     known = {word.replace(" ", ""): known[word] for word in known if word.count(" ") == 1} | known  # "firetruck"
     return known, max(word.count(" ") + 1 for word in known)
 
 
-def _classes(item: str, base: dict[str, set[int]]) -> set[int]:
+def _classes(item: str, meant: Mapping[str, set[int]]) -> set[int]:
     first, _, last = item.partition("-")
     if first.isdigit():
         return set(range(int(first), int(last or first) + 1))
-    return base[" ".join(_tokens(item))]
+    return meant[" ".join(_tokens(item))]
 
 
 @lru_cache(maxsize=2)

@@ -21,7 +21,7 @@ from typing import Any
 
 from utils.errors import UserError
 
-__all__ = ["DEFAULT_PARSER", "bare_nouns"]
+__all__ = ["DEFAULT_PARSER", "bare_nouns", "nouns_said"]
 
 DEFAULT_PARSER = "textblob"
 NOUN_TAGS = {"NN", "NNS", "NNP", "NNPS"}
@@ -56,6 +56,24 @@ def bare_nouns(caption: str, parser: str = DEFAULT_PARSER) -> list[str]:
     runs = _textblob_nouns(caption) if parser == DEFAULT_PARSER else _spacy_nouns(caption, parser)
     # "images show" and "right side" are no more things than their words are; a "picture frame" is one.
     return list(dict.fromkeys(" ".join(run) for run in runs if not NOT_THINGS.issuperset(run)))
+
+
+def nouns_said(captioner: Any, caption: str, parser: str = DEFAULT_PARSER) -> list[str]:
+    """The things that a captioner named.
+
+    Args:
+        captioner: of `models.roles.ImageCaptioner`; one that has `nouns` knows them better than a parser would.
+        caption: what it said.
+        parser: for one that has not, see `bare_nouns`.
+
+    Returns:
+        The bare nouns in the order of the caption, each once.
+
+    Raises:
+        UserError: see `bare_nouns`.
+    """
+    own = getattr(captioner, "nouns", None)
+    return bare_nouns(caption, parser) if own is None else list(dict.fromkeys(own(caption)))
 
 
 def _textblob_nouns(caption: str) -> list[list[str]]:

@@ -16,6 +16,7 @@ from utils.errors import UserError
 
 __all__ = ["ClassifierCaptioner", "sentence"]
 
+OPENING = "a photo of "
 WEARERS = "person"  # is in no class of ImageNet; whoever wears its clothes is said to be there
 
 
@@ -61,6 +62,11 @@ class ClassifierCaptioner(Composite):
         """See `models.roles.ImageCaptioner`."""
         return [sentence(self._named(image)) for image in images]
 
+    def nouns(self, caption: str) -> list[str]:
+        """The things named in a sentence of its own, in its order."""
+        phrases = caption.removeprefix(OPENING).replace(" and ", ", ").split(", ") if caption else []
+        return [phrase.removeprefix("an ").removeprefix("a ") for phrase in phrases]
+
     def shares(self, image: np.ndarray) -> np.ndarray:
         """How surely each of `things` is in view: (len(things),) float32 in [0, 1]."""
         seen = [self.classifier.encode_images([image], scale)[0] for scale in self.scales]
@@ -91,7 +97,7 @@ def sentence(things: Sequence[str]) -> str:
     if not things:
         return ""
     phrases = [_with_article(thing) for thing in things]
-    return "a photo of " + " and ".join(filter(None, (", ".join(phrases[:-1]), phrases[-1])))
+    return OPENING + " and ".join(filter(None, (", ".join(phrases[:-1]), phrases[-1])))
 
 
 def _with_article(thing: str) -> str:

@@ -13,7 +13,7 @@ from tests.models.captioners import assert_repeatable
 from tests.pocket_checkpoints import BUNDLED, example, save_image_classifier
 from utils import imagenet
 from utils.errors import UserError
-from utils.phrases import bare_nouns
+from utils.phrases import bare_nouns, nouns_said
 
 IMAGE = np.zeros((64, 64, 3), np.uint8)
 
@@ -155,3 +155,11 @@ def test_the_bundled_weights_name_what_is_in_view():
     assert "owl" in captions[1] and captions[2].startswith("a photo of a sheep")
     grey = captioner.caption([np.full((120, 160, 3), 128, np.uint8)])[0]
     assert not any(word in grey for word in ("dog", "owl", "sheep"))
+
+
+def test_it_knows_its_own_nouns_all_of_them():
+    captioner = ClassifierCaptioner.__new__(ClassifierCaptioner)
+    for thing in dict.fromkeys((*imagenet.things(), "person")):  # "remote control" and "hot dog" too, which parsers cut
+        assert captioner.nouns(sentence(["dog", thing, "owl"])) == ["dog", thing, "owl"]
+    assert captioner.nouns(sentence(["owl"])) == ["owl"] and captioner.nouns("") == []
+    assert nouns_said(captioner, sentence(["remote control", "dog", "dog"])) == ["remote control", "dog"]
