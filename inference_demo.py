@@ -92,7 +92,7 @@ def main(argv: Sequence[str] | None = None) -> Demo:
     models = load_models(config, roles, arguments.device, arguments.allow_random_weights)
     warning = random_weights_warning(models)
     say([_line("warning", warning)] if warning else [])
-    answers = {}
+    answers, missed = {}, {}
     for name in names:
         method = methods.create(name, models, config.methods.get(name), seed=arguments.seed)
         prediction = method.predict([sample])[0]
@@ -101,12 +101,15 @@ def main(argv: Sequence[str] | None = None) -> Demo:
         say(["", *describe_answer(name, answers[name])])
         if not mask.any():
             further = with_published_networks(config, name, sample, img_path, wav_path)
-            say(describe_near_miss(answers[name], models, arguments.threshold, further))
+            missed[name] = near_miss(answers[name], models, arguments.threshold, further)
+            say([_line(f"  {label}", value) for label, value in missed[name]])
     demo = Demo(answers, write_comparison(sample, answers, arguments.output) if len(answers) > 1 else None)
     if demo.comparison:
         say(["", _line("side by side", demo.comparison)])
     if arguments.json:
         result = {"warning": warning, **as_json(demo, config, arguments, img_path, wav_path)}
+        for name, rows in missed.items():
+            result["methods"][name]["near_miss"] = {label.replace(" ", "_"): value for label, value in rows}
         print(json.dumps(result, indent=2, allow_nan=False))
     return demo
 
@@ -218,8 +221,10 @@ def describe_answer(name: str, answer: Answer) -> list[str]:
     return [name, *(_line(f"  {label}" if label else "", value) for label, value in rows)]
 
 
-def describe_near_miss(answer: Answer, models: Mapping[str, Any], threshold: float, further: str | None) -> list[str]:
-    """Lines on what was nearly found, and what to try where nothing was.
+def near_miss(
+    answer: Answer, models: Mapping[str, Any], threshold: float, further: str | None
+) -> list[tuple[str, str]]:
+    """What was nearly found, and what to try where nothing was: labels and texts.
 
     Args:
         answer: with an empty mask.
@@ -231,12 +236,11 @@ def describe_near_miss(answer: Answer, models: Mapping[str, Any], threshold: flo
     highest = float(answer.prediction.score_map.max(initial=0))
     rows = [("highest score", f"{highest:.2f}; a pixel counts above {threshold:g}")] if queries else []
     known = getattr(models["segmenter"], "known_names", None) if "segmenter" in models else None
-    asked = [query.text for query in queries if query.embedding is None]
-    if known and asked:
-        names = known(asked[0], NAMES_SHOWN)
-        rows.append(("nearest names", ", ".join(names) if names else f'"{asked[0]}" means nothing to this segmenter'))
-    rows += [("or try", further)] if further else []
-    return [_line(f"  {label}", value) for label, value in rows]
+    if known and queries:
+        names = known(queries[0], NAMES_SHOWN)
+        nothing = f'"{queries[0].text}" means nothing to this segmenter'
+        rows.append(("nearest names", ", ".join(names) or nothing))
+    return rows + ([("or try", further)] if further else [])
 
 
 def with_published_networks(config: Config, name: str, sample: Sample, img_path: Path, wav_path: Path) -> str | None:

@@ -32,7 +32,7 @@ from utils.errors import UserError
 __all__ = ["DiskCache"]
 
 ROOT = Path(__file__).resolve().parents[1]
-FURTHER_LIBRARIES = ("tokenizers", "soxr", "msclap", "timm")  # beside those of `utils.provenance`
+FURTHER_LIBRARIES = ("tokenizers", "soxr", "msclap")  # beside those of `utils.provenance`
 
 
 class DiskCache:

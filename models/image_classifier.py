@@ -84,6 +84,10 @@ class ImageClassifier(Pretrained):
         by_stride = {level["reduction"]: level["num_chs"] for level in self.network.feature_info}
         return tuple(by_stride[stride] for stride in LEVELS)
 
+    @property
+    def _resampling(self) -> Image.Resampling:
+        return Image.Resampling[str(self.processor["interpolation"]).upper()]
+
     def prepare(self, image: np.ndarray, long_side: int) -> torch.Tensor:
         """An image as the network sees it.
 
@@ -97,7 +101,7 @@ class ImageClassifier(Pretrained):
         height, width = image.shape[:2]
         scale = long_side / max(height, width)
         high, wide = (max(MULTIPLE, round(side * scale / MULTIPLE) * MULTIPLE) for side in (height, width))
-        resized = Image.fromarray(np.ascontiguousarray(image)).resize((wide, high), Image.Resampling.BICUBIC)
+        resized = Image.fromarray(np.ascontiguousarray(image)).resize((wide, high), self._resampling)
         mean, std = (np.asarray(self.processor[key], np.float32) for key in ("mean", "std"))
         pixels = (np.asarray(resized, np.float32) / 255 - mean) / std
         return torch.from_numpy(pixels).permute(2, 0, 1)

@@ -134,8 +134,8 @@ def labels(capsys):
 def test_where_nothing_is_found_the_nearest_is_said_and_shown(scene, capsys, fakes, monkeypatch):
     asked = []
 
-    def known_names(self, text, k):
-        asked.append((text, k))
+    def known_names(self, query, k):
+        asked.append((query.text, k))
         return ["violin", "cello"]
 
     monkeypatch.setattr(fakes.FakeSegmenter, "known_names", known_names, raising=False)

@@ -20,6 +20,7 @@ __all__ = ["draw_overlay", "grey", "save_png", "side_by_side"]
 TINT = (255.0, 0.0, 144.0)  # a magenta that photographs rarely hold
 LINE, RIM = np.array([255, 255, 255], np.uint8), np.array([0, 0, 0], np.uint8)  # together they show on anything
 TINT_SHARE = 0.45  # of a certain pixel
+LEAST_SEEN = 0.05  # a score below which a near miss fades out
 NEAR_MISS = 0.6  # of that, at the strongest pixel where no pixel is certain
 LINE_SHARE = 0.005  # of the image's mean side
 PANEL = 420  # pixels, the box a picture is fitted into
@@ -47,7 +48,7 @@ def draw_overlay(image: np.ndarray, mask: np.ndarray, score_map: np.ndarray | No
     if not image.shape[:2] == mask.shape == strength.shape:
         raise ValueError(f"expected one size, found image {image.shape}, mask {mask.shape}, score map {strength.shape}")
     if not mask.any() and strength.any():
-        strength = NEAR_MISS * strength / strength.max()
+        strength = NEAR_MISS * strength / max(float(strength.max()), LEAST_SEEN)
     share = TINT_SHARE * strength
     canvas = np.empty_like(image)
     for channel, tint in enumerate(TINT):  # one at a time: a large photograph in floats takes its toll on memory

@@ -21,7 +21,7 @@ from typing import Any
 
 from utils.errors import UserError
 
-__all__ = ["DEFAULT_PARSER", "bare_nouns", "nouns_said"]
+__all__ = ["DEFAULT_PARSER", "bare_nouns", "is_plural", "nouns_said", "with_article"]
 
 DEFAULT_PARSER = "textblob"
 NOUN_TAGS = {"NN", "NNS", "NNP", "NNPS"}
@@ -56,6 +56,19 @@ def bare_nouns(caption: str, parser: str = DEFAULT_PARSER) -> list[str]:
     runs = _textblob_nouns(caption) if parser == DEFAULT_PARSER else _spacy_nouns(caption, parser)
     # "images show" and "right side" are no more things than their words are; a "picture frame" is one.
     return list(dict.fromkeys(" ".join(run) for run in runs if not NOT_THINGS.issuperset(run)))
+
+
+def is_plural(noun: str) -> bool:
+    """Whether a noun is spoken of as several, as scissors and sunglasses are."""
+    return noun.endswith("s") and not noun.endswith(("ss", "us", "is"))
+
+
+def with_article(noun: str) -> str:
+    """ "a dog", "an owl", "a unicycle", "an hourglass", "scissors"."""
+    if is_plural(noun):
+        return noun
+    vowel = noun.startswith(("a", "e", "i", "o", "u", "hour")) and not noun.startswith(("uni", "uk"))
+    return f"{'an' if vowel else 'a'} {noun}"
 
 
 def nouns_said(captioner: Any, caption: str, parser: str = DEFAULT_PARSER) -> list[str]:

@@ -17,6 +17,7 @@ PACKAGES = (
     "torch",
     "torchvision",
     "torchaudio",
+    "timm",
     "transformers",
     "huggingface_hub",
     "safetensors",

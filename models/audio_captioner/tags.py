@@ -13,6 +13,7 @@ import numpy as np
 from models.audio_tagger.any import AnyTagger
 from models.pretrained import Composite, Pretrained
 from utils import audioset, imagenet
+from utils.phrases import is_plural, with_article
 
 __all__ = ["TagsCaptioner", "sentence"]
 
@@ -59,10 +60,8 @@ def sentence(label: str) -> str:
     if not things:
         return f"{label.split(',')[0].lower()} can be heard"
     thing = things[0]
-    plural = thing.endswith("s") and not thing.endswith(("ss", "us", "is"))
-    vowel = thing[0] in "aeiou" and not thing.startswith(("uni", "uk"))  # a ukulele
-    who = thing if plural or thing in UNCOUNTED else ("an " if vowel else "a ") + thing
-    return f"{who} {'are' if plural else 'is'} {_verb(label, thing)}"
+    who = thing if thing in UNCOUNTED else with_article(thing)
+    return f"{who} {'are' if is_plural(thing) else 'is'} {_verb(label, thing)}"
 
 
 def _verb(label: str, thing: str) -> str:

@@ -13,6 +13,7 @@ from models.image_classifier import ImageClassifier, Seen
 from models.pretrained import Composite, Pretrained
 from utils import imagenet
 from utils.errors import UserError
+from utils.phrases import with_article
 
 __all__ = ["ClassifierCaptioner", "sentence"]
 
@@ -50,6 +51,11 @@ class ClassifierCaptioner(Composite):
         if not scales or min(scales) < 64:
             raise UserError(f"expected scales to be one or more of 64 pixels and above, found {list(scales)}")
         self.classifier = networks["classifier"]
+        if self.classifier.num_names != imagenet.CLASSES:
+            raise UserError(
+                f"expected a classifier of ImageNet's {imagenet.CLASSES} classes, found {self.classifier.num_names}; "
+                "take another with image_captioner.classifier.weights=..."
+            )
         self.scales, self.max_things, self.min_share = tuple(scales), max_things, min_share
         worn = imagenet.lookup(WEARERS) > 0
         said = [WEARERS if is_worn else thing for thing, is_worn in zip(imagenet.things(), worn, strict=True)]
@@ -96,12 +102,5 @@ def sentence(things: Sequence[str]) -> str:
     """ "a photo of a dog, an owl and scissors"; "" for nothing."""
     if not things:
         return ""
-    phrases = [_with_article(thing) for thing in things]
+    phrases = [with_article(thing) for thing in things]
     return OPENING + " and ".join(filter(None, (", ".join(phrases[:-1]), phrases[-1])))
-
-
-def _with_article(thing: str) -> str:
-    head = thing.split()[-1]
-    if head.endswith("s") and not head.endswith(("ss", "us", "is")):
-        return thing  # scissors, sunglasses
-    return ("an " if thing[0] in "aeiou" and not thing.startswith("uni") else "a ") + thing

@@ -13,7 +13,7 @@ from torch.nn.functional import interpolate
 
 from models.class_names import ClassNames
 from models.image_classifier import ImageClassifier, Seen
-from models.pretrained import Composite, Pretrained
+from models.pretrained import MAX_BATCH, Composite, Pretrained
 from models.segmenter.frame import within_aspect
 from models.segmenter.outline_decoder import OutlineDecoder, share_of_query
 from utils import imagenet
@@ -86,6 +86,11 @@ class ClassMapSegmenter(Composite):
             raise UserError(f"expected scales to be one or more of 64 pixels and above, found {list(scales)}")
         self.scales, self.min_presence = tuple(scales), min_presence
         self.classifier, self.outlines, self.words = (networks[name] for name in ("classifier", "outlines", "words"))
+        if self.classifier.num_names != imagenet.CLASSES:
+            raise UserError(
+                f"expected a classifier of ImageNet's {imagenet.CLASSES} classes, found {self.classifier.num_names}; "
+                "take another with segmenter.classifier.weights=..."
+            )
         if self.classifier.channels != self.outlines.network.channels:
             raise UserError(
                 f"expected outlines trained for this classifier's features of {self.classifier.channels} channels, "
@@ -109,9 +114,10 @@ class ClassMapSegmenter(Composite):
         alike = ((likeness - ALIKE_FROM) / (ALIKE_TO - ALIKE_FROM)).clip(0, 1)
         return np.maximum(names, alike).astype(np.float32)
 
-    def known_names(self, text: str, k: int) -> list[str]:
-        """What a text is taken for: at most `k` things, the nearest first; none where it means nothing here."""
-        return imagenet.nearest_words(self.words.encode([text])[0], k)
+    def known_names(self, query: Query, k: int) -> list[str]:
+        """What a query is taken for, look-alikes behind: at most `k` things; none where it means nothing here."""
+        names = self.encode_text([query.text])[0] if query.embedding is None else query.embedding
+        return imagenet.nearest_words(names, k)
 
     def segment(self, images: Sequence[np.ndarray], queries: Sequence[Sequence[Query]]) -> list[np.ndarray]:
         """Finds in each image what its queries ask for.
@@ -152,23 +158,27 @@ class ClassMapSegmenter(Composite):
 
     def _segment(self, image: np.ndarray, names: torch.Tensor) -> np.ndarray:
         height, width = image.shape[:2]
-        if not len(names):
-            return np.zeros((height, width), np.float32)
-        framed = within_aspect(image).shape[:2]
+        score_map = torch.zeros(within_aspect(image).shape[:2])
+        seen = self._seen(image) if len(names) else []
+        for some in names.split(MAX_BATCH) if seen else ():
+            score_map = torch.maximum(score_map, self._strongest(seen, some, score_map.shape))
+        return score_map[:height, :width].clamp(0, 1).numpy()
+
+    def _strongest(self, seen: Sequence[Seen], names: torch.Tensor, size: tuple[int, int]) -> torch.Tensor:
+        """The maximum over some queries' maps: (H, W) float32 in [0, 1], on the host."""
         slope, offset = self.outlines.calibration
-        total = torch.zeros(len(names), *framed)
-        looks = self._seen(image)
-        for seen in looks:
-            features = [feature.to(self.outlines.dtype).expand(len(names), -1, -1, -1) for feature in seen.features]
-            logits = seen.logits.expand(len(names), -1, -1, -1)
+        total = torch.zeros(len(names), *size)
+        for one in seen:
+            features = [feature.to(self.outlines.dtype).expand(len(names), -1, -1, -1) for feature in one.features]
+            logits = one.logits.expand(len(names), -1, -1, -1)
             with self.outlines.inference():
                 drawn = self.outlines.network(features, logits, names.to(logits.device))
-            drawn = interpolate(drawn.float()[:, None], size=framed, mode="bilinear", align_corners=False)[:, 0]
+            drawn = interpolate(drawn.float()[:, None], size=size, mode="bilinear", align_corners=False)[:, 0]
             total += (slope * drawn + offset).sigmoid().cpu()
-        presence = _presence(looks, (names > 0.5).float())
+        presence = _presence(seen, (names > 0.5).float())
         least = torch.tensor(max(self.min_presence, 1e-9))
         trust = torch.where(presence >= least, 1.0, NEAR_MISS * presence / least)
-        return (trust[:, None, None] * total / len(self.scales)).amax(0)[:height, :width].clamp(0, 1).numpy()
+        return (trust[:, None, None] * total / len(seen)).amax(0)
 
 
 def _presence(seen: Sequence[Seen], names: torch.Tensor) -> torch.Tensor:

@@ -63,7 +63,7 @@ def test_a_score_map_sets_the_strength_of_the_tint():
     assert red[0] == 0 and red[-1] == round(0.45 * 255) and (np.diff(red) >= 0).all()
 
 
-@pytest.mark.parametrize("highest", [0.002, 0.3, 1])
+@pytest.mark.parametrize("highest", [0.05, 0.3, 1])
 def test_a_near_miss_is_seen_however_low_its_scores_and_has_no_contour(highest):
     image, nothing = np.full((40, 80, 3), 100, np.uint8), np.zeros((40, 80), bool)
     ramp = highest * np.tile(np.linspace(0, 1, 80, dtype=np.float32), (40, 1))
@@ -75,6 +75,12 @@ def test_a_near_miss_is_seen_however_low_its_scores_and_has_no_contour(highest):
     np.testing.assert_array_equal(overlay, overlay[:1].repeat(40, axis=0))
     shown = np.asarray(draw_overlay(image, ramp > 0.9 * highest, ramp)).astype(int)
     assert (shown == 255).all(-1).any()  # a mask has its contour
+
+
+def test_a_near_miss_fades_out_where_there_is_next_to_nothing():
+    image, nothing = np.full((40, 80, 3), 100, np.uint8), np.zeros((40, 80), bool)
+    overlay = np.asarray(draw_overlay(image, nothing, np.full((40, 80), 0.0005, np.float32))).astype(int)
+    assert np.abs(overlay - 100).max() <= 1
 
 
 def test_scores_of_nothing_leave_the_image_as_it_is():

@@ -105,6 +105,7 @@ def train_sounds(args: argparse.Namespace) -> dict[str, Any]:
     trained = sounds.train_heads(bank, labels, args.seed)
     sounds.save_hearing(bank, soundnet, labels, trained, args.out / "soundnet")
     without = sounds.train_heads(bank, labels, args.seed, without=(STAMPS,))
+    sounds.save_hearing(bank, soundnet, labels, without, args.runs / "soundnet_without_stamps", without=(STAMPS,))
     return {
         "all recordings": sounds.measure(bank, labels, trained),
         "without Stamps-AVS's": sounds.measure(bank, labels, without, without=(STAMPS,)),

@@ -16,18 +16,19 @@ from PIL import Image
 from safetensors.torch import save_file
 from torch.nn.functional import binary_cross_entropy_with_logits, interpolate
 
+from models.half_precision import right_convolutions
 from models.image_classifier import ImageClassifier
 from models.pocket.train.scenes import CutOut, Scene, SceneMaker
 from models.segmenter.outline_decoder import OutlineDecoder
+from utils.errors import UserError
 
 __all__ = ["Schedule", "calibrate", "held_out_iou", "names_of_cut_outs", "save_outlines", "train_decoder"]
 
 SIZES = (224, 256, 288, 352)  # pixels; one size a batch
 LOG_STEPS = 100
 CHECKPOINT_STEPS = 200
-HELD_OUT_SEED = 5
+HELD_OUT_SEED, CALIBRATION_SEED = 5, 6
 OFFSETS = tuple(np.linspace(-2, 2, 17).tolist())
-_DRAWN: dict[tuple[int, int, int], list[tuple[Scene, list[torch.Tensor]]]] = {}  # of the last decoder measured
 
 
 @dataclass(frozen=True)
@@ -85,6 +86,10 @@ def train_decoder(
     checkpoint, first = runs / "outlines.pt", 0
     if checkpoint.is_file():
         state = torch.load(checkpoint, weights_only=True)
+        if (state["seed"], state["schedule"]) != (seed, asdict(schedule)):
+            raise UserError(
+                f"expected a training of this seed and schedule in {runs}, found another; name another --runs"
+            )
         decoder.load_state_dict(state["decoder"])
         optimiser.load_state_dict(state["optimiser"])
         first = state["step"]
@@ -120,6 +125,7 @@ def train_decoder(
                 "optimiser": optimiser.state_dict(),
                 "step": done,
                 "schedule": asdict(schedule),
+                "seed": seed,
             }
             torch.save(state, checkpoint.with_suffix(".tmp"))
             os.replace(checkpoint.with_suffix(".tmp"), checkpoint)
@@ -128,8 +134,9 @@ def train_decoder(
 
 
 def calibrate(classifier: ImageClassifier, decoder: OutlineDecoder, maker: SceneMaker, count: int = 120) -> float:
-    """The offset to the decoder's logits at which 0.5 cuts best, by mean IoU on scenes that were not trained on."""
-    return max(OFFSETS, key=lambda offset: held_out_iou(classifier, decoder, maker, count, offset))
+    """The offset to the decoder's logits at which 0.5 cuts best, by mean IoU on scenes that no measure uses."""
+    drawn = _drawn(classifier, decoder, maker, count, CALIBRATION_SEED)
+    return max(OFFSETS, key=lambda offset: _mean_iou(drawn, offset))
 
 
 def held_out_iou(
@@ -143,8 +150,12 @@ def held_out_iou(
         count: of scenes; the same ones every time.
         offset: added to the decoder's logits.
     """
+    return _mean_iou(_drawn(classifier, decoder, maker, count, HELD_OUT_SEED), offset)
+
+
+def _mean_iou(drawn: Sequence[tuple[Scene, list[torch.Tensor]]], offset: float) -> float:
     ious = []
-    for scene, logits in _drawn(classifier, decoder, maker, count):
+    for scene, logits in drawn:
         votes = sum((one + offset).sigmoid() for one in logits).numpy() / len(logits)
         found = (votes > 0.5) & scene.counted
         ious.append((found & scene.mask).sum() / max(1, (found | scene.mask).sum()))
@@ -152,25 +163,21 @@ def held_out_iou(
 
 
 def _drawn(
-    classifier: ImageClassifier, decoder: OutlineDecoder, maker: SceneMaker, count: int
+    classifier: ImageClassifier, decoder: OutlineDecoder, maker: SceneMaker, count: int, seed: int
 ) -> list[tuple[Scene, list[torch.Tensor]]]:
     """Scenes of 288 pixels with something to find, and the decoder's logits at two scales, (288, 288) each."""
-    key = (id(decoder), id(maker), count)
-    if key not in _DRAWN:
-        _DRAWN.clear()
-        scenes = [maker.make(np.random.default_rng([HELD_OUT_SEED, number]), 288) for number in range(count)]
-        _DRAWN[key] = []
-        for scene in (scene for scene in scenes if scene.mask.any()):
-            logits = []
-            for long_side in (256, 384):
-                with torch.inference_mode():
-                    features, names = classifier.look(classifier.prepare(scene.image, long_side)[None])
-                    drawn = decoder(
-                        [feature.float() for feature in features], names, torch.from_numpy(scene.query)[None]
-                    )
-                    logits.append(interpolate(drawn[:, None], size=(288, 288), mode="bilinear")[0, 0])
-            _DRAWN[key].append((scene, logits))
-    return _DRAWN[key]
+    scenes = [maker.make(np.random.default_rng([seed, number]), 288) for number in range(count)]
+    drawn = []
+    for scene in (scene for scene in scenes if scene.mask.any()):
+        logits = []
+        for long_side in (256, 384):
+            with torch.inference_mode():
+                features, names = classifier.look(classifier.prepare(scene.image, long_side)[None])
+                features = [feature.float() for feature in features]
+                outline = decoder(features, names, torch.from_numpy(scene.query)[None])
+                logits.append(interpolate(outline[:, None], size=(288, 288), mode="bilinear")[0, 0])
+        drawn.append((scene, logits))
+    return drawn
 
 
 def save_outlines(decoder: OutlineDecoder, offset: float, folder: Path) -> None:
@@ -178,7 +185,7 @@ def save_outlines(decoder: OutlineDecoder, offset: float, folder: Path) -> None:
     folder.mkdir(parents=True, exist_ok=True)
     config = {
         "architecture": "outline_decoder",
-        "license": "GPL-2.0",
+        "license": "GPL-3.0-or-later and CC-BY-SA-4.0",
         "channels": decoder.channels,
         "widths": decoder.widths,
         "slope": 1.0,
@@ -206,7 +213,7 @@ def _loss(
     """Cross entropy and one minus Dice, at half the scenes' resolution."""
     mean, std = (torch.tensor(classifier.processor[key])[:, None, None] for key in ("mean", "std"))
     pixels = (images.permute(0, 3, 1, 2).float() / 255 - mean) / std
-    with torch.autocast("cpu", torch.bfloat16):
+    with torch.autocast("cpu", torch.bfloat16), right_convolutions(torch.bfloat16):
         with torch.no_grad():
             features, logits = classifier.look(pixels)
         drawn = decoder(features, logits.float(), queries)
@@ -222,15 +229,9 @@ def _loss(
 def _batches(maker: SceneMaker, schedule: Schedule, seed: int, first: int) -> Iterator[tuple[torch.Tensor, ...]]:
     """Batches from step `first` on; what a step sees follows from the seed and the step alone."""
 
-    class Steps(torch.utils.data.Dataset):
-        def __getitem__(self, step: int) -> tuple[torch.Tensor, ...]:
-            rng = np.random.default_rng([seed, step])
-            size = int(rng.choice(SIZES))
-            return _stacked([maker.make(rng, size) for _ in range(schedule.batch)])
-
     return iter(
         torch.utils.data.DataLoader(
-            Steps(),
+            _Steps(maker, schedule.batch, seed),
             batch_size=None,
             sampler=range(first, schedule.steps),
             num_workers=schedule.workers,
@@ -238,6 +239,18 @@ def _batches(maker: SceneMaker, schedule: Schedule, seed: int, first: int) -> It
             worker_init_fn=_give_way,
         )
     )
+
+
+class _Steps(torch.utils.data.Dataset):
+    """The batch of each step, made in a worker."""
+
+    def __init__(self, maker: SceneMaker, batch: int, seed: int) -> None:
+        self.maker, self.batch, self.seed = maker, batch, seed
+
+    def __getitem__(self, step: int) -> tuple[torch.Tensor, ...]:
+        rng = np.random.default_rng([self.seed, step])
+        size = int(rng.choice(SIZES))
+        return _stacked([self.maker.make(rng, size) for _ in range(self.batch)])
 
 
 def _stacked(scenes: Sequence[Scene]) -> tuple[torch.Tensor, ...]:

@@ -26,18 +26,8 @@ PHOTOGRAPHIC = 250  # colours (of 32 levels a channel) from which a picture coun
 LARGEST = 400  # pixels that a cut-out is kept at
 SOUNDING, SOUNDING_WEIGHT = ("animals", "vehicles", "hobbies/music", "people", "military"), 3
 OTHER_WORDS = {
-    "bunny",
-    "chick",
-    "chicken",
-    "gander",
-    "ram",
-    "ewe",
-    "calf",
-    "puppy",
-    "kitten",
-    "dino",
-    "toad",
-    "fireengine",
+    *("bunny", "chick", "chicken", "gander", "ram", "ewe", "calf", "puppy", "kitten", "dino", "toad"),
+    *("fireengine", "tux", "pengwin"),
 }
 TRUE, FALSE = 0.5, 0.15  # share of a thing's names from which a query is true of it, and below which it is not
 
@@ -104,7 +94,12 @@ def is_of_stamps_avs(name: str) -> bool:
     """Whether a stamp shows one of the kinds of Stamps-AVS, drawn or photographed, so that no training may see it."""
     words = set(re.split(r"[^a-z]+", name.lower()))
     listed = any(name in (*kind.photos, *kind.unseen_photos) for kind in KINDS)
-    return listed or any(set(kind.noun.split()) <= words for kind in KINDS) or bool(words & OTHER_WORDS)
+    return (
+        listed
+        or any(set(kind.noun.split()) <= words for kind in KINDS)
+        or bool(words & OTHER_WORDS)
+        or {"fire", "engine"} <= words
+    )
 
 
 class SceneMaker:

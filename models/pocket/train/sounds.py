@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hashlib
 import json
 from collections import defaultdict
 from collections.abc import Mapping, Sequence
@@ -31,6 +32,7 @@ from models.soundnet_network import (
     SoundNet,
     frames,
 )
+from utils.errors import UserError
 
 __all__ = ["Bank", "hear_clips", "measure", "save_hearing", "train_heads"]
 
@@ -39,6 +41,7 @@ PLAIN, MADE = 10, 40  # of each label: recordings as they are at most, and clips
 STEPS, BATCH, RATE = 700, 96, 2e-3
 MIXED, SMOOTHED = 0.4, 0.1  # Beta of mixed clips, label smoothing
 CHUNK = 8  # clips heard at once
+LICENSE = "MIT; trained heads GPL-3.0-or-later and CC-BY-SA-3.0"
 
 
 @dataclass(frozen=True, eq=False)
@@ -73,7 +76,13 @@ def hear_clips(recordings: Sequence[Recording], soundnet: SoundNet, seed: int, r
     ambience = [one for one in recordings if one.label in AMBIENT and one.package not in TEST_PACKAGES]
     done_path, mel = runs / "heard.json", mel_filters()
     runs.mkdir(parents=True, exist_ok=True)
-    done = json.loads(done_path.read_text(encoding="utf-8"))["clips"] if done_path.is_file() else 0
+    made_of = hashlib.sha256(repr([(label, own[0].package, kind) for label, own, kind in plan]).encode()).hexdigest()
+    state = json.loads(done_path.read_text(encoding="utf-8")) if done_path.is_file() else {"clips": 0}
+    if state.get("seed", seed) != seed or state.get("plan", made_of) != made_of:
+        raise UserError(
+            f"expected clips of this seed and these recordings in {runs}, found others; name another --runs"
+        )
+    done = state["clips"]
     mode = "r+" if done else "w+"
     kept = open_memmap(runs / "frames.npy", mode, np.float16, (len(plan), FRAME_CHANNELS, FRAMES))
     objects = open_memmap(runs / "objects.npy", mode, np.float32, (len(plan), 1000))
@@ -92,7 +101,8 @@ def hear_clips(recordings: Sequence[Recording], soundnet: SoundNet, seed: int, r
         if start // CHUNK % 50 == 49 or start + CHUNK >= len(plan):
             kept.flush()
             objects.flush()
-            done_path.write_text(json.dumps({"clips": start + len(some)}), encoding="utf-8")
+            state = {"clips": start + len(some), "seed": seed, "plan": made_of}
+            done_path.write_text(json.dumps(state), encoding="utf-8")
             print(f"heard {start + len(some)} of {len(plan)} clips", flush=True)
     labels, packages, kinds = (
         np.array(column) for column in zip(*((label, own[0].package, kind) for label, own, kind in plan), strict=True)
@@ -155,6 +165,7 @@ def save_hearing(
     labels: Sequence[str],
     trained: tuple[list[SoundHead], torch.Tensor, torch.Tensor],
     folder: Path,
+    without: Sequence[str] = (),
 ) -> None:
     """Writes the whole network, with how its answers spread over the bank's training clips, as float16.
 
@@ -164,13 +175,14 @@ def save_hearing(
         labels: K.
         trained: of `train_heads`.
         folder: gets config.json and model.safetensors.
+        without: packages that were left out.
     """
     heads, mean, deviation = trained
     groups = _groups(labels)
     network = HearingNetwork(len(labels), HEADS, len(groups), RANK)
     network.soundnet.load_state_dict(soundnet.state_dict())
     network.heads.load_state_dict(torch.nn.ModuleList(heads).state_dict())
-    chosen = _unrelated(bank)
+    chosen = _unrelated(bank, without)
     said = _log_probabilities(bank, heads, mean, deviation, chosen)
     of_groups = np.stack([np.log(np.exp(said[:, members]).sum(1) + 1e-9) for members in groups], 1)
     tables = {"mel": mel_filters(), "frame_mean": mean, "frame_deviation": deviation}
@@ -182,7 +194,7 @@ def save_hearing(
     config = {
         "architecture": "soundnet8",
         "sampling_rate": SAMPLING_RATE,
-        "license": "MIT; heads GPL-3.0",
+        "license": LICENSE,
         "heads": HEADS,
         "rank": RANK,
         "labels": list(labels),
@@ -215,7 +227,7 @@ def measure(
     tested = np.flatnonzero((bank.kinds == "test") & np.isin(bank.labels, known))
     kinds = sorted(set(bank.labels[tested]))
     columns = [list(labels).index(kind) for kind in kinds]
-    unrelated = _unrelated(bank)
+    unrelated = _unrelated(bank, without)
     every = np.concatenate([tested, unrelated])
     z = (bank.objects[every] - bank.objects[unrelated].mean(0)) / bank.objects[unrelated].std(0)
     weights = classes[columns] / classes[columns].sum(1, keepdims=True)
@@ -271,11 +283,11 @@ def _window(sound: np.ndarray) -> np.ndarray:
     return np.resize(sound * (LEVEL / peak), WINDOW_SECONDS * SAMPLING_RATE).astype(np.float32)
 
 
-def _unrelated(bank: Bank) -> np.ndarray:
-    """Up to eight clips of each label, recordings as they are first."""
-    chosen = []
-    for label in sorted(set(bank.labels[bank.kinds != "test"])):
-        own = [np.flatnonzero((bank.labels == label) & (bank.kinds == kind)) for kind in ("plain", "made")]
+def _unrelated(bank: Bank, without: Sequence[str]) -> np.ndarray:
+    """Up to eight clips of each label, recordings as they are first, none of some packages."""
+    chosen, known = [], ~np.isin(bank.packages, list(without))
+    for label in sorted(set(bank.labels[known & (bank.kinds != "test")])):
+        own = [np.flatnonzero(known & (bank.labels == label) & (bank.kinds == kind)) for kind in ("plain", "made")]
         chosen += np.concatenate(own)[:8].tolist()
     return np.array(chosen)
 

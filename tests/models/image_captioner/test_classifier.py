@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from types import SimpleNamespace
+
 import numpy as np
 import pytest
 import torch
@@ -163,3 +165,9 @@ def test_it_knows_its_own_nouns_all_of_them():
         assert captioner.nouns(sentence(["dog", thing, "owl"])) == ["dog", thing, "owl"]
     assert captioner.nouns(sentence(["owl"])) == ["owl"] and captioner.nouns("") == []
     assert nouns_said(captioner, sentence(["remote control", "dog", "dog"])) == ["remote control", "dog"]
+
+
+def test_a_classifier_of_other_classes_is_refused():
+    other = SimpleNamespace(num_names=21841)
+    with pytest.raises(UserError, match=r"expected a classifier of ImageNet's 1000 classes, found 21841; take another"):
+        ClassifierCaptioner({"classifier": other}, {})

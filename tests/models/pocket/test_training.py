@@ -223,9 +223,12 @@ def test_hearing_that_was_stopped_ends_as_one_that_was_not(tmp_path, few):
     np.testing.assert_allclose(straight.objects.mean(1), 0, atol=1e-3)
     with pytest.raises(KeyboardInterrupt):
         sounds.hear_clips(RECORDINGS, QuickSoundNet(stop=53), 0, tmp_path / "stopped")
-    assert json.loads((tmp_path / "stopped" / "heard.json").read_text()) == {"clips": 50}
+    assert json.loads((tmp_path / "stopped" / "heard.json").read_text())["clips"] == 50
     resumed = sounds.hear_clips(RECORDINGS, QuickSoundNet(stop=count - 50), 0, tmp_path / "stopped")
     again = sounds.hear_clips(RECORDINGS, QuickSoundNet(stop=0), 0, tmp_path / "stopped")
+    for recordings, seed in ((RECORDINGS, 1), (RECORDINGS[1:], 0)):
+        with pytest.raises(UserError, match=r"expected clips of this seed and these recordings .* name another --runs"):
+            sounds.hear_clips(recordings, QuickSoundNet(), seed, tmp_path / "stopped")
     for bank in (resumed, again):
         for column in ("frames", "objects", "labels", "packages", "kinds"):
             np.testing.assert_array_equal(getattr(bank, column), getattr(straight, column))
@@ -323,7 +326,7 @@ def test_the_tagger_reads_what_is_written(bank, heads, written):
 
 def test_what_is_written_makes_z_scores_over_unrelated_sounds(bank, heads, written):
     tagger = SoundNetTagger.from_pretrained(written[0])
-    unrelated = sounds._unrelated(bank)
+    unrelated = sounds._unrelated(bank, ())
     assert bank.labels[unrelated].tolist() == ["cat"] * 8 + ["dog"] * 8
     said = sounds._log_probabilities(bank, *heads, unrelated)
     objects, groups = tagger.standing(np.concatenate([bank.objects[unrelated], said], 1))

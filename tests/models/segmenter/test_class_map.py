@@ -150,11 +150,14 @@ def test_what_is_not_in_view_stays_below_a_half(folder, images):
 
 
 def test_known_names_are_things_nearest_first(bundled):
-    assert bundled.known_names("puppy", 3) == ["dog"]
-    assert bundled.known_names(UNKNOWN, 3) == []
-    names = bundled.known_names("giraffe", 2)
+    assert bundled.known_names(Query("puppy"), 3)[0] == "dog"
+    assert bundled.known_names(Query(UNKNOWN), 3) == []
+    names = bundled.known_names(Query("giraffe"), 2)
     assert len(names) == 2 and set(names) <= set(imagenet.things())
-    assert set(bundled.known_names("a violin and a cat", 5)) >= {"violin", "cat"}
+    assert set(bundled.known_names(Query("a violin and a cat"), 5)) >= {"violin", "cat"}
+    assert bundled.known_names(Query("duck"), 5)[0] == "duck" and "goose" in bundled.known_names(Query("duck"), 5)
+    embedding = bundled.encode_text(["owl"])[0]
+    assert bundled.known_names(Query("W*", embedding=embedding), 1) == ["owl"]  # not by its text
 
 
 def test_an_embedding_counts_by_its_proportions(segmenter, images):
