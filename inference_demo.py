@@ -12,7 +12,7 @@ import json
 import shlex
 import sys
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -44,11 +44,13 @@ class Answer:
         prediction: score map, queries and trail.
         mask: (H, W) bool, at the image's own size.
         files: "overlay", "mask" and "score_map", each the path of a PNG of the image's own size.
+        near_miss: what was nearly found and what to try, labels and texts; empty where something was found.
     """
 
     prediction: Prediction
     mask: np.ndarray
     files: Mapping[str, Path]
+    near_miss: Mapping[str, str] = field(default_factory=dict)
 
 
 @dataclass(frozen=True, eq=False)
@@ -92,24 +94,21 @@ def main(argv: Sequence[str] | None = None) -> Demo:
     models = load_models(config, roles, arguments.device, arguments.allow_random_weights)
     warning = random_weights_warning(models)
     say([_line("warning", warning)] if warning else [])
-    answers, missed = {}, {}
+    answers = {}
     for name in names:
         method = methods.create(name, models, config.methods.get(name), seed=arguments.seed)
         prediction = method.predict([sample])[0]
         mask = prediction.score_map > arguments.threshold
-        answers[name] = Answer(prediction, mask, write_pictures(name, sample, prediction, mask, arguments.output))
+        further = with_published_networks(config, name, sample, img_path, wav_path)
+        missed = {} if mask.any() else near_miss(prediction, models, arguments.threshold, further)
+        files = write_pictures(name, sample, prediction, mask, arguments.output)
+        answers[name] = Answer(prediction, mask, files, missed)
         say(["", *describe_answer(name, answers[name])])
-        if not mask.any():
-            further = with_published_networks(config, name, sample, img_path, wav_path)
-            missed[name] = near_miss(answers[name], models, arguments.threshold, further)
-            say([_line(f"  {label}", value) for label, value in missed[name]])
     demo = Demo(answers, write_comparison(sample, answers, arguments.output) if len(answers) > 1 else None)
     if demo.comparison:
         say(["", _line("side by side", demo.comparison)])
     if arguments.json:
         result = {"warning": warning, **as_json(demo, config, arguments, img_path, wav_path)}
-        for name, rows in missed.items():
-            result["methods"][name]["near_miss"] = {label.replace(" ", "_"): value for label, value in rows}
         print(json.dumps(result, indent=2, allow_nan=False))
     return demo
 
@@ -217,30 +216,34 @@ def describe_answer(name: str, answer: Answer) -> list[str]:
     from utils.trails import describe_trail
 
     found = f"{answer.mask.mean():.1%} of the image, {answer.mask.sum()} pixels"
-    rows = [*describe_trail(answer.prediction.trail), ("found", found), *answer.files.items()]
+    rows = [
+        *describe_trail(answer.prediction.trail),
+        ("found", found),
+        *answer.files.items(),
+        *answer.near_miss.items(),
+    ]
     return [name, *(_line(f"  {label}" if label else "", value) for label, value in rows)]
 
 
 def near_miss(
-    answer: Answer, models: Mapping[str, Any], threshold: float, further: str | None
-) -> list[tuple[str, str]]:
-    """What was nearly found, and what to try where nothing was: labels and texts.
+    prediction: Prediction, models: Mapping[str, Any], threshold: float, further: str | None
+) -> dict[str, str]:
+    """What was nearly found, and what to try where nothing was: label -> text.
 
     Args:
-        answer: with an empty mask.
+        prediction: with no pixel above the threshold.
         models: role -> network.
         threshold: above which a pixel counts.
         further: the command to try; None for none.
     """
-    queries = answer.prediction.queries
-    highest = float(answer.prediction.score_map.max(initial=0))
-    rows = [("highest score", f"{highest:.2f}; a pixel counts above {threshold:g}")] if queries else []
-    known = getattr(models["segmenter"], "known_names", None) if "segmenter" in models else None
-    if known and queries:
-        names = known(queries[0], NAMES_SHOWN)
-        nothing = f'"{queries[0].text}" means nothing to this segmenter'
-        rows.append(("nearest names", ", ".join(names) or nothing))
-    return rows + ([("or try", further)] if further else [])
+    rows, queries = {}, prediction.queries
+    if queries:
+        rows["highest score"] = f"{prediction.score_map.max(initial=0):.2f}; a pixel counts above {threshold:g}"
+        known = getattr(models.get("segmenter"), "known_names", None)
+        if known:
+            nothing = f'"{queries[0].text}" means nothing to this segmenter'
+            rows["nearest names"] = ", ".join(known(queries[0], NAMES_SHOWN)) or nothing
+    return rows | ({"or try": further} if further else {})
 
 
 def with_published_networks(config: Config, name: str, sample: Sample, img_path: Path, wav_path: Path) -> str | None:
@@ -270,6 +273,7 @@ def as_json(
                 "trail": answer.prediction.trail,
                 "mask_share": float(answer.mask.mean()),
                 "files": {kind: str(path) for kind, path in answer.files.items()},
+                "near_miss": dict(answer.near_miss),
             }
             for name, answer in demo.answers.items()
         },

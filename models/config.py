@@ -18,6 +18,7 @@ from typing import Any
 import yaml
 
 from methods import available as available_methods
+from utils.arguments import DEFAULT_CONFIG
 from utils.errors import UserError
 
 ROOT = Path(__file__).resolve().parents[1]
@@ -80,7 +81,7 @@ def sources(config: Config) -> list[Source]:
     return found
 
 
-def load_config(name_or_path: str | Path = "pocket", overrides: Iterable[str] = ()) -> Config:
+def load_config(name_or_path: str | Path = DEFAULT_CONFIG, overrides: Iterable[str] = ()) -> Config:
     """Reads a config and applies overrides.
 
     Args:

@@ -15,10 +15,13 @@ from PIL import Image
 from torch.nn.functional import normalize
 
 from models.pretrained import Pretrained
+from utils.errors import UserError
+from utils.imagenet import CLASSES
 
-__all__ = ["ImageClassifier", "Seen"]
+__all__ = ["ImageClassifier", "Seen", "checked_scales"]
 
 LEVELS = (4, 8, 16, 32)  # strides of the features that are handed on
+SMALLEST = 64  # pixels of an image's longer side
 MULTIPLE = 32  # of the sides of what the network sees
 
 
@@ -33,6 +36,20 @@ class Seen:
 
     features: tuple[torch.Tensor, ...]
     logits: torch.Tensor
+
+
+def checked_scales(classifier: ImageClassifier, scales: Sequence[int]) -> tuple[int, ...]:
+    """The scales a role looks at images in, where they and the classifier are such that it can be asked for names.
+
+    Raises:
+        UserError: a scale is too small, or the classes are not ImageNet's.
+    """
+    if not scales or min(scales) < SMALLEST:
+        raise UserError(f"expected scales to be one or more of {SMALLEST} pixels and above, found {list(scales)}")
+    if classifier.num_names != CLASSES:
+        found = f"expected a classifier of ImageNet's {CLASSES} classes, found {classifier.num_names}"
+        raise UserError(f"{found}; take another for the part classifier")
+    return tuple(scales)
 
 
 class ImageClassifier(Pretrained):

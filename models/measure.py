@@ -18,6 +18,7 @@ from pathlib import Path
 from time import perf_counter
 from typing import Any
 
+from utils.arguments import DEFAULT_CONFIG
 from utils.errors import UserError, run_script
 
 EXAMPLES = Path(__file__).resolve().parents[1] / "datasets" / "examples"
@@ -172,7 +173,7 @@ def _parse(argv: Sequence[str]) -> argparse.Namespace:
         prog="python -m models.measure", description="Measures what each network of a config costs."
     )
     add = parser.add_argument
-    add("--config", default="pocket", metavar="NAME|PATH", help="whose networks (default: %(default)s)")
+    add("--config", default=DEFAULT_CONFIG, metavar="NAME|PATH", help="whose networks (default: %(default)s)")
     add(
         "--set",
         nargs="+",

@@ -8,12 +8,13 @@ from typing import TYPE_CHECKING
 
 from models.inventory import Network, take_stock
 from models.machine import Device
+from utils.arguments import DEFAULT_CONFIG
 
 if TYPE_CHECKING:
     from models.config import Config
     from models.fetch import Key, Order
 
-DEFAULT = "pocket"  # the config that scripts take when none is named
+DEFAULT = DEFAULT_CONFIG
 LIBRARIES = 1.0e9  # bytes: Python, torch, transformers, one sample; measured with bundled networks
 # For what is computed with them: this share of the weights, and no more than that. `python -m models.measure` on
 # networks of published sizes: 1.5 GB beside base's 2.9 GB of weights, under 1 GB beside 8.9 GB.

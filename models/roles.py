@@ -83,7 +83,8 @@ class Segmenter(Protocol):
     image once however many methods ask about it (`models/memo.py`).
 
     Optional: `presence(images, texts)` returns (len(images), len(texts)) float32 in [0, 1], how surely each thing is in
-    view, without a full segmentation; 0 for a text that means nothing to the network.
+    view, without a full segmentation; 0 for a text that means nothing to the network. `known_names(query, k)` returns
+    at most k things that a query is taken for, list[str], the nearest first.
 
     Attributes:
         accepts_embeddings: whether `Query.embedding` is understood.

@@ -8,7 +8,17 @@ from pathlib import Path
 
 from utils.sharing import share_of
 
-__all__ = ["add_data_options", "add_measure_options", "add_run_options", "at_least", "positive", "share"]
+__all__ = [
+    "DEFAULT_CONFIG",
+    "add_data_options",
+    "add_measure_options",
+    "add_run_options",
+    "at_least",
+    "positive",
+    "share",
+]
+
+DEFAULT_CONFIG = "pocket"  # a name in configs/, for whoever names none
 
 
 def add_run_options(parser: argparse.ArgumentParser, methods: list[str]) -> None:
@@ -29,7 +39,7 @@ def add_run_options(parser: argparse.ArgumentParser, methods: list[str]) -> None
     )
     add(
         "--config",
-        default="pocket",
+        default=DEFAULT_CONFIG,
         metavar="NAME|PATH",
         help="which network plays which role, a file of configs/ (default: %(default)s)",
     )

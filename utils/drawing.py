@@ -35,7 +35,7 @@ def draw_overlay(image: np.ndarray, mask: np.ndarray, score_map: np.ndarray | No
         image: (H, W, 3) uint8 RGB.
         mask: (H, W) bool.
         score_map: (H, W) float in [0, 1]; where given, the tint's strength follows it, inside and outside of the mask.
-            Under an empty mask it is the near miss: faint, but seen, however low its scores are.
+            Under an empty mask it is the near miss: faint, but seen, down to scores of LEAST_SEEN.
 
     Returns:
         RGB picture of the image's size.

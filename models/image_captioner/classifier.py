@@ -9,10 +9,9 @@ import numpy as np
 import torch
 from torch.nn.functional import interpolate
 
-from models.image_classifier import ImageClassifier, Seen
+from models.image_classifier import ImageClassifier, Seen, checked_scales
 from models.pretrained import Composite, Pretrained
 from utils import imagenet
-from utils.errors import UserError
 from utils.phrases import with_article
 
 __all__ = ["ClassifierCaptioner", "sentence"]
@@ -48,15 +47,9 @@ class ClassifierCaptioner(Composite):
         min_share: float = 0.25,
     ) -> None:
         super().__init__(networks, provenance)
-        if not scales or min(scales) < 64:
-            raise UserError(f"expected scales to be one or more of 64 pixels and above, found {list(scales)}")
         self.classifier = networks["classifier"]
-        if self.classifier.num_names != imagenet.CLASSES:
-            raise UserError(
-                f"expected a classifier of ImageNet's {imagenet.CLASSES} classes, found {self.classifier.num_names}; "
-                "take another with image_captioner.classifier.weights=..."
-            )
-        self.scales, self.max_things, self.min_share = tuple(scales), max_things, min_share
+        self.scales = checked_scales(self.classifier, scales)
+        self.max_things, self.min_share = max_things, min_share
         worn = imagenet.lookup(WEARERS) > 0
         said = [WEARERS if is_worn else thing for thing, is_worn in zip(imagenet.things(), worn, strict=True)]
         self.things = list(dict.fromkeys(said))

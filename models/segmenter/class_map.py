@@ -12,7 +12,7 @@ import torch
 from torch.nn.functional import interpolate
 
 from models.class_names import ClassNames
-from models.image_classifier import ImageClassifier, Seen
+from models.image_classifier import ImageClassifier, Seen, checked_scales
 from models.pretrained import MAX_BATCH, Composite, Pretrained
 from models.segmenter.frame import within_aspect
 from models.segmenter.outline_decoder import OutlineDecoder, share_of_query
@@ -82,15 +82,8 @@ class ClassMapSegmenter(Composite):
         min_presence: float = 0.003,
     ) -> None:
         super().__init__(networks, provenance)
-        if not scales or min(scales) < 64:
-            raise UserError(f"expected scales to be one or more of 64 pixels and above, found {list(scales)}")
-        self.scales, self.min_presence = tuple(scales), min_presence
         self.classifier, self.outlines, self.words = (networks[name] for name in ("classifier", "outlines", "words"))
-        if self.classifier.num_names != imagenet.CLASSES:
-            raise UserError(
-                f"expected a classifier of ImageNet's {imagenet.CLASSES} classes, found {self.classifier.num_names}; "
-                "take another with segmenter.classifier.weights=..."
-            )
+        self.scales, self.min_presence = checked_scales(self.classifier, scales), min_presence
         if self.classifier.channels != self.outlines.network.channels:
             raise UserError(
                 f"expected outlines trained for this classifier's features of {self.classifier.channels} channels, "

@@ -202,7 +202,8 @@ def save_hearing(
     }
     tensors = {name: value.half().contiguous() for name, value in network.state_dict().items()}
     save_file(tensors, folder / "model.safetensors", metadata={"format": "pt"})
-    (folder / "config.json").write_text(json.dumps(config, indent=1) + "\n", encoding="utf-8")
+    lines = (f" {json.dumps(key)}: {json.dumps(value)}" for key, value in config.items())  # long lists on a line each
+    (folder / "config.json").write_text("{\n" + ",\n".join(lines) + "\n}\n", encoding="utf-8")
 
 
 def measure(
