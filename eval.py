@@ -14,18 +14,18 @@ from time import perf_counter
 from typing import TYPE_CHECKING, Any
 
 import methods
-from utils.arguments import add_data_options, add_measure_options, add_run_options
+from utils.cli import add_data_options, add_measure_options, add_run_options
 from utils.errors import UserError, run_script
 
 if TYPE_CHECKING:
     from datasets.controls import AudioControls
     from datasets.folder import FolderDataset
     from methods.base import Method
-    from models.cache import DiskCache
     from models.config import Config
-    from utils.evaluation import ScoreBook
-    from utils.journal import Journal
-    from utils.results import EvalResults
+    from models.stage_cache import DiskCache
+    from utils.runs.engine import ScoreBook
+    from utils.runs.journal import Journal
+    from utils.runs.results import EvalResults
     from utils.types import Prediction, Sample
 
 BASELINES = ("nothing", "everything", "centre", "image_only")
@@ -46,7 +46,7 @@ def main(argv: Sequence[str] | None = None) -> EvalResults | None:
     argv = sys.argv[1:] if argv is None else list(argv)
     arguments = parse_arguments(argv)
     if arguments.explain is not None:
-        from utils.protocols import explain
+        from utils.scoring.protocols import explain
 
         print(explain(arguments.explain))
         return None
@@ -54,24 +54,24 @@ def main(argv: Sequence[str] | None = None) -> EvalResults | None:
     data = dataset.describe()  # before the run, which may take hours
     from datasets.batches import cut_batches
     from datasets.controls import AudioControls
-    from models.cache import DiskCache
     from models.config import load_config  # from here on imports take seconds, which no mistake so far should wait for
     from models.loading import load_models, resolve_device
-    from utils import provenance
-    from utils.evaluation import describe_measurement
+    from models.stage_cache import DiskCache
     from utils.files import make_folder
-    from utils.journal import Journal
-    from utils.protocols import Setting, applicable
     from utils.report import write_report
-    from utils.results import SCHEMA, EvalResults, write_results
-    from utils.sharing import cores_of, device_of, launched_share, wait_for_all
-    from utils.summary import summarise
-    from utils.tables import format_tables
+    from utils.report.terminal import format_tables
+    from utils.runs import provenance
+    from utils.runs.engine import describe_measurement
+    from utils.runs.journal import Journal
+    from utils.runs.results import SCHEMA, EvalResults, write_results
+    from utils.runs.shards import cores_of, device_of, launched_share, wait_for_all
+    from utils.scoring.protocols import Setting, applicable
+    from utils.scoring.summary import summarise
 
     applicable(arguments.protocols, Setting())
     entries, group_unit = dataset.entries(arguments.group_size)
     controls = AudioControls(dataset, arguments.audio_control, arguments.seed or 0)
-    config = load_config(arguments.config, arguments.set)
+    config = load_config(arguments.config, arguments.set, methods.available())
     names = list(dict.fromkeys((*arguments.methods, *arguments.baselines)))
     settings = {name: method_settings(name, config, arguments.seed) for name in names}
     roles = [role for name in settings for role in methods.requires(name)]
@@ -182,9 +182,9 @@ def measure(
     from tqdm import tqdm
 
     from datasets.batches import iterate_batches
-    from models.memo import forget
-    from utils.evaluation import measure_batch
-    from utils.halving import Halving
+    from models.remembering import forget
+    from utils.runs.engine import measure_batch
+    from utils.runs.halving import Halving
 
     missing = [batch for batch in batches if batch.start not in journal]
     if len(missing) < len(batches) and leads:
@@ -221,8 +221,8 @@ def collect(batches: Sequence[range], journal: Journal, output_dir: Path) -> Sco
     Raises:
         UserError: a batch is not there.
     """
-    from utils.evaluation import ScoreBook
-    from utils.results import RecordFile
+    from utils.runs.engine import ScoreBook
+    from utils.runs.results import RecordFile
 
     missing = [batch for batch in batches if batch.start not in journal]
     if missing:
@@ -241,7 +241,7 @@ def collect(batches: Sequence[range], journal: Journal, output_dir: Path) -> Sco
 
 def create(name: str, models: Mapping[str, Any], settings: Mapping[str, Any], cache: DiskCache | None) -> Method:
     """A method with a memory for what is expensive in it, and the cache's part for it."""
-    from models.memo import remember
+    from models.remembering import remember
 
     method = methods.create(name, models, settings)
     return remember(method, store=cache and cache.of_method(name, settings, method.remembered))
@@ -255,7 +255,7 @@ def predict_all(
     Returns:
         control -> method -> one Prediction per sample.
     """
-    from utils.evaluation import predict_blind
+    from utils.runs.engine import predict_blind
 
     listening = {name: method for name, method in strategies.items() if method.listens}
     predictions = {}
@@ -280,7 +280,7 @@ def open_dataset(path: Path, limit: int | None) -> FolderDataset:
     Raises:
         UserError: there are faults: one sentence for all.
     """
-    from datasets.check import check_headers
+    from datasets.check.__main__ import check_headers
     from datasets.faults import check_command, count
     from datasets.folder import FolderDataset
 
@@ -306,7 +306,7 @@ def draw_gallery(
     arguments: argparse.Namespace,
 ) -> list[dict[str, Any]]:
     """Predicts a few telling samples again and draws them for the report."""
-    from utils.gallery import choose, draw
+    from utils.runs.gallery import choose, draw
 
     chosen = choose(named, {name: entries[name] for name in dataset.ids}, [n for n in strategies if methods.listens(n)])
     return [
@@ -326,8 +326,8 @@ def save_overlays(
     samples: Sequence[Sample], predictions: Mapping[str, Sequence[Prediction]], threshold: float, folder: Path
 ) -> None:
     """Draws each method's mask and scores over the image: FOLDER/METHOD/ID.jpg."""
-    from utils.drawing import draw_overlay
     from utils.files import make_folder
+    from utils.media.drawing import draw_overlay
 
     for name, of_method in predictions.items():
         make_folder(folder / name)

@@ -17,10 +17,10 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import methods
-from utils.arguments import add_run_options
+from utils.cli import add_run_options
 from utils.errors import UserError, run_script
 from utils.files import make_folder
-from utils.provenance import random_weights_warning
+from utils.runs.provenance import random_weights_warning
 
 if TYPE_CHECKING:
     import numpy as np
@@ -88,7 +88,7 @@ def main(argv: Sequence[str] | None = None) -> Demo:
     from models.config import load_config
     from models.loading import load_models  # torch: seconds of imports, which no wrong argument should wait for
 
-    config = load_config(arguments.config, arguments.set)
+    config = load_config(arguments.config, arguments.set, methods.available())
     say = _say_nothing if arguments.json else _say
     say(describe_input(config, img_path, wav_path, sample))
     models = load_models(config, roles, arguments.device, arguments.allow_random_weights)
@@ -155,7 +155,7 @@ def input_paths(img_path: Path | None, wav_path: Path | None) -> tuple[Path, Pat
 
 def read_sample(img_path: Path, wav_path: Path) -> Sample:
     """Reads the two files."""
-    from utils.media import read_audio, read_image
+    from utils.media.reading import read_audio, read_image
     from utils.types import Sample
 
     waveform, sampling_rate = read_audio(wav_path)
@@ -166,7 +166,7 @@ def write_pictures(
     name: str, sample: Sample, prediction: Prediction, mask: np.ndarray, folder: Path
 ) -> dict[str, Path]:
     """Writes overlay, mask and score map as IMAGE_METHOD_overlay.png and so on; returns their paths."""
-    from utils.drawing import draw_overlay, grey, save_png
+    from utils.media.drawing import draw_overlay, grey, save_png
 
     pictures = {
         "overlay": draw_overlay(sample.image, mask, prediction.score_map),
@@ -180,7 +180,7 @@ def write_comparison(sample: Sample, answers: Mapping[str, Answer], folder: Path
     """Writes the image and every method's overlay as one picture; returns its path."""
     from PIL import Image
 
-    from utils.drawing import save_png, side_by_side
+    from utils.media.drawing import save_png, side_by_side
 
     pictures = [("image", Image.fromarray(sample.image))]
     for name, answer in answers.items():
@@ -199,7 +199,7 @@ def caption_of(answer: Answer) -> str:
 
 def describe_input(config: Config, img_path: Path, wav_path: Path, sample: Sample) -> list[str]:
     """Lines on what is used and what it is good for."""
-    from utils.audio import level_db
+    from utils.media.loudness import level_db
 
     height, width = sample.image.shape[:2]
     seconds, level = len(sample.waveform) / sample.sampling_rate, level_db(sample.waveform, sample.sampling_rate)
@@ -248,7 +248,7 @@ def near_miss(
 
 def with_published_networks(config: Config, name: str, sample: Sample, img_path: Path, wav_path: Path) -> str | None:
     """The command that asks published networks the same; None where they are asked already, or nothing can be heard."""
-    from utils.audio import is_silent
+    from utils.media.loudness import is_silent
 
     if config.name in RESEARCH_CONFIGS or is_silent(sample.waveform, sample.sampling_rate):
         return None

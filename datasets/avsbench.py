@@ -16,12 +16,13 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
-from datasets.importing import Item, add_options, parse_options, print_summary, run_import
+from datasets.importing.items import Item, add_options, parse_options, print_summary, run_import
+from datasets.importing.masks import MaskFile
+from datasets.importing.sounds import Sound
 from datasets.layout import some
-from datasets.manifest import Entry, Manifest
-from datasets.masks import MaskFile
-from datasets.sounds import Sound
+from datasets.manifest import Manifest
 from utils.errors import UserError, run_script
+from utils.types import Entry
 
 SUBSETS = {"s4": "AVSBench-S4", "ms3": "AVSBench-MS3"}
 SPLITS = ("train", "val", "test")

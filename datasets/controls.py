@@ -21,9 +21,8 @@ from dataclasses import replace
 import numpy as np
 
 from datasets.folder import FolderDataset
-from datasets.manifest import Entry
 from utils.errors import UserError
-from utils.types import Sample
+from utils.types import Entry, Sample
 
 __all__ = ["CONTROLS", "AudioControls"]
 

@@ -17,11 +17,12 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from xml.etree import ElementTree
 
-from datasets.boxes import NOTES, Box, Boxes, add_folder_options, files_by_stem, find_recordings, read_box
-from datasets.importing import Item, add_options, parse_options, print_summary, run_import
-from datasets.manifest import Entry, Manifest
-from datasets.sounds import Sound
+from datasets.importing.boxes import NOTES, Box, Boxes, add_folder_options, files_by_stem, find_recordings, read_box
+from datasets.importing.items import Item, add_options, parse_options, print_summary, run_import
+from datasets.importing.sounds import Sound
+from datasets.manifest import Manifest
 from utils.errors import UserError, run_script
+from utils.types import Entry
 
 __all__ = ["main", "read_boxes", "read_list"]
 

@@ -11,11 +11,11 @@ import numpy as np
 
 from datasets.faults import check_command, count
 from datasets.layout import read_layout
-from datasets.manifest import MANIFEST, Entry, read_manifest
+from datasets.manifest import MANIFEST, read_manifest
 from utils.errors import UserError
-from utils.masks import read_mask, resize_mask
-from utils.media import read_audio, read_image
-from utils.types import Sample
+from utils.media.masks import read_mask, resize_mask
+from utils.media.reading import read_audio, read_image
+from utils.types import Entry, Sample
 
 __all__ = ["FolderDataset"]
 
@@ -104,7 +104,7 @@ class FolderDataset:
         return {stem: Entry(group) for stem, group in groups.items()}, "sample" if size == 1 else "clip"
 
     def describe(self) -> dict[str, Any]:
-        """Where the samples come from, for results.json: see `utils.results.EvalResults`."""
+        """Where the samples come from, for results.json: see `utils.runs.results.EvalResults`."""
         manifest = self.manifest
         return {
             "path": str(self.root),

@@ -16,12 +16,13 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from datasets.importing import Item, add_options, parse_options, print_summary, run_import
+from datasets.importing.items import Item, add_options, parse_options, print_summary, run_import
+from datasets.importing.masks import MaskFile
+from datasets.importing.sounds import Sound
 from datasets.layout import IMAGE_SUFFIXES, SOUND_SUFFIXES, some
-from datasets.manifest import Entry, Manifest
-from datasets.masks import MaskFile
-from datasets.sounds import Sound
+from datasets.manifest import Manifest
 from utils.errors import UserError, run_script
+from utils.types import Entry
 
 IMAGES, MASKS = "images", "gt_segmentation"
 SOUNDS = ("audio_waw", "audio_wav")  # the first is what the published archive calls it

@@ -17,32 +17,13 @@ from typing import Any
 
 from utils.errors import UserError
 from utils.files import write_text_atomic
+from utils.types import Entry
 
-__all__ = ["MANIFEST", "UNFINISHED", "Entry", "Manifest", "read_manifest", "read_manifest_file", "write_manifest"]
+__all__ = ["MANIFEST", "UNFINISHED", "Manifest", "read_manifest", "read_manifest_file", "write_manifest"]
 
 MANIFEST = "manifest.json"
 UNFINISHED = "manifest.unfinished.json"  # there while an import is under way, and after one that was killed
 VERSION = 1
-
-
-@dataclass(frozen=True)
-class Entry:
-    """What is known of one sample beside its files.
-
-    Attributes:
-        group: samples of one group are not independent: the clip of a frame, the image of a pair.
-        categories: what sounds, by the dataset's own names; several where several things sound, empty where unknown
-            or where nothing in view sounds.
-        scenario: how the sample came about ("single", "multi", "offscreen", ...); "" where the dataset has one kind.
-        blank: whether the mask has no foreground.
-        details: whatever else the dataset says of it; JSON-serialisable.
-    """
-
-    group: str
-    categories: tuple[str, ...] = ()
-    scenario: str = ""
-    blank: bool = False
-    details: Mapping[str, Any] = field(default_factory=dict)
 
 
 @dataclass(frozen=True)

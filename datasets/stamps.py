@@ -18,12 +18,12 @@ from pathlib import Path
 from datasets.faults import check_command
 from datasets.manifest import Manifest
 from datasets.processes import workers
-from datasets.stamp_catalog import DEFAULT_ROOT
-from datasets.stamp_packages import Packages, open_packages
-from datasets.stamp_scenarios import SCENARIOS, World, units
-from datasets.stamp_scenes import SPLITS
-from datasets.stamp_writing import write_samples
-from utils.arguments import at_least
+from datasets.stamp_world.catalog import DEFAULT_ROOT
+from datasets.stamp_world.packages import Packages, open_packages
+from datasets.stamp_world.scenarios import SCENARIOS, World, units
+from datasets.stamp_world.scenes import SPLITS
+from datasets.stamp_world.writing import write_samples
+from utils.cli import at_least
 from utils.errors import UserError, run_script
 
 __all__ = ["BENCHMARK", "build", "main"]

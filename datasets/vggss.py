@@ -19,12 +19,21 @@ import sys
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 
-from datasets.boxes import NOTES, Boxes, Recordings, add_folder_options, files_by_stem, find_recordings, read_box
-from datasets.importing import Item, add_options, parse_options, print_summary, run_import
+from datasets.importing.boxes import (
+    NOTES,
+    Boxes,
+    Recordings,
+    add_folder_options,
+    files_by_stem,
+    find_recordings,
+    read_box,
+)
+from datasets.importing.items import Item, add_options, parse_options, print_summary, run_import
+from datasets.importing.sounds import Sound
 from datasets.layout import IMAGE_SUFFIXES, some
-from datasets.manifest import Entry, Manifest
-from datasets.sounds import Sound
+from datasets.manifest import Manifest
 from utils.errors import UserError, run_script
+from utils.types import Entry
 
 __all__ = ["find_frame", "main", "read_annotations"]
 

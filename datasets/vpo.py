@@ -15,13 +15,14 @@ from collections.abc import Sequence
 from dataclasses import replace
 from pathlib import Path
 
-from datasets.importing import Item, add_options, parse_options, print_summary, run_import
-from datasets.label_maps import LabelMap
+from datasets.importing.items import Item, add_options, parse_options, print_summary, run_import
+from datasets.importing.label_maps import LabelMap
+from datasets.importing.sounds import Sound
+from datasets.importing.vpo_rows import CATEGORIES, SPLITS, Row, read_rows
 from datasets.layout import some
-from datasets.manifest import Entry, Manifest
-from datasets.sounds import Sound
-from datasets.vpo_rows import CATEGORIES, SPLITS, Row, read_rows
+from datasets.manifest import Manifest
 from utils.errors import UserError, run_script
+from utils.types import Entry
 
 FOLDERS = {"ss": "VPO-SS", "ms": "VPO-MS", "msmi": "VPO-MSMI"}
 PROTOCOLS = ("mixed", "per_object")

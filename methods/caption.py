@@ -12,8 +12,8 @@ from collections.abc import Mapping, Sequence
 from typing import Any
 
 from methods.base import Method
-from utils.audio import SILENCE_DB, is_silent
-from utils.trails import abstain, propose, silence
+from utils.media.loudness import SILENCE_DB, is_silent
+from utils.trails import abstain, ask_for, silence
 from utils.types import Proposal, Query, Sample
 
 
@@ -50,4 +50,4 @@ def _ask(sentence: str) -> Proposal:
     sentence = sentence.strip()
     if not sentence:
         return abstain("the audio captioner says nothing about the sound", heard="an unknown sound")
-    return propose([Query(sentence)], heard=sentence)
+    return ask_for([Query(sentence)], heard=sentence)

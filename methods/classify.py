@@ -4,7 +4,7 @@ The image is not looked at: the thing is asked for whether or not it is in view.
 
 What the paper leaves open, and what is done here:
     classes that are no things: it asks for "A photo of CLASS", be the class "Bark" or "Wind". Here AudioSet's classes
-        are translated to what makes them (`utils.audioset`), "Bark" to "dog"; those of other taggers are asked for as
+        are translated to what makes them (`utils.language.audioset`), "Bark" to "dog"; those of other taggers are asked for as
         they are. `things="labels"` asks as the paper does.
     classes of nothing visible: passed over for the next probable class, because taggers put "Music" or "Inside, small
         room" before the "Guitar" or "Speech" in it. Where no class is left, nothing is asked for.
@@ -22,11 +22,11 @@ from collections.abc import Mapping, Sequence
 from typing import Any
 
 from methods.base import Method
-from utils import audioset
-from utils.audio import SILENCE_DB, is_silent
 from utils.errors import UserError
-from utils.prompts import check_prompt, fill
-from utils.trails import abstain, candidates, propose, silence
+from utils.language import audioset
+from utils.language.prompts import check_prompt, fill
+from utils.media.loudness import SILENCE_DB, is_silent
+from utils.trails import abstain, ask_for, candidates, silence
 from utils.types import Proposal, Query, Sample
 
 THINGS = ("auto", "labels", "audioset")
@@ -116,7 +116,7 @@ class Classify(Method):
         if not asked:
             return abstain(f"what was heard names no visible thing: {heard}", heard, candidates=weighed, **further)
         queries = [Query(fill(self.prompt, thing), score=float(probability)) for thing, probability in asked.items()]
-        return propose(queries, heard, candidates=weighed, **further)
+        return ask_for(queries, heard, candidates=weighed, **further)
 
     def _ask(self, tags: Sequence[tuple[str, float]]) -> tuple[dict[str, float], list[tuple[str, tuple[str, ...]]]]:
         """Goes down the tags until enough are asked for.

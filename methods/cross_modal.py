@@ -15,10 +15,10 @@ from typing import Any
 import numpy as np
 
 from methods.base import Method
-from utils.audio import SILENCE_DB, is_silent
-from utils.phrases import DEFAULT_PARSER, nouns_said
-from utils.prompts import check_prompt, fill
-from utils.trails import abstain, candidates, propose, silence
+from utils.language.nouns import DEFAULT_PARSER, nouns_said
+from utils.language.prompts import check_prompt, fill
+from utils.media.loudness import SILENCE_DB, is_silent
+from utils.trails import abstain, ask_for, candidates, silence
 from utils.types import Proposal, Query, Sample
 
 
@@ -31,7 +31,7 @@ class CrossModal(Method):
         audio_prompt: what a noun is encoded as when compared with the sound; the paper compares the bare noun.
         min_similarity: cosine in [-1, 1] below which nothing is asked for.
         silence_db: dBFS; a sound that never rises above it is silent.
-        noun_parser: see `utils.phrases.nouns_said`.
+        noun_parser: see `utils.language.nouns.nouns_said`.
     """
 
     requires = ("audio_text", "image_captioner")
@@ -97,4 +97,4 @@ class CrossModal(Method):
             reason = f'nothing seen fits the sound: the nearest, "{noun}", has {least}'
             return abstain(reason, heard="a sound like nothing seen", seen=caption, candidates=weighed)
         query = Query(fill(self.prompt, noun), score=similarity)
-        return propose([query], heard=f"a sound most like {noun}", seen=caption, candidates=weighed)
+        return ask_for([query], heard=f"a sound most like {noun}", seen=caption, candidates=weighed)

@@ -9,9 +9,9 @@ from collections.abc import Mapping, Sequence
 from typing import Any
 
 from methods.base import Method
-from utils.phrases import DEFAULT_PARSER, nouns_said
-from utils.prompts import check_prompt, fill
-from utils.trails import abstain, propose
+from utils.language.nouns import DEFAULT_PARSER, nouns_said
+from utils.language.prompts import check_prompt, fill
+from utils.trails import abstain, ask_for
 from utils.types import Proposal, Query, Sample
 
 HEARD = "(does not listen)"
@@ -23,7 +23,7 @@ class ImageOnly(Method):
     Args:
         models: "image_captioner" and "segmenter".
         prompt: the query, with "{}" for the noun.
-        noun_parser: see `utils.phrases.nouns_said`.
+        noun_parser: see `utils.language.nouns.nouns_said`.
     """
 
     requires = ("image_captioner",)
@@ -45,4 +45,4 @@ class ImageOnly(Method):
         nouns = nouns_said(self.models["image_captioner"], caption, self.noun_parser)
         if not nouns:
             return abstain("the image caption names no thing", heard=HEARD, seen=caption)
-        return propose([Query(fill(self.prompt, noun)) for noun in nouns], heard=HEARD, seen=caption)
+        return ask_for([Query(fill(self.prompt, noun)) for noun in nouns], heard=HEARD, seen=caption)

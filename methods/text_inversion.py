@@ -9,8 +9,8 @@ What the paper leaves open, and what is done here:
         the best of the token table's mean and a seeded draw of its rows. All are settings.
     injection: the paper hands psi_t(e*) to the segmentation model, which was made for its own text encoder's outputs;
         how it gets there is not said. Here a linear bridge from one text space to the other, fitted in closed form on a
-        vocabulary that both encode, carries it over (`handover="embedding"`). A segmenter that takes only text is asked
-        for the vocabulary's nearest word instead (`handover="words"`).
+        vocabulary that both encode, carries it over (`decoding="embedding"`). A segmenter that takes only text is asked
+        for the vocabulary's nearest word instead (`decoding="nearest_word"`).
     when to ask for nothing: here, when no word of the vocabulary is near enough to the sound.
 
 Reference:
@@ -26,19 +26,19 @@ from typing import TYPE_CHECKING, Any, ClassVar
 
 import numpy as np
 
+from methods._bridge import Bridge, fit_bridge
 from methods.base import Method
-from utils.audio import SILENCE_DB, is_silent
-from utils.bridge import Bridge, fit_bridge
 from utils.errors import UserError
-from utils.prompts import check_prompt, fill
-from utils.trails import abstain, candidates, propose, silence
+from utils.language.prompts import check_prompt, fill
+from utils.language.vocabulary import AUDIOSET, read_vocabulary
+from utils.media.loudness import SILENCE_DB, is_silent
+from utils.trails import abstain, ask_for, candidates, silence
 from utils.types import Proposal, Query, Sample
-from utils.vocabulary import AUDIOSET, read_vocabulary
 
 if TYPE_CHECKING:
-    from utils.inversion import Inverter
+    from methods._inversion import Inverter
 
-HANDOVERS = ("auto", "embedding", "words")
+DECODINGS = ("auto", "embedding", "nearest_word")
 SHOWN = 5  # words in the trail
 SEARCH = ("steps", "learning_rate", "patience", "min_delta", "starts", "seed")
 
@@ -53,15 +53,15 @@ class TextInversion(Method):
             "audioset".
         template: the sentence that is optimised, with "{}" for W*.
         prompt: how the segmenter is asked for a word, with "{}" for it.
-        handover: "embedding", "words", or "auto": embedding where the segmenter accepts one.
-        steps, learning_rate, patience, min_delta, starts, seed: see `utils.inversion.Inverter`. A long search leaves
+        decoding: "embedding", "nearest_word", or "auto": embedding where the segmenter accepts one.
+        steps, learning_rate, patience, min_delta, starts, seed: see `methods._inversion.Inverter`. A long search leaves
             the words behind for what only the encoder knows; the defaults stop once it is near one.
-        ridge: of the bridge, see `utils.bridge.fit_bridge`.
+        ridge: of the bridge, see `methods._bridge.fit_bridge`.
         min_similarity: cosine in [-1, 1]; nothing is asked for when no word of the vocabulary is this near the sound.
         silence_db: dBFS; a sound that never rises above it is silent.
 
     Raises:
-        UserError: no word in the vocabulary, an unknown handover, or one that the segmenter does not take.
+        UserError: no word in the vocabulary, an unknown decoding, or one that the segmenter does not take.
     """
 
     requires = ("audio_text",)
@@ -74,7 +74,7 @@ class TextInversion(Method):
         vocabulary: str | PathLike | Sequence[str] | None = None,
         template: str = "a sound of {}",
         prompt: str = "A photo of {}",
-        handover: str = "auto",
+        decoding: str = "auto",
         steps: int = 100,
         learning_rate: float = 0.3,
         patience: int = 10,
@@ -86,15 +86,17 @@ class TextInversion(Method):
         silence_db: float = SILENCE_DB,
     ) -> None:
         super().__init__(models)
-        if handover not in HANDOVERS:
-            raise UserError(f'expected the setting handover to be one of {", ".join(HANDOVERS)}, found "{handover}"')
+        if decoding not in DECODINGS:
+            raise UserError(f'expected the setting decoding to be one of {", ".join(DECODINGS)}, found "{decoding}"')
         accepts_embeddings = models["segmenter"].accepts_embeddings
-        if handover == "embedding" and not accepts_embeddings:
-            raise UserError('this segmenter takes no embedding; set text_inversion.handover to "words" or "auto"')
+        if decoding == "embedding" and not accepts_embeddings:
+            raise UserError(
+                'this segmenter takes no embedding; set text_inversion.decoding to "nearest_word" or "auto"'
+            )
         self.vocabulary = read_vocabulary(AUDIOSET if vocabulary is None else vocabulary)
         self.template = check_prompt(template, "template")
         self.prompt = check_prompt(prompt, "prompt")
-        self.hands_embedding = handover == "embedding" or (handover == "auto" and accepts_embeddings)
+        self.hands_embedding = decoding == "embedding" or (decoding == "auto" and accepts_embeddings)
         self.search = {
             "steps": steps,
             "learning_rate": learning_rate,
@@ -126,7 +128,7 @@ class TextInversion(Method):
 
         Returns:
             Per sound "text_embed", (D,) float32; "similarity", its cosine with the sound; "losses", see
-            `utils.inversion.Inversion`.
+            `methods._inversion.Inversion`.
         """
         return [
             {"text_embed": found.text_embed, "similarity": found.similarity, "losses": list(found.losses)}
@@ -157,17 +159,17 @@ class TextInversion(Method):
             return abstain(reason, heard="an unknown sound", candidates=near, **further)
         heard = "a pseudo-word W* close to " + ", ".join(row["text"] for row in near[:3])
         word, embedding = near[0]["text"], None
-        further["handover"] = "words"
+        further["decoding"] = "nearest_word"
         if self.hands_embedding:
             word, embedding = f"W* (near {word})", self._bridge(found["text_embed"][None])[0]
-            further["handover"] = "embedding"
+            further["decoding"] = "embedding"
             further["arrives_near"] = self._nearest_asked(embedding)
         query = Query(fill(self.prompt, word), found["similarity"], embedding)
-        return propose([query], heard, candidates=near, **further)
+        return ask_for([query], heard, candidates=near, **further)
 
     @cached_property
     def _inverter(self) -> Inverter:
-        from utils.inversion import Inverter  # torch: not before there is something to optimise
+        from methods._inversion import Inverter  # torch: not before there is something to optimise
 
         return Inverter(*self.models["audio_text"].pseudo_word_encoder(self.template), **self.search)
 

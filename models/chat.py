@@ -8,7 +8,7 @@ from typing import Any, ClassVar
 
 import torch
 
-from models.pretrained import Pretrained
+from models.network import Pretrained
 
 SAMPLING = ("temperature", "top_k", "top_p", "min_p", "typical_p")
 

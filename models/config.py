@@ -10,15 +10,14 @@ import copy
 import importlib
 import inspect
 import re
-from collections.abc import Iterable, Mapping
+from collections.abc import Collection, Iterable, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
 import yaml
 
-from methods import available as available_methods
-from utils.arguments import DEFAULT_CONFIG
+from utils.cli import DEFAULT_CONFIG
 from utils.errors import UserError
 
 ROOT = Path(__file__).resolve().parents[1]
@@ -74,14 +73,16 @@ def sources(config: Config) -> list[Source]:
     """Every network of a config, in its order."""
     found = []
     for role, entry in config.roles.items():
-        parts = parts_of(families(role)[entry["family"]])
+        parts = parts_of(family_class(role, entry["family"]))
         for part, keys in [(part, entry[part]) for part in parts] or [("", entry)]:
             known = {key: keys[key] for key in WEIGHTS_KEYS if key in keys}
             found.append(Source(role, entry["family"], part, **known))
     return found
 
 
-def load_config(name_or_path: str | Path = DEFAULT_CONFIG, overrides: Iterable[str] = ()) -> Config:
+def load_config(
+    name_or_path: str | Path = DEFAULT_CONFIG, overrides: Iterable[str] = (), methods: Collection[str] | None = None
+) -> Config:
     """Reads a config and applies overrides.
 
     Args:
@@ -90,6 +91,7 @@ def load_config(name_or_path: str | Path = DEFAULT_CONFIG, overrides: Iterable[s
             "segmenter.detector.weights=my/folder" for a part. Another family for a role starts from nothing: what the
             config says of the role belongs to its own family; and other weights drop revision, license and
             trust_remote_code.
+        methods: the names that settings may be given to; None leaves those of the config unread.
 
     Returns:
         The config, every role, family and setting key of it known.
@@ -105,15 +107,15 @@ def load_config(name_or_path: str | Path = DEFAULT_CONFIG, overrides: Iterable[s
     content = _parse(text, str(path))
     _require(isinstance(content, dict), f"{path} must hold {', '.join(CONFIG_KEYS)}; found {type(content).__name__}")
     _check_known(content, CONFIG_KEYS, "key", str(path))
-    roles, methods = (_sections(content, key, path) for key in ("roles", "methods"))
-    overrides = list(overrides)
+    roles, settings = (_sections(content, key, path) for key in ("roles", "methods"))
     for override in sorted(overrides, key=_precedence):
-        _apply(override, roles, methods)
+        _apply(override, roles, settings, methods or ())
     _check_known(roles, ROLES, "role", str(path))
-    _check_known(methods, available_methods(), "method", str(path))
+    if methods is not None:
+        _check_known(settings, methods, "method", str(path))
     for role, entry in roles.items():
         _check_role(role, entry)
-    return Config(path.stem, path, str(content.get("summary") or ""), roles, methods)
+    return Config(path.stem, path, str(content.get("summary") or ""), roles, settings if methods is not None else {})
 
 
 def config_names() -> list[str]:
@@ -121,9 +123,15 @@ def config_names() -> list[str]:
     return sorted(path.stem for path in (ROOT / "configs").glob("*.yaml"))
 
 
-def families(role: str) -> dict[str, type]:
-    """The classes that can play a role, by family name; importing them loads no network."""
+def families(role: str) -> dict[str, str]:
+    """Who can play a role: family name -> "module:class"."""
     return importlib.import_module(f"models.{role}").FAMILIES
+
+
+def family_class(role: str, family: str) -> type:
+    """The class of a family; importing it loads no network."""
+    module, _, name = families(role)[family].partition(":")
+    return getattr(importlib.import_module(module), name)
 
 
 def parts_of(model_class: type) -> tuple[str, ...]:
@@ -180,12 +188,14 @@ def _precedence(override: str) -> int:
     return 0 if key.endswith(".family") else 1 if key.endswith(".weights") else 2
 
 
-def _apply(override: str, roles: dict[str, dict[str, Any]], methods: dict[str, dict[str, Any]]) -> None:
+def _apply(
+    override: str, roles: dict[str, dict[str, Any]], settings: dict[str, dict[str, Any]], methods: Collection[str]
+) -> None:
     target, equals, value = override.partition("=")
     name, dot, key = target.strip().partition(".")
     _require(bool(equals and dot and name and key), f"expected ROLE.key=value or METHOD.key=value, found {override!r}")
-    _check_known([name], (*ROLES, *available_methods()), "role or method", f"--set {override}")
-    section = (roles if name in ROLES else methods).setdefault(name, {})
+    _check_known([name], (*ROLES, *methods), "role or method", f"--set {override}")
+    section = (roles if name in ROLES else settings).setdefault(name, {})
     *parts, key = key.split(".")
     for part in parts:
         section = section.setdefault(part, {})
@@ -204,7 +214,7 @@ def _check_role(role: str, entry: Mapping[str, Any]) -> None:
     known = families(role)
     _require(isinstance(entry.get("family"), str), f"role {role} needs family; families: {', '.join(known)}")
     _check_known([entry["family"]], known, "family", f"role {role}")
-    model_class, where = known[entry["family"]], f"role {role} ({entry['family']})"
+    model_class, where = family_class(role, entry["family"]), f"role {role} ({entry['family']})"
     parts, settings = parts_of(model_class), settings_of(model_class)
     _check_known(entry, ("family", *(parts or WEIGHTS_KEYS), *settings), "setting", where)
     for part in parts:

@@ -19,8 +19,8 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from models.checkpoint_files import SINGLE, needed, pickled_among, weights_among
-from models.hub import converted_folder, local_folder
+from models.checkpoints.files import SINGLE, needed, pickled_among, weights_among
+from models.checkpoints.hub import converted_folder, local_folder
 from utils.errors import UserError, run_script
 
 if TYPE_CHECKING:
@@ -70,8 +70,8 @@ def convert(weights: str, revision: str | None = None) -> Path:
             raise UserError(f"there is no folder {folder}; name a folder with pickled weights, or a hub id")
         _write(_read(weights, folder), folder, weights)
         return folder
-    from models.download import bring
-    from models.repository import ask
+    from models.checkpoints.download import bring
+    from models.checkpoints.repository import ask
 
     repository = ask(weights, revision)
     names = [file.name for file in repository.files]

@@ -15,12 +15,12 @@ import sys
 import textwrap
 from collections.abc import Sequence
 
-from models.hub import cache_folder
-from models.inventory import home_relative, table
-from models.machine import Device, find_device, free_disk, optional_packages, system_memory, wrong_packages
-from models.readiness import DEFAULT, Readiness, examine, memory_in_words, steps, verdict
+from models.checkpoints.hub import cache_folder
+from models.checkpoints.inventory import home_relative, table
+from models.checkpoints.machine import Device, find_device, free_disk, optional_packages, system_memory, wrong_packages
+from models.checkpoints.readiness import DEFAULT, Readiness, examine, memory_in_words, steps, verdict
 from utils.errors import UserError, run_script
-from utils.provenance import versions
+from utils.runs.provenance import versions
 
 MEANINGS = {  # of states that nobody need know
     "gated": "its licence has to be accepted on the hub first",
@@ -70,7 +70,7 @@ def describe_machine(device: Device) -> list[str]:
     import torch
     from huggingface_hub import get_token, is_offline_mode
 
-    from models.download import megabytes
+    from models.checkpoints.download import megabytes
 
     memory, free = map(megabytes, system_memory())
     own = f", {megabytes(device.memory)} memory, {megabytes(device.free)} of it free" if device.kind == "cuda" else ""

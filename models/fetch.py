@@ -15,12 +15,12 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
-from models.hub import cache_folder, find
-from models.inventory import Network, Source, files_of, look, table, take_stock
+from models.checkpoints.hub import cache_folder, find
+from models.checkpoints.inventory import Network, Source, files_of, look, table, take_stock
 from utils.errors import UserError, run_script
 
 if TYPE_CHECKING:
-    from models.repository import RemoteFile, Repository
+    from models.checkpoints.repository import RemoteFile, Repository
 
 Key = tuple[str, str | None]  # weights and revision: what is fetched once, however many roles it plays
 
@@ -98,8 +98,8 @@ def place_orders(networks: Sequence[Network]) -> dict[Key, Order]:
     Returns:
         What is to be fetched, and what cannot be; empty where everything is here, and then nothing was asked.
     """
-    from models.refusals import HubError
-    from models.repository import ask
+    from models.checkpoints.refusals import HubError
+    from models.checkpoints.repository import ask
 
     orders: dict[Key, Order] = {}
     unreachable: HubError | None = None
@@ -136,8 +136,8 @@ def carry_out(orders: Mapping[Key, Order]) -> dict[Key, UserError]:
     Raises:
         UserError: the disk has no room for all of them.
     """
+    from models.checkpoints.download import bring, check_room
     from models.convert import convert
-    from models.download import bring, check_room
 
     check_room(cache_folder("x"), sum(order.room for order in orders.values()))
     failures: dict[Key, UserError] = {}
@@ -154,7 +154,7 @@ def carry_out(orders: Mapping[Key, Order]) -> dict[Key, UserError]:
 
 
 def _check_reachable(networks: Sequence[Network], orders: Mapping[Key, Order]) -> None:
-    from models.refusals import HubError
+    from models.checkpoints.refusals import HubError
 
     refusals = [order.refusal for order in orders.values() if isinstance(order.refusal, HubError)]
     reason = next((refusal.reason for refusal in refusals if refusal.kind == "unreachable"), None)
@@ -184,7 +184,7 @@ def key_of(network: Network) -> Key:
 
 def size_in_words(network: Network, order: Order | None) -> str:
     """What is still to come of an order; else how large the network is, with "about" where only the catalogue knows."""
-    from models.download import megabytes
+    from models.checkpoints.download import megabytes
 
     if order and order.files:
         return megabytes(order.bytes)
@@ -192,7 +192,7 @@ def size_in_words(network: Network, order: Order | None) -> str:
 
 
 def _summary(orders: Mapping[Key, Order]) -> str:
-    from models.download import megabytes
+    from models.checkpoints.download import megabytes
 
     if not orders:
         return "nothing can be fetched as it is"

@@ -5,14 +5,14 @@ from __future__ import annotations
 from collections.abc import Iterable
 from typing import TYPE_CHECKING, Any
 
-from models.config import Config, families, sources
-from models.hub import find, local_folder
-from models.inventory import files_of, look
-from models.memo import remember
+from models.checkpoints.hub import find, local_folder
+from models.checkpoints.inventory import files_of, look
+from models.config import Config, family_class, sources
+from models.remembering import remember
 from utils.errors import UserError
 
 if TYPE_CHECKING:
-    from models.cache import DiskCache
+    from models.stage_cache import DiskCache
 
 
 def load_models(
@@ -32,12 +32,12 @@ def load_models(
         cache: keeps what they say, for later runs.
 
     Returns:
-        Role -> model that fulfils the role's contract, with a memory (`models/memo.py`) and `.provenance`.
+        Role -> model that fulfils the role's contract, with a memory (`models/remembering.py`) and `.provenance`.
 
     Raises:
         UserError: the config has nobody for a role, or a network cannot be loaded completely.
     """
-    from models.pretrained import load_once  # torch: not before a config has been found to be sound
+    from models.network import load_once  # torch: not before a config has been found to be sound
 
     device = resolve_device(device)
     roles = list(dict.fromkeys(roles))
@@ -59,7 +59,7 @@ def load_models(
     loaded: dict[str, Any] = {}  # a network that plays several roles, or parts of them, is loaded once
     for role in roles:
         entry = dict(config.roles[role])
-        model_class = families(role)[entry.pop("family")]
+        model_class = family_class(role, entry.pop("family"))
         where = {"device": device, "allow_random_weights": allow_random_weights}
         models[role] = load_once(model_class, entry, loaded, **where)
     # A network that is also a part of another role's keeps what it says in the store of its own.

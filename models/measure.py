@@ -18,7 +18,7 @@ from pathlib import Path
 from time import perf_counter
 from typing import Any
 
-from utils.arguments import DEFAULT_CONFIG
+from utils.cli import DEFAULT_CONFIG
 from utils.errors import UserError, run_script
 
 EXAMPLES = Path(__file__).resolve().parents[1] / "datasets" / "examples"
@@ -104,7 +104,7 @@ def _calls(role: str, model: Any) -> dict[str, Callable[[int], object]]:
     import numpy as np
     from PIL import Image
 
-    from utils.media import read_audio, read_image
+    from utils.media.reading import read_audio, read_image
     from utils.types import Query
 
     picture = np.asarray(Image.fromarray(read_image(EXAMPLES / f"image/{EXAMPLE}.jpg")).resize((WIDTH, HEIGHT)))

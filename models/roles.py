@@ -80,7 +80,7 @@ class Segmenter(Protocol):
 
     Optional: `encode_images(images)` returns a list with what the network makes of each image's pixels alone, which
     `segment` asks for through `self` and leaves as it is. A segmenter that has it, itself or in its parts, encodes an
-    image once however many methods ask about it (`models/memo.py`).
+    image once however many methods ask about it (`models/remembering.py`).
 
     Optional: `presence(images, texts)` returns (len(images), len(texts)) float32 in [0, 1], how surely each thing is in
     view, without a full segmentation; 0 for a text that means nothing to the network. `known_names(query, k)` returns

@@ -45,7 +45,7 @@ def save_outlines(folder: Path, channels: Sequence[int] = CHANNELS, widths: Sequ
 
 def save_words(folder: Path) -> Path:
     """Saves a network for words that no table has; it knows none of them."""
-    from models.class_names import ARCHITECTURE, WordNetwork
+    from models.pocket.class_names import ARCHITECTURE, WordNetwork
 
     torch.manual_seed(0)
     sizes = {"buckets": 64, "width": 4, "hidden": 5, "shortest": 3, "longest": 5}
@@ -63,7 +63,7 @@ def save_class_map(folder: Path) -> Path:
 
 def example(stem: str) -> tuple[np.ndarray, np.ndarray, int]:
     """A bundled example: image (H, W, 3) uint8, waveform (T,) float32 and its sampling rate."""
-    from utils.media import read_audio
+    from utils.media.reading import read_audio
 
     image = np.asarray(Image.open(EXAMPLES / "image" / f"{stem}.jpg").convert("RGB"))
     return image, *read_audio(EXAMPLES / "wav" / f"{stem}.wav")

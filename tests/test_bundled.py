@@ -13,7 +13,7 @@ from datasets.folder import FolderDataset
 from datasets.manifest import read_manifest
 from models.config import load_config
 from models.loading import load_models
-from utils.metrics import iou
+from utils.scoring.metrics import iou
 from utils.types import Sample
 
 ROOT = Path(__file__).resolve().parent.parent

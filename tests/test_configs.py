@@ -7,10 +7,10 @@ import re
 import pytest
 
 import methods
+from models.checkpoints.published import catalogue
+from models.checkpoints.readiness import DEFAULT
 from models.config import ROLES, ROOT, config_names, load_config, sources
-from models.published import catalogue
 from models.random_weights import available
-from models.readiness import DEFAULT
 from utils.errors import UserError
 
 RESEARCH = ("base", "large", "paper")
@@ -64,7 +64,10 @@ def test_base_needs_nobodys_permission():
 
 
 def test_paper_has_the_settings_of_the_paper():
-    roles, of_methods = load_config("paper").roles, load_config("paper").methods
+    roles, of_methods = (
+        load_config("paper", methods=methods.available()).roles,
+        load_config("paper", methods=methods.available()).methods,
+    )
     captioner = {"family": "blip", "weights": "Salesforce/blip-image-captioning-base"}
     assert captioner.items() <= roles["image_captioner"].items()  # 17 tokens and the penalty 2.5 are the defaults
     assert roles["segmenter"]["image_size"] == 416
@@ -89,7 +92,7 @@ def test_every_override_printed_beside_a_config_is_understood():
 
 def _takes(name: str, overrides: list[str]) -> bool:
     try:
-        load_config(name, overrides)
+        load_config(name, overrides, methods.available())
     except UserError:
         return False
     return True

@@ -20,11 +20,12 @@ import eval as script
 import methods
 import models.loading
 from datasets.folder import FolderDataset
-from datasets.manifest import Entry, Manifest, write_manifest
-from models.readiness import DEFAULT
+from datasets.manifest import Manifest, write_manifest
+from models.checkpoints.readiness import DEFAULT
 from utils.errors import UserError, run_script
-from utils.masks import resize_mask
-from utils.results import SCHEMA, SampleRecord
+from utils.media.masks import resize_mask
+from utils.runs.results import SCHEMA, SampleRecord
+from utils.types import Entry
 
 ROOT = Path(script.__file__).resolve().parent
 CONFIG = "tests/fakes.yaml"

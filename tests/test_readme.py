@@ -14,8 +14,8 @@ import pytest
 
 import eval as evaluation
 import inference_demo
+from models.checkpoints.published import catalogue
 from models.config import ROLES, families, load_config, sources
-from models.published import catalogue
 
 ROOT = Path(__file__).resolve().parent.parent
 README = (ROOT / "README.md").read_text(encoding="utf-8")

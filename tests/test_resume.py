@@ -15,7 +15,7 @@ from PIL import Image
 import eval as script
 import models.loading
 from utils.errors import UserError
-from utils.sharing import Share, cores_of
+from utils.runs.shards import Share, cores_of
 
 ROOT = Path(script.__file__).resolve().parent
 SCENES = [("dog", ("dog", "violin")), ("violin", ("dog", "violin")), ("drum", ("drum",)), (None, ("dog",))] * 2
@@ -168,7 +168,7 @@ def test_an_unfinished_run_is_not_mixed_with_another(data, tmp_path):
 
 def imprecise(played):
     """The fake networks with a memory, and with what real ones have: digits that depend on who else was asked."""
-    from models.memo import remember
+    from models.remembering import remember
 
     audio_text = played["audio_text"]
     encode_text, encode_audio = audio_text.encode_text, audio_text.encode_audio

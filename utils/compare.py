@@ -15,10 +15,10 @@ from pathlib import Path
 
 from utils.errors import UserError, run_script
 from utils.files import write_text_atomic
-from utils.results import read_results
-from utils.run_changes import Change, changes, remarks
-from utils.run_scores import MethodComparison, Run, compare_methods
-from utils.run_text import describe, verdict
+from utils.runs.changes import Change, changes, remarks
+from utils.runs.comparison import MethodComparison, Run, compare_methods
+from utils.runs.comparison_text import describe, verdict
+from utils.runs.results import read_results
 
 __all__ = ["RunComparison", "compare", "main"]
 
@@ -33,7 +33,7 @@ class RunComparison:
         warnings: why the numbers of a run mean nothing (random weights).
         incomparable: why the scores cannot be compared at all; empty where they can.
         other_data: whether the samples are not known to be the same.
-        changes, remarks: see `utils.run_changes`.
+        changes, remarks: see `utils.runs.changes`.
         methods: one comparison for each method in both, or of the two that were asked for.
         told: the methods of A whose headline the verdict tells: those that listen, or all where none does.
     """

@@ -16,7 +16,7 @@ from typing import Any
 
 from utils.types import Proposal, Query
 
-__all__ = ["abstain", "candidates", "describe_trail", "propose", "silence"]
+__all__ = ["abstain", "ask_for", "candidates", "describe_trail", "silence"]
 
 BAR_WIDTH = 24  # characters, for a score of 1
 
@@ -27,7 +27,7 @@ def candidates(texts: Sequence[str], scores: Iterable[float]) -> list[dict[str, 
     return sorted(rows, key=lambda row: -row["score"])
 
 
-def propose(
+def ask_for(
     queries: Sequence[Query], heard: str, seen: str | None = None, candidates: Sequence[dict] = (), **further: Any
 ) -> Proposal:
     """A proposal that asks for something.

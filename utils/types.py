@@ -9,6 +9,7 @@ Conventions:
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -77,3 +78,23 @@ class Prediction:
     score_map: np.ndarray
     queries: tuple[Query, ...] = ()
     trail: dict[str, Any] = field(default_factory=dict)
+
+
+@dataclass(frozen=True)
+class Entry:
+    """What is known of one sample beside its files.
+
+    Attributes:
+        group: samples of one group are not independent: the clip of a frame, the image of a pair.
+        categories: what sounds, by the dataset's own names; several where several things sound, empty where unknown
+            or where nothing in view sounds.
+        scenario: how the sample came about ("single", "multi", "offscreen", ...); "" where the dataset has one kind.
+        blank: whether the mask has no foreground.
+        details: whatever else the dataset says of it; JSON-serialisable.
+    """
+
+    group: str
+    categories: tuple[str, ...] = ()
+    scenario: str = ""
+    blank: bool = False
+    details: Mapping[str, Any] = field(default_factory=dict)

@@ -7,8 +7,8 @@ from typing import Any
 
 import numpy as np
 
+from models.audio_input import cut, resample
 from models.chat import ChatModel
-from models.windows import cut, resample
 
 PROMPT = (
     "What makes the sounds in this recording? Answer with one short sentence that names the sources, "

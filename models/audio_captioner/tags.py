@@ -10,10 +10,10 @@ from typing import Any, ClassVar
 
 import numpy as np
 
-from models.audio_tagger.any import AnyTagger
-from models.pretrained import Composite, Pretrained
-from utils import audioset, imagenet
-from utils.phrases import is_plural, with_article
+from models.audio_tagger.any_tagger import AnyTagger
+from models.network import Composite, Pretrained
+from utils.language import audioset, imagenet
+from utils.language.nouns import is_plural, with_article
 
 __all__ = ["TagsCaptioner", "sentence"]
 
@@ -25,7 +25,7 @@ INSTRUMENT = "musical instrument"  # is played
 class TagsCaptioner(Composite):
     """What any tagger hears, as a sentence: "a dog is barking", "a guitar is being played".
 
-    A label of AudioSet is translated to what makes the sound (`utils.audioset`); one that nothing visible makes is said
+    A label of AudioSet is translated to what makes the sound (`utils.language.audioset`); one that nothing visible makes is said
     as it is: "wind can be heard". Where the tagger is sure of nothing, nothing is said.
 
     Args (settings):

@@ -9,8 +9,8 @@ from typing import Any
 import numpy as np
 import torch
 
-from models.pretrained import MAX_BATCH, Pretrained
-from models.windows import cut, resample
+from models.audio_input import cut, resample
+from models.network import MAX_BATCH, Pretrained
 
 
 class WhisperCaptioner(Pretrained):

@@ -1,6 +1,6 @@
 """Audio taggers: which of its labels a network hears in a sound."""
 
-from models.audio_tagger.classifier import AudioClassifier
-from models.audio_tagger.soundnet import SoundNetTagger
-
-FAMILIES = {family.family: family for family in (AudioClassifier, SoundNetTagger)}
+FAMILIES = {  # imported only where one is asked for
+    "audio_classification": "models.audio_tagger.audio_classification:AudioClassifier",
+    "soundnet": "models.audio_tagger.soundnet:SoundNetTagger",
+}

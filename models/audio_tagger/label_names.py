@@ -6,7 +6,7 @@ import csv
 import re
 from collections.abc import Sequence
 
-from utils.audioset import TABLE, labels
+from utils.language.audioset import TABLE, labels
 
 NUMBERED = re.compile(r"(LABEL_)?\d+")  # what the library writes where a checkpoint names nothing
 MACHINE_ID = re.compile(r"/[mtg]/[\w-]+")  # "/m/09x0r"

@@ -10,10 +10,10 @@ from typing import Any
 import numpy as np
 import torch
 
-from models.pretrained import Pretrained
-from models.soundnet_network import LEVEL, SAMPLING_RATE, HearingNetwork
-from models.windows import cut, resample
-from utils import audioset, imagenet
+from models.audio_input import cut, resample
+from models.network import Pretrained
+from models.pocket.soundnet_network import LEVEL, SAMPLING_RATE, HearingNetwork
+from utils.language import audioset, imagenet
 
 __all__ = ["ARCHITECTURE", "SoundNetTagger", "classes_of"]
 

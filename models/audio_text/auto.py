@@ -9,7 +9,7 @@ import numpy as np
 import torch
 from torch.nn.functional import normalize
 
-from models.audio_text.windowed import WindowedEncoder
+from models.audio_text.encoder import WindowedEncoder
 from utils.errors import UserError
 
 

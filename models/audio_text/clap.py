@@ -8,8 +8,8 @@ import numpy as np
 import torch
 from torch.nn.functional import normalize
 
-from models.audio_text.windowed import WindowedEncoder
-from models.pretrained import MAX_BATCH
+from models.audio_text.encoder import WindowedEncoder
+from models.network import MAX_BATCH
 
 
 class ClapEncoder(WindowedEncoder):

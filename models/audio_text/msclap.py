@@ -9,13 +9,13 @@ import numpy as np
 import torch
 from torch.nn.functional import normalize
 
+from models.audio_input import groups_of_one_shape
 from models.audio_text import msclap_network
+from models.audio_text.encoder import WindowedEncoder
 from models.audio_text.msclap_network import FILE, SAMPLING_RATE, SECONDS
-from models.audio_text.windowed import WindowedEncoder
-from models.hub import RANDOM_MARK, find
-from models.pretrained import MAX_BATCH
-from models.published import license_of
-from models.windows import groups_of_one_shape
+from models.checkpoints.hub import RANDOM_MARK, find
+from models.checkpoints.published import license_of
+from models.network import MAX_BATCH
 from utils.errors import UserError
 
 TOKENIZER_FILE = "tokenizer.json"

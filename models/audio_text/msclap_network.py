@@ -12,9 +12,9 @@ from typing import Any
 
 import torch
 
-from models import hub
-from models.hub import ANOTHER, looked_at
-from models.pretrained import quiet
+from models.checkpoints import hub
+from models.checkpoints.hub import ANOTHER, looked_at
+from models.network import quiet
 from utils.errors import UserError
 
 INSTALL = "pip install --no-deps msclap torchlibrosa"

@@ -10,9 +10,9 @@ import numpy as np
 import torch
 from torch.nn.functional import normalize
 
-from models.audio_text.windowed import WindowedEncoder
-from models.pretrained import check_complete, quiet
-from models.windows import groups_of_one_shape
+from models.audio_input import groups_of_one_shape
+from models.audio_text.encoder import WindowedEncoder
+from models.network import check_complete, quiet
 
 WINDOWS_AT_ONCE = 4  # its first layers keep 64 numbers a sample: 123 MB for 10 s, several times over
 MAX_TOKENS = 512  # what the published preprocessing reads of a text

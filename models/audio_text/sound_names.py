@@ -10,10 +10,10 @@ import torch
 from torch.nn.functional import normalize
 
 from models.audio_tagger.soundnet import OBJECTS_WEIGHT, SoundNetTagger
-from models.class_names import ClassNames
-from models.pretrained import Composite, Pretrained
-from utils import imagenet
-from utils.prompts import check_prompt, fill
+from models.network import Composite, Pretrained
+from models.pocket.class_names import ClassNames
+from utils.language import imagenet
+from utils.language.prompts import check_prompt, fill
 
 __all__ = ["SoundNameEncoder"]
 

@@ -1,10 +1,9 @@
 """Image captioners: what is seen, in words."""
 
-from models.image_captioner.blip import BlipCaptioner
-from models.image_captioner.classifier import ClassifierCaptioner
-from models.image_captioner.florence2 import Florence2Captioner
-from models.image_captioner.image_to_text import ImageToText
-from models.image_captioner.vision_chat import VisionChat
-
-CAPTIONERS = (BlipCaptioner, Florence2Captioner, ImageToText, VisionChat, ClassifierCaptioner)
-FAMILIES = {family.family: family for family in CAPTIONERS}
+FAMILIES = {  # imported only where one is asked for
+    "blip": "models.image_captioner.blip:BlipCaptioner",
+    "florence2": "models.image_captioner.florence2:Florence2Captioner",
+    "image_to_text": "models.image_captioner.image_to_text:ImageToText",
+    "vision_chat": "models.image_captioner.vision_chat:VisionChat",
+    "classifier": "models.image_captioner.classifier:ClassifierCaptioner",
+}

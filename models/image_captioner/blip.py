@@ -7,7 +7,7 @@ from typing import Any
 
 import numpy as np
 
-from models.image_captioner.batched import BatchedCaptioner
+from models.image_captioner.captioner import BatchedCaptioner
 
 
 class BlipCaptioner(BatchedCaptioner):

@@ -9,10 +9,10 @@ import numpy as np
 import torch
 from torch.nn.functional import interpolate
 
-from models.image_classifier import ImageClassifier, Seen, checked_scales
-from models.pretrained import Composite, Pretrained
-from utils import imagenet
-from utils.phrases import with_article
+from models.network import Composite, Pretrained
+from models.pocket.image_classifier import ImageClassifier, Seen, checked_scales
+from utils.language import imagenet
+from utils.language.nouns import with_article
 
 __all__ = ["ClassifierCaptioner", "sentence"]
 

@@ -7,8 +7,8 @@ from typing import Any
 
 import numpy as np
 
-from models.image_captioner.batched import BatchedCaptioner
-from models.image_captioner.listing import as_caption
+from models.image_captioner.captioner import BatchedCaptioner
+from models.image_captioner.named_things import as_caption
 from utils.errors import UserError
 
 TASKS = ("<CAPTION>", "<DETAILED_CAPTION>", "<MORE_DETAILED_CAPTION>", "<OD>", "<DENSE_REGION_CAPTION>")

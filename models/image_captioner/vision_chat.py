@@ -9,7 +9,7 @@ from typing import Any
 import numpy as np
 
 from models.chat import ChatModel
-from models.image_captioner.listing import as_caption, listed
+from models.image_captioner.named_things import as_caption, listed
 
 PROMPT = (
     "List every thing visible in this image that can make a sound: people, animals, musical instruments, vehicles, "

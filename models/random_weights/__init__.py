@@ -21,7 +21,7 @@ from importlib import import_module
 from pathlib import Path
 from types import ModuleType
 
-from models.hub import RANDOM_MARK
+from models.checkpoints.hub import RANDOM_MARK
 from utils.errors import UserError
 
 __all__ = ["available", "write"]
@@ -65,7 +65,7 @@ def write(hub_id: str, folder: Path, tiny: bool = False) -> Path:
     import torch
     import transformers
 
-    from models.pretrained import quiet
+    from models.network import quiet
 
     folder.parent.mkdir(parents=True, exist_ok=True)
     partial = Path(tempfile.mkdtemp(prefix=f".{folder.name}.", dir=folder.parent))

@@ -5,7 +5,7 @@ from __future__ import annotations
 from pathlib import Path
 from typing import Any
 
-from utils.audioset import labels
+from utils.language.audioset import labels
 
 # config.json of the checkpoint: the library's defaults, and no problem_type.
 PUBLISHED: dict[str, dict[str, Any]] = {"MIT/ast-finetuned-audioset-10-10-0.4593": {}}

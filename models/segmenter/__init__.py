@@ -1,11 +1,10 @@
 """Segmenters: queries to soft maps in the image's own pixel frame."""
 
-from models.segmenter.asda import AsdaSegmenter
-from models.segmenter.class_map import ClassMapSegmenter
-from models.segmenter.clipseg import ClipSegmenter
-from models.segmenter.grounded_sam import GroundedSamSegmenter
-from models.segmenter.sam3 import Sam3Segmenter
-from models.segmenter.sam_clip import SamClipSegmenter
-
-SEGMENTERS = (ClipSegmenter, GroundedSamSegmenter, SamClipSegmenter, Sam3Segmenter, AsdaSegmenter, ClassMapSegmenter)
-FAMILIES = {family.family: family for family in SEGMENTERS}
+FAMILIES = {  # imported only where one is asked for
+    "clipseg": "models.segmenter.clipseg:ClipSegmenter",
+    "grounded_sam": "models.segmenter.grounded_sam:GroundedSamSegmenter",
+    "sam_clip": "models.segmenter.sam_clip:SamClipSegmenter",
+    "sam3": "models.segmenter.sam3:Sam3Segmenter",
+    "asda": "models.segmenter.asda:AsdaSegmenter",
+    "class_map": "models.segmenter.class_map:ClassMapSegmenter",
+}

@@ -16,12 +16,12 @@ import numpy as np
 import torch
 from torch.nn.functional import interpolate
 
-from models.hub import looked_at
-from models.pretrained import MAX_BATCH, Pretrained
+from models.checkpoints.hub import looked_at
+from models.network import MAX_BATCH, Pretrained
 from models.segmenter import openai_clip
-from models.segmenter.frame import strongest_in_frame
-from models.segmenter.isolated import imports_from
+from models.segmenter.asda_checkout import imports_from
 from models.segmenter.letterbox import Placement, placed, put
+from models.segmenter.low_res_maps import strongest_in_frame
 from models.segmenter.text_only import TextOnly
 from utils.errors import UserError
 from utils.types import Query

@@ -11,13 +11,13 @@ import numpy as np
 import torch
 from torch.nn.functional import interpolate
 
-from models.class_names import ClassNames
-from models.image_classifier import ImageClassifier, Seen, checked_scales
-from models.pretrained import MAX_BATCH, Composite, Pretrained
-from models.segmenter.frame import within_aspect
+from models.network import MAX_BATCH, Composite, Pretrained
+from models.pocket.class_names import ClassNames
+from models.pocket.image_classifier import ImageClassifier, Seen, checked_scales
+from models.segmenter.low_res_maps import within_aspect
 from models.segmenter.outline_decoder import OutlineDecoder, share_of_query
-from utils import imagenet
 from utils.errors import UserError
+from utils.language import imagenet
 from utils.types import Query
 
 __all__ = ["ClassMapSegmenter", "OutlineNetwork"]
@@ -55,7 +55,7 @@ class OutlineNetwork(Pretrained):
 class ClassMapSegmenter(Composite):
     """Any convolutional ImageNet-1k classifier of timm, with a decoder trained for its features.
 
-    A text of any wording becomes a set of the classifier's 1,000 names (`models.class_names`); an embedding is such a
+    A text of any wording becomes a set of the classifier's 1,000 names (`models.pocket.class_names`); an embedding is such a
     set with weights. To a set belong, less and less, the names that the classifier takes for those asked for: a white
     duck is a goose to it. Maps are averaged over the scales that the image is looked at in.
 

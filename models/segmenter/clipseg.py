@@ -8,8 +8,8 @@ from typing import Any
 import numpy as np
 import torch
 
-from models.pretrained import MAX_BATCH, TEXTS_AT_ONCE, Pretrained, blocks_by_length
-from models.segmenter.frame import strongest_in_frame
+from models.network import MAX_BATCH, TEXTS_AT_ONCE, Pretrained, blocks_by_length
+from models.segmenter.low_res_maps import strongest_in_frame
 from utils.errors import UserError
 from utils.types import Query
 
@@ -75,7 +75,7 @@ class ClipSegmenter(Pretrained):
         return score_maps
 
     def encode_images(self, images: Sequence[np.ndarray]) -> list[tuple[torch.Tensor, ...]]:
-        """What the network makes of the pixels alone, once an image (see models/memo.py).
+        """What the network makes of the pixels alone, once an image (see models/remembering.py).
 
         Args:
             images: (H, W, 3) uint8 RGB each, sizes may differ.

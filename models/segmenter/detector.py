@@ -11,8 +11,8 @@ import numpy as np
 import torch
 from PIL import Image
 
-from models.pretrained import Pretrained
-from utils.prompts import thing_of
+from models.network import Pretrained
+from utils.language.prompts import thing_of
 
 PHRASE_DETECTORS = ("grounding-dino", "mm-grounding-dino")  # they read phrases, each ended by a full stop
 CAPTION_DETECTORS = ("owlv2", "owlvit")  # CLIP's kin: they know "a photo of a dog"
@@ -89,7 +89,7 @@ class TextDetector(Pretrained):
             return [self._detect(image, encoded, text, threshold, max_boxes) for text in texts]
 
     def encode_images(self, images: Sequence[np.ndarray]) -> list[Encoded | None]:
-        """What the network makes of the pixels alone, once an image (see models/memo.py).
+        """What the network makes of the pixels alone, once an image (see models/remembering.py).
 
         Args:
             images: (H, W, 3) uint8 RGB each, sizes may differ.

@@ -8,10 +8,10 @@ from typing import Any, ClassVar
 import numpy as np
 import torch
 
-from models.pretrained import Composite, Pretrained
+from models.network import Composite, Pretrained
 from models.segmenter.detector import TextDetector
-from models.segmenter.frame import within_aspect
 from models.segmenter.instances import Calibration, strongest
+from models.segmenter.low_res_maps import within_aspect
 from models.segmenter.mask_generator import MaskGenerator
 from models.segmenter.text_only import TextOnly
 from utils.errors import UserError

@@ -9,7 +9,7 @@ import numpy as np
 import torch
 from PIL import Image
 
-from models.pretrained import MAX_BATCH, Pretrained
+from models.network import MAX_BATCH, Pretrained
 
 
 @dataclass(frozen=True, eq=False)
@@ -55,7 +55,7 @@ class MaskGenerator(Pretrained):
             yield self._in_frame(logits, encoded)
 
     def encode_images(self, images: Sequence[np.ndarray]) -> list[Encoded]:
-        """What the network makes of the pixels alone, once an image (see models/memo.py).
+        """What the network makes of the pixels alone, once an image (see models/remembering.py).
 
         Args:
             images: (H, W, 3) uint8 RGB each, sizes may differ.

@@ -15,8 +15,8 @@ import torch
 from PIL import Image
 from torch.nn.functional import normalize
 
-from models.checkpoint_files import TOKENIZER_FILES, weights_among
-from models.pretrained import MAX_BATCH, Pretrained
+from models.checkpoints.files import TOKENIZER_FILES, weights_among
+from models.network import MAX_BATCH, Pretrained
 
 CONFIG = "open_clip_config.json"
 PRECISIONS = {torch.float32: "fp32", torch.bfloat16: "pure_bf16", torch.float16: "pure_fp16"}

@@ -10,12 +10,12 @@ from typing import Any
 import numpy as np
 import torch
 
-from models.pretrained import Pretrained, check_complete, quiet
-from models.segmenter.frame import stretched
+from models.network import Pretrained, check_complete, quiet
 from models.segmenter.instances import Calibration, strongest
+from models.segmenter.low_res_maps import stretched
 from models.segmenter.text_only import TextOnly
 from utils.errors import UserError
-from utils.prompts import thing_of
+from utils.language.prompts import thing_of
 from utils.types import Query
 
 MAX_TOKENS = 32  # what the library's processor gives the network, whatever the text encoder could read
@@ -128,7 +128,7 @@ class Sam3Segmenter(TextOnly, Pretrained):
         return score_maps
 
     def encode_images(self, images: Sequence[np.ndarray]) -> list[VisionEmbeds]:
-        """What the network makes of the pixels alone, once an image (see models/memo.py).
+        """What the network makes of the pixels alone, once an image (see models/remembering.py).
 
         Args:
             images: (H, W, 3) uint8 RGB each, sizes may differ.

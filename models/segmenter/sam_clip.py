@@ -10,11 +10,11 @@ import numpy as np
 import torch
 from torch.nn.functional import normalize
 
-from models.pretrained import Composite, Pretrained
-from models.segmenter.frame import within_aspect
+from models.network import Composite, Pretrained
+from models.segmenter.low_res_maps import within_aspect
 from models.segmenter.open_clip import ClipScorer
+from models.segmenter.region_scores import Views
 from models.segmenter.segment_anything import Proposals, SamProposer
-from models.segmenter.views import Views
 from utils.errors import UserError
 from utils.types import Query
 
@@ -27,7 +27,7 @@ class Regions:
     """What could be asked for in one image.
 
     Attributes:
-        proposals: P of them, also none; of the image within its aspect (`models/segmenter/frame.py`).
+        proposals: P of them, also none; of the image within its aspect (`models/segmenter/low_res_maps.py`).
         embeds: (P, D) float32, see `Views.embed`.
     """
 
@@ -145,7 +145,7 @@ class SamClipSegmenter(Composite):
         return self.networks["scorer"].encode_text(texts)
 
     def encode_images(self, images: Sequence[np.ndarray]) -> list[Regions]:
-        """What the networks make of the pixels alone, once an image (see models/memo.py).
+        """What the networks make of the pixels alone, once an image (see models/remembering.py).
 
         Args:
             images: (H, W, 3) uint8 RGB each, sizes may differ.

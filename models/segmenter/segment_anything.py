@@ -14,7 +14,7 @@ from typing import Any
 import numpy as np
 import torch
 
-from models.pretrained import Pretrained
+from models.network import Pretrained
 from models.segmenter.crops import cut_masks
 from models.segmenter.sam_weights import as_segment_anything
 from utils.errors import UserError

@@ -12,7 +12,7 @@ from unittest import mock
 
 import torch
 
-from models.memo import REMEMBERED
+from models.remembering import REMEMBERED
 
 INVERSION = "text_inversion.invert"
 CLOCKS = {"wall": perf_counter, "processor": process_time}
@@ -45,7 +45,7 @@ class Clock:
     @contextmanager
     def watch_inversion(self) -> Iterator[None]:
         """Times text inversion's search too, which asks no role's method but an open text encoder."""
-        from utils.inversion import Inverter
+        from methods._inversion import Inverter
 
         with mock.patch.object(Inverter, "invert", self._timed(INVERSION, Inverter.invert)):
             yield
@@ -67,7 +67,7 @@ class Clock:
 
 
 def without_memory(model: Any) -> Any:
-    """The same network under the same class, without what `models.memo.remember` put on the object."""
+    """The same network under the same class, without what `models.remembering.remember` put on the object."""
     twin = copy.copy(model)
     if hasattr(twin, "networks"):
         twin.networks = {name: without_memory(part) for name, part in twin.networks.items()}

@@ -16,7 +16,7 @@ from time import perf_counter
 
 from inference_demo import input_paths
 from tests.checkpoints import save_config
-from utils.arguments import at_least
+from utils.cli import at_least
 from utils.errors import run_script
 
 ROOT = Path(__file__).resolve().parents[2]

@@ -24,20 +24,21 @@ import torch
 import eval as script
 import methods
 from datasets.folder import FolderDataset
-from datasets.stamp_catalog import KINDS
+from datasets.stamp_world.catalog import KINDS
 from models import loading
 from models.config import Config, load_config
-from models.memo import remember
 from models.random_weights.__main__ import NOTHING_IS_TOO_LITTLE
+from models.remembering import remember
 from models.segmenter import clipseg
 from tests import checkpoints
 from tests.benchmarks.clock import CLOCKS, Clock
 from tests.benchmarks.floor import Floor, measure_floor
 from tests.benchmarks.scenes import LAYOUTS, write_scenes
-from utils import provenance, summary
-from utils.arguments import at_least
+from utils.cli import at_least
 from utils.errors import UserError, run_script
-from utils.evaluation import measure, predict_blind
+from utils.runs import provenance
+from utils.runs.engine import measure, predict_blind
+from utils.scoring import summary
 
 METHODS = ["cross_modal", "classify", "caption", "text_inversion"]
 RANDOM = Path("runs/random/paper-random.yaml")

@@ -8,9 +8,9 @@ from typing import Any
 
 import numpy as np
 
-from models.memo import remember
+from methods._inversion import Inverter
+from models.remembering import remember
 from tests.benchmarks.clock import INVERSION, Clock, seconds_in_networks, without_memory
-from utils.inversion import Inverter
 from utils.types import Query
 
 BATCH_SIZES = (1, 16)

@@ -12,7 +12,9 @@ import pytest
 @pytest.fixture(scope="session")
 def stamps_package() -> ModuleType:
     """stamps_package.py: what builds the miniature."""
-    spec = importlib.util.spec_from_file_location("stamps_package", Path(__file__).with_name("stamps_package.py"))
+    spec = importlib.util.spec_from_file_location(
+        "stamps_package", Path(__file__).with_name("stamp_world") / "stamps_package.py"
+    )
     module = importlib.util.module_from_spec(spec)
     spec.loader.exec_module(module)
     return module

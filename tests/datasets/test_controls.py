@@ -9,8 +9,9 @@ from PIL import Image
 
 from datasets.controls import CONTROLS, AudioControls
 from datasets.folder import FolderDataset
-from datasets.manifest import Entry, Manifest, write_manifest
+from datasets.manifest import Manifest, write_manifest
 from utils.errors import UserError
+from utils.types import Entry
 
 SAMPLES = {  # stem: (group, categories, in view besides, level of the sound)
     "a1": ("a", ("dog",), (), 0.1),

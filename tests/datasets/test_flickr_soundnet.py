@@ -8,7 +8,7 @@ from PIL import Image
 import eval as evaluation
 from datasets import flickr_soundnet
 from datasets.folder import FolderDataset
-from datasets.importing import run_import
+from datasets.importing.items import run_import
 from datasets.manifest import UNFINISHED, read_manifest
 from utils.errors import UserError, run_script
 

@@ -10,8 +10,8 @@ from PIL import Image
 import eval as evaluation
 from datasets import is3
 from datasets.folder import FolderDataset
+from datasets.importing.masks import MaskFile
 from datasets.manifest import read_manifest
-from datasets.masks import MaskFile
 from utils.errors import UserError, run_script
 
 SIZE = (64, 64)

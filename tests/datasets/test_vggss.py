@@ -11,7 +11,7 @@ from PIL import Image
 import eval as evaluation
 from datasets import vggss
 from datasets.folder import FolderDataset
-from datasets.importing import run_import
+from datasets.importing.items import run_import
 from datasets.manifest import UNFINISHED, read_manifest
 from utils.errors import UserError, run_script
 

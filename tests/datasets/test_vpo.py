@@ -11,10 +11,10 @@ from PIL import Image
 import eval as evaluation
 from datasets import vpo
 from datasets.folder import FolderDataset
+from datasets.importing.sounds import Sound
 from datasets.manifest import read_manifest
-from datasets.sounds import Sound
 from utils.errors import UserError, run_script
-from utils.scores import score_sample
+from utils.scoring.sample_scores import score_sample
 
 RATE = 8000
 STEP = 1.5 / 32768  # rounding to 16 bits

@@ -6,8 +6,8 @@ import numpy as np
 import pytest
 
 import methods
-from utils import audioset
 from utils.errors import UserError
+from utils.language import audioset
 
 
 @pytest.fixture

@@ -19,7 +19,7 @@ TOY = '''
 """A toy: whatever sounds, it is the violin."""
 
 from methods.base import Method
-from utils.trails import propose
+from utils.trails import ask_for
 from utils.types import Query
 
 
@@ -32,7 +32,7 @@ class Toy(Method):
 
     def propose(self, samples):
         """Asks for the violin."""
-        return [propose([Query(self.prompt.format("violin"))], heard="no matter what") for _ in samples]
+        return [ask_for([Query(self.prompt.format("violin"))], heard="no matter what") for _ in samples]
 '''
 
 RUN = """
@@ -100,8 +100,10 @@ def test_adding_a_method_takes_one_new_file(tmp_path, fakes):
 
     for folder in ("methods", "models", "utils", "configs"):
         (tmp_path / folder).mkdir()
-        for path in [*(ROOT / folder).glob("*.py"), *(ROOT / folder).glob("*.yaml")]:
-            shutil.copy(path, tmp_path / folder)
+        for path in [path for kind in ("py", "yaml", "csv") for path in (ROOT / folder).rglob(f"*.{kind}")]:
+            copy = tmp_path / path.relative_to(ROOT)
+            copy.parent.mkdir(parents=True, exist_ok=True)
+            shutil.copy(path, copy)
     shutil.copy(ROOT / "inference_demo.py", tmp_path)
     (tmp_path / "methods" / "toy.py").write_text(TOY)
     (tmp_path / "fake.yaml").write_text("summary: fakes for a test\nmethods:\n  toy:\n    prompt: my {}\n")

@@ -6,8 +6,8 @@ import numpy as np
 import pytest
 
 import methods
-from utils import audioset
 from utils.errors import UserError
+from utils.language import audioset
 
 
 @pytest.fixture
@@ -20,15 +20,15 @@ def make(fakes):
 
 
 @pytest.mark.parametrize("sounding", ["dog", "violin", "sea lion", "drum"])
-@pytest.mark.parametrize("handover", ["embedding", "words"])
-def test_the_thing_that_sounds_is_found(fakes, make, sounding, handover):
+@pytest.mark.parametrize("decoding", ["embedding", "nearest_word"])
+def test_the_thing_that_sounds_is_found(fakes, make, sounding, decoding):
     sample = fakes.make_sample(sounding, ("dog", "violin", "sea lion", "drum"))
-    prediction = make(handover=handover).predict([sample])[0]
+    prediction = make(decoding=decoding).predict([sample])[0]
     assert np.array_equal(prediction.score_map > 0.5, sample.gt_mask)
-    asked = {"embedding": f"A photo of W* (near {sounding})", "words": f"A photo of {sounding}"}
-    assert prediction.queries[0].text == asked[handover]
+    asked = {"embedding": f"A photo of W* (near {sounding})", "nearest_word": f"A photo of {sounding}"}
+    assert prediction.queries[0].text == asked[decoding]
     assert prediction.queries[0].score > 0.9
-    assert prediction.trail["handover"] == handover
+    assert prediction.trail["decoding"] == decoding
     assert prediction.trail["candidates"][0]["text"] == sounding
     assert prediction.trail["heard"].startswith(f"a pseudo-word W* close to {sounding}, ")
 
@@ -45,12 +45,12 @@ def test_auto_hands_on_what_the_segmenter_takes(fakes, make):
     with_embedding = make(accepts_embeddings=True).predict([sample])[0]
     assert with_embedding.queries[0].embedding.shape == (fakes.SEGMENTER_DIM,)
     assert with_embedding.queries[0].embedding.dtype == np.float32
-    assert with_embedding.trail["handover"] == "embedding"
+    assert with_embedding.trail["decoding"] == "embedding"
     assert with_embedding.trail["arrives_near"][0]["text"] == "dog"
     assert with_embedding.trail["arrives_near"][0]["score"] > 0.95
     with_words = make(accepts_embeddings=False).predict([sample])[0]
     assert with_words.queries[0].embedding is None
-    assert with_words.trail["handover"] == "words" and "arrives_near" not in with_words.trail
+    assert with_words.trail["decoding"] == "nearest_word" and "arrives_near" not in with_words.trail
 
 
 def test_the_same_seed_gives_the_same_and_another_seed_another_start(fakes, make):
@@ -94,6 +94,6 @@ def test_without_a_vocabulary_it_is_what_makes_audiosets_sounds(fakes):
 
 def test_an_embedding_for_a_segmenter_of_text_is_refused(make):
     with pytest.raises(UserError, match="segmenter takes no embedding"):
-        make(accepts_embeddings=False, handover="embedding")
-    with pytest.raises(UserError, match='one of auto, embedding, words, found "image"'):
-        make(handover="image")
+        make(accepts_embeddings=False, decoding="embedding")
+    with pytest.raises(UserError, match='one of auto, embedding, nearest_word, found "image"'):
+        make(decoding="image")

@@ -3,7 +3,7 @@
 import numpy as np
 import pytest
 
-from models.config import families
+from models.config import family_class
 from tests.checkpoints import NETWORKS
 
 
@@ -16,7 +16,9 @@ def folders(random_config):
 @pytest.fixture(scope="session")
 def loaded(folders):
     """Role -> the model of that folder, loaded without a memory."""
-    return {role: families(role)[family].from_pretrained(str(folders[role])) for role, (family, _) in NETWORKS.items()}
+    return {
+        role: family_class(role, family).from_pretrained(str(folders[role])) for role, (family, _) in NETWORKS.items()
+    }
 
 
 @pytest.fixture(scope="session")

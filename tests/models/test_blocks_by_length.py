@@ -3,7 +3,7 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
-from models.pretrained import blocks_by_length
+from models.network import blocks_by_length
 from models.segmenter.clipseg import ClipSegmenter
 
 
@@ -19,6 +19,6 @@ def test_sentences_of_any_lengths_keep_their_places(loaded, monkeypatch, role):
     encoder = loaded[role]
     texts = ["dog", "a man and a woman with a violin in the kitchen", "a guitar", "dog", "a photo of a sea lion"]
     alone = np.concatenate([encoder.encode_text([text]) for text in texts])
-    module = "models.segmenter.clipseg" if isinstance(encoder, ClipSegmenter) else "models.audio_text.windowed"
+    module = "models.segmenter.clipseg" if isinstance(encoder, ClipSegmenter) else "models.audio_text.encoder"
     monkeypatch.setattr(f"{module}.TEXTS_AT_ONCE", 2)
     np.testing.assert_allclose(encoder.encode_text(texts), alone, atol=2e-5)

@@ -3,8 +3,9 @@ import sys
 
 import pytest
 
-from models.config import ROLES, ROOT, config_names, families, load_config, settings_of, sources
-from models.readiness import DEFAULT
+import methods
+from models.checkpoints.readiness import DEFAULT
+from models.config import ROLES, ROOT, config_names, families, family_class, load_config, settings_of, sources
 from utils.errors import UserError
 
 CONFIG = """
@@ -74,7 +75,7 @@ def test_an_override_may_add_a_role(path):
 
 
 def test_an_override_may_set_a_method(path):
-    config = load_config(path, ["cross_modal.min_similarity=0.1"])
+    config = load_config(path, ["cross_modal.min_similarity=0.1"], methods.available())
     assert config.methods == {"cross_modal": {"min_similarity": 0.1}}
 
 
@@ -95,7 +96,7 @@ def test_an_override_may_set_a_method(path):
 )
 def test_what_does_not_fit_is_refused_with_what_would(path, overrides, sentence):
     with pytest.raises(UserError, match=sentence):
-        load_config(path, overrides)
+        load_config(path, overrides, methods.available())
 
 
 @pytest.mark.parametrize(
@@ -113,7 +114,7 @@ def test_what_does_not_fit_is_refused_with_what_would(path, overrides, sentence)
 def test_files_of_another_form_are_refused(tmp_path, text, sentence):
     (tmp_path / "bad.yaml").write_text(text)
     with pytest.raises(UserError, match=sentence):
-        load_config(tmp_path / "bad.yaml")
+        load_config(tmp_path / "bad.yaml", methods=methods.available())
 
 
 def test_an_unknown_name_is_answered_with_the_known_ones():
@@ -123,7 +124,8 @@ def test_an_unknown_name_is_answered_with_the_known_ones():
 
 def test_every_family_can_be_built_from_its_settings_alone():
     for role in ROLES:
-        for name, model_class in families(role).items():
+        for name in families(role):
+            model_class = family_class(role, name)
             assert model_class.family == name
             assert all(setting.default is not setting.empty for setting in settings_of(model_class).values())
 

@@ -9,13 +9,13 @@ import pytest
 import yaml
 
 from models.audio_captioner.tags import TagsCaptioner
-from models.audio_tagger.any import AnyTagger
+from models.audio_tagger.any_tagger import AnyTagger
 from models.audio_tagger.soundnet import SoundNetTagger
 from models.config import load_config
-from models.image_classifier import ImageClassifier
 from models.loading import load_models
-from models.memo import forget
-from models.pretrained import load_once
+from models.network import load_once
+from models.pocket.image_classifier import ImageClassifier
+from models.remembering import forget
 from tests.pocket_checkpoints import BUNDLED, save_class_map
 from utils.errors import UserError
 from utils.types import Query

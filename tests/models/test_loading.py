@@ -8,10 +8,10 @@ import pytest
 import torch
 from safetensors.torch import load_file, save_file
 
-from models.audio_tagger.classifier import AudioClassifier
+from models.audio_tagger.audio_classification import AudioClassifier
 from models.audio_text.clap import ClapEncoder
-from models.config import ROLES, ROOT, Config, families, load_config, sources
-from models.hub import Checkpoint, local_folder
+from models.checkpoints.hub import Checkpoint, local_folder
+from models.config import ROLES, ROOT, Config, family_class, load_config, sources
 from models.loading import load_models, resolve_device
 from models.roles import AudioCaptioner, AudioTagger, AudioTextEncoder, ImageCaptioner, Segmenter
 from models.segmenter.clipseg import ClipSegmenter
@@ -30,7 +30,7 @@ def test_every_model_class_loads_beside_our_own_datasets_package(config, role):
     """The local `datasets/` hides Hugging Face's package of that name from transformers."""
     assert importlib.util.find_spec("datasets").origin == str(ROOT / "datasets" / "__init__.py")
     model = load_models(config, [role], device="cpu")[role]
-    assert isinstance(model, CONTRACTS[role]) and isinstance(model, families(role)[config.roles[role]["family"]])
+    assert isinstance(model, CONTRACTS[role]) and isinstance(model, family_class(role, config.roles[role]["family"]))
     assert {parameter.dtype for parameter in model.network.parameters()} == {torch.float32}  # saved as float16
     assert not model.network.training and not any(parameter.requires_grad for parameter in model.network.parameters())
 
@@ -197,7 +197,7 @@ def test_a_missing_tokenizer(copy):
 
 
 def test_a_licence_comes_from_the_config_the_checkpoint_or_the_catalogue(folders, monkeypatch):
-    monkeypatch.setattr("models.pretrained.license_of", lambda weights: f"licence of {weights}")
+    monkeypatch.setattr("models.network.license_of", lambda weights: f"licence of {weights}")
     folder = str(folders["audio_text"])
     assert ClapEncoder.from_pretrained(folder, license="MIT").provenance["license"] == "MIT"
     assert ClapEncoder.from_pretrained(folder).provenance["license"] == f"licence of {folder}"

@@ -6,9 +6,9 @@ import numpy as np
 import pytest
 import torch
 
-from models.config import families
-from models.half_precision import right_convolutions
-from models.pretrained import Pretrained
+from models.config import family_class
+from models.network import Pretrained
+from models.precision import right_convolutions
 from models.random_weights import write
 from utils.types import Query
 
@@ -48,7 +48,7 @@ def load(root, role, family, hub_ids, **keys):
         return {"weights": str(write(hub_id, root / hub_id.replace("/", "--"), tiny=True)), **keys}
 
     parts = {part: entry(one) for part, one in hub_ids.items()} if isinstance(hub_ids, dict) else entry(hub_ids)
-    return families(role)[family].from_pretrained(**parts, **SETTINGS.get(family, {}), allow_random_weights=True)
+    return family_class(role, family).from_pretrained(**parts, **SETTINGS.get(family, {}), allow_random_weights=True)
 
 
 def answer(role, model):

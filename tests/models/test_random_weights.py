@@ -1,7 +1,7 @@
 import pytest
 
+from models.checkpoints.hub import RANDOM_MARK
 from models.config import load_config, sources
-from models.hub import RANDOM_MARK
 from models.image_captioner.blip import BlipCaptioner
 from models.random_weights import __main__ as program
 from models.random_weights import available, write

@@ -9,7 +9,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from utils.scores import SampleScores, score_sample
+from utils.scoring.sample_scores import SampleScores, score_sample
 
 HERE = Path(__file__).parent
 

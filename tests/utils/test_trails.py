@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from utils.trails import abstain, candidates, describe_trail, propose, silence
+from utils.trails import abstain, ask_for, candidates, describe_trail, silence
 from utils.types import Query
 
 KEYS = ["heard", "seen", "candidates", "query", "reason"]
@@ -17,7 +17,7 @@ def test_candidates_are_best_first_and_equals_keep_their_order():
 
 
 def test_a_proposal_and_an_abstention_have_the_same_keys():
-    asked = propose([Query("A photo of dog"), Query("A photo of cat")], heard="barking", seen="a dog", losses=[1.0])
+    asked = ask_for([Query("A photo of dog"), Query("A photo of cat")], heard="barking", seen="a dog", losses=[1.0])
     assert list(asked.trail) == [*KEYS, "losses"]
     assert asked.trail["query"] == "A photo of dog; A photo of cat" and asked.trail["reason"] is None
     for nothing in (abstain("no noun", heard="a sound"), silence(-60.0, seen="a dog")):
@@ -35,7 +35,7 @@ def test_the_story_of_a_trail():
         "reason": None,
         "losses": [0.5, 0.4, 0.3, 0.25],
         "near": [{"text": "fox", "score": 0.5}],
-        "handover": "words",
+        "decoding": "words",
         "seconds": {"propose": 0.123, "segment": 1.0},
     }
     assert describe_trail(trail) == [
@@ -46,7 +46,7 @@ def test_the_story_of_a_trail():
         ("asked", '"A photo of dog"'),
         ("losses", "0.500 -> 0.250 (4 values)"),
         ("near", "fox 0.500"),
-        ("handover", "words"),
+        ("decoding", "words"),
         ("seconds", "propose 0.12, segment 1.00"),
     ]
 

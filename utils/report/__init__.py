@@ -11,7 +11,7 @@ from utils.files import make_folder, write_text_atomic
 from utils.report.document import compose
 from utils.report.html import to_html
 from utils.report.markdown import to_markdown
-from utils.results import read_results
+from utils.runs.results import read_results
 
 __all__ = ["write_report"]
 

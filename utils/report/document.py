@@ -6,16 +6,16 @@ from collections.abc import Mapping
 from pathlib import PurePath
 from typing import Any
 
+from utils.report.audio_controls import hearing_answer, hearing_section
 from utils.report.blocks import Code, Document, Words
+from utils.report.breakdown import kinds_section
 from utils.report.examples import gallery_section, samples_section
-from utils.report.hearing import hearing_answer, hearing_section
-from utils.report.kinds import kinds_section
 from utils.report.numbers import counted
 from utils.report.origin import origin_section
 from utils.report.protocols import protocol_section
+from utils.report.ranking import resolution, standing, standing_answers
 from utils.report.spread import spread_section
-from utils.report.standing import resolution, standing, standing_answers
-from utils.verdicts import methods_that_listen
+from utils.report.verdicts import methods_that_listen
 
 __all__ = ["compose"]
 
@@ -24,7 +24,7 @@ def compose(results: Mapping[str, Any]) -> Document:
     """Puts what results.json holds into sections.
 
     Args:
-        results: see `utils.results.EvalResults`.
+        results: see `utils.runs.results.EvalResults`.
     """
     own = methods_that_listen(results) or list(results["methods"])
     shown = ", ".join(own[:4]) + (f" and {len(own) - 4} more" if len(own) > 4 else "")

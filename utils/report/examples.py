@@ -8,7 +8,7 @@ from typing import Any
 
 from utils.report.blocks import Cell, Code, Fold, Header, Link, Paragraph, Picture, Sample, Section, Table, Words
 from utils.report.numbers import NOTHING, counted, percent
-from utils.verdicts import methods_that_listen, ranked
+from utils.report.verdicts import methods_that_listen, ranked
 
 __all__ = ["gallery_section", "samples_section"]
 

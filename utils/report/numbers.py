@@ -9,9 +9,9 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Any
 
-from utils.bootstrap import LEAST_GROUPS
 from utils.report.blocks import Cell
 from utils.report.charts import DotRow
+from utils.scoring.bootstrap import LEAST_GROUPS
 
 __all__ = ["NOTHING", "cell", "counted", "few", "interval", "percent", "points", "row"]
 

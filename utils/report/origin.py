@@ -20,7 +20,7 @@ from utils.report.blocks import (
     Table,
 )
 from utils.report.numbers import NOTHING, counted
-from utils.verdicts import ranked
+from utils.report.verdicts import ranked
 
 __all__ = ["origin_section"]
 

@@ -7,8 +7,8 @@ from typing import Any
 
 from utils.report.blocks import Cell, Definitions, Fold, Header, Paragraph, Section, Strong, Subsection, Table
 from utils.report.numbers import cell
-from utils.report.standing import resolution
-from utils.verdicts import methods_that_listen, ranked
+from utils.report.ranking import resolution
+from utils.report.verdicts import methods_that_listen, ranked
 
 __all__ = ["protocol_section"]
 

@@ -8,7 +8,7 @@ from typing import Any
 from utils.report.blocks import Cell, ChartTable, Fold, Header, Paragraph, Section, Subsection, Table
 from utils.report.charts import Curves, DotChart, DotRow, Histogram, Line, Panels, Scale
 from utils.report.numbers import NOTHING, counted, percent
-from utils.verdicts import methods_that_listen, ranked
+from utils.report.verdicts import methods_that_listen, ranked
 
 __all__ = ["spread_section"]
 

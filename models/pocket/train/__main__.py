@@ -19,8 +19,8 @@ import numpy as np
 import torch
 from PIL import Image
 
-from datasets.stamp_catalog import background_photos
-from models.image_classifier import ImageClassifier
+from datasets.stamp_world.catalog import background_photos
+from models.pocket.image_classifier import ImageClassifier
 from models.pocket.train import backbones, outlines, sounds, words
 from models.pocket.train.containers import qt_resources
 from models.pocket.train.recordings import PACKAGES, TEST_PACKAGES, read_recordings

@@ -16,9 +16,9 @@ from PIL import Image
 from safetensors.torch import save_file
 from torch.nn.functional import binary_cross_entropy_with_logits, interpolate
 
-from models.half_precision import right_convolutions
-from models.image_classifier import ImageClassifier
+from models.pocket.image_classifier import ImageClassifier
 from models.pocket.train.scenes import CutOut, Scene, SceneMaker
+from models.precision import right_convolutions
 from models.segmenter.outline_decoder import OutlineDecoder
 from utils.errors import UserError
 

@@ -18,7 +18,7 @@ from pathlib import Path
 import numpy as np
 from PIL import Image, ImageFilter
 
-from datasets.stamp_catalog import KINDS
+from datasets.stamp_world.catalog import KINDS
 
 __all__ = ["CutOut", "Scene", "SceneMaker", "is_of_stamps_avs", "read_cut_outs"]
 

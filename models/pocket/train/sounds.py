@@ -17,9 +17,7 @@ from safetensors.torch import load_file, save_file
 from torch.nn.functional import one_hot
 
 from models.audio_tagger.soundnet import OBJECTS_WEIGHT, WINDOW_SECONDS, classes_of
-from models.pocket.train.clips import AMBIENT, make_clip
-from models.pocket.train.recordings import TEST_PACKAGES, Recording
-from models.soundnet_network import (
+from models.pocket.soundnet_network import (
     FFT,
     FRAME_CHANNELS,
     FRAMES,
@@ -32,6 +30,8 @@ from models.soundnet_network import (
     SoundNet,
     frames,
 )
+from models.pocket.train.clips import AMBIENT, make_clip
+from models.pocket.train.recordings import TEST_PACKAGES, Recording
 from utils.errors import UserError
 
 __all__ = ["Bank", "hear_clips", "measure", "save_hearing", "train_heads"]

@@ -1,6 +1,6 @@
 """What the 21,844 nouns of WordNet that timm's files list mean to a classifier of 1,000 classes, told from text alone.
 
-A synset means what the tables of `utils/imagenet.py` say of its names, or of what its definition says it is ("a small
+A synset means what the tables of `utils/language/imagenet.py` say of its names, or of what its definition says it is ("a small
 parakeet": parrots), mixed with the classes whose own names and definitions are most alike (TF-IDF). Animals are also
 like those nearby in WordNet, which numbers relatives in a row. The definitions' words go through the tables, so words
 kept out of a training still speak there for others, never for themselves.
@@ -19,7 +19,7 @@ from pathlib import Path
 
 import numpy as np
 
-from utils import imagenet
+from utils.language import imagenet
 
 __all__ = ["Synset", "meanings", "synsets"]
 

@@ -1,6 +1,6 @@
 """Trains the small network that guesses the classes of words no table has.
 
-It learns the words of the tables (`utils/imagenet.py`), and the names and definitions of WordNet's other nouns with
+It learns the words of the tables (`utils/language/imagenet.py`), and the names and definitions of WordNet's other nouns with
 what they mean by `wordnet.py`. Words that only occur inside definitions, and random letters, mean nothing. A tenth of
 the tables' words is kept out of a first training, which gives the numbers and the threshold; what is saved is a second
 training on everything.
@@ -18,9 +18,9 @@ import numpy as np
 import torch
 from safetensors.torch import save_file
 
-from models.class_names import ARCHITECTURE, WordNetwork, pieces
+from models.pocket.class_names import ARCHITECTURE, WordNetwork, pieces
 from models.pocket.train import wordnet
-from utils import imagenet
+from utils.language import imagenet
 
 __all__ = ["train"]
 
@@ -46,7 +46,7 @@ class Lessons:
 
 
 def train(out: Path, seed: int) -> dict[str, float]:
-    """Trains the network and writes it as a checkpoint of `models.class_names`, in float16.
+    """Trains the network and writes it as a checkpoint of `models.pocket.class_names`, in float16.
 
     Args:
         out: the folder to write.

@@ -9,14 +9,14 @@ import numpy as np
 import pytest
 
 from models.audio_captioner.tags import VERBS, TagsCaptioner, sentence
-from models.audio_tagger.any import AnyTagger
-from models.audio_tagger.classifier import AudioClassifier
+from models.audio_tagger.any_tagger import AnyTagger
+from models.audio_tagger.audio_classification import AudioClassifier
 from models.audio_tagger.soundnet import SoundNetTagger
 from models.roles import AudioCaptioner
 from tests.checkpoints import LABELS
 from tests.pocket_checkpoints import BUNDLED, example
-from utils import audioset, imagenet
-from utils.phrases import bare_nouns
+from utils.language import audioset, imagenet
+from utils.language.nouns import bare_nouns
 
 
 @pytest.mark.parametrize(

@@ -5,12 +5,12 @@ import numpy as np
 import pytest
 import torch
 
-from models.audio_tagger.classifier import AudioClassifier
+from models.audio_tagger.audio_classification import AudioClassifier
 from models.random_weights import write
 from models.roles import AudioTagger
 from tests.checkpoints import LABELS, save_audio_classifier
-from utils import audioset
 from utils.errors import UserError
+from utils.language import audioset
 
 AST = "MIT/ast-finetuned-audioset-10-10-0.4593"
 

@@ -1,7 +1,7 @@
 import pytest
 
 from models.audio_tagger.label_names import label_names
-from utils.audioset import labels
+from utils.language.audioset import labels
 
 
 @pytest.mark.parametrize("form", ["LABEL_{}", "{}"])

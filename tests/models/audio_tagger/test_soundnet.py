@@ -11,11 +11,11 @@ import pytest
 import torch
 
 from models.audio_tagger.soundnet import SoundNetTagger, classes_of
+from models.pocket.soundnet_network import FRAME_CHANNELS, FRAMES, HEADS, LEVEL, SAMPLING_RATE, SoundHead, frames
 from models.roles import AudioTagger
-from models.soundnet_network import FRAME_CHANNELS, FRAMES, HEADS, LEVEL, SAMPLING_RATE, SoundHead, frames
 from tests.pocket_checkpoints import BUNDLED, example
-from utils import audioset, imagenet
 from utils.errors import UserError
+from utils.language import audioset, imagenet
 
 FOLDER = BUNDLED / "soundnet"
 

@@ -10,7 +10,7 @@ from models.audio_tagger.soundnet import OBJECTS_WEIGHT
 from models.audio_text.sound_names import SoundNameEncoder
 from models.roles import AudioTextEncoder
 from tests.pocket_checkpoints import BUNDLED, example
-from utils import imagenet
+from utils.language import imagenet
 
 UNKNOWN = "xqzt"
 TEXTS = ["a sound of a dog", "animal", "teapot", UNKNOWN]

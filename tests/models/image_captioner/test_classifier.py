@@ -9,13 +9,13 @@ import pytest
 import torch
 
 from models.image_captioner.classifier import WEARERS, ClassifierCaptioner, sentence
-from models.image_classifier import Seen
+from models.pocket.image_classifier import Seen
 from models.roles import ImageCaptioner
 from tests.models.captioners import assert_repeatable
 from tests.pocket_checkpoints import BUNDLED, example, save_image_classifier
-from utils import imagenet
 from utils.errors import UserError
-from utils.phrases import bare_nouns, nouns_said
+from utils.language import imagenet
+from utils.language.nouns import bare_nouns, nouns_said
 
 IMAGE = np.zeros((64, 64, 3), np.uint8)
 

@@ -9,7 +9,7 @@ from models.random_weights import write
 from models.roles import ImageCaptioner
 from tests.models.captioners import assert_repeatable, without_a_tensor
 from utils.errors import UserError
-from utils.phrases import bare_nouns
+from utils.language.nouns import bare_nouns
 
 
 @pytest.fixture(scope="module")

@@ -1,7 +1,7 @@
 import pytest
 
-from models.image_captioner.listing import as_caption, listed
-from utils.phrases import bare_nouns
+from models.image_captioner.named_things import as_caption, listed
+from utils.language.nouns import bare_nouns
 
 
 @pytest.mark.parametrize(

@@ -16,7 +16,7 @@ import torch
 from safetensors.torch import load_file
 from torch.nn.functional import batch_norm, conv1d
 
-from models.image_classifier import ImageClassifier
+from models.pocket.image_classifier import ImageClassifier
 from models.pocket.train import backbones
 from models.pocket.train.backbones import EFFICIENTNET, SOUNDNET, make_classifier, make_soundnet
 from tests.pocket_checkpoints import CLASSIFIER

@@ -11,8 +11,8 @@ import soundfile
 from models.audio_tagger.soundnet import classes_of
 from models.pocket.train import recordings
 from models.pocket.train.recordings import PACKAGES, SAMPLING_RATE, TEST_PACKAGES, read_recordings
-from utils import audioset
 from utils.errors import UserError
+from utils.language import audioset
 
 STAMPS, VOICES = "tuxpaint-stamps-default", "asterisk-core-sounds-en-wav"
 

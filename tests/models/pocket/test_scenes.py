@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from datasets.stamp_catalog import KINDS
+from datasets.stamp_world.catalog import KINDS
 from models.pocket.train.scenes import FALSE, TRUE, CutOut, SceneMaker, is_of_stamps_avs, read_cut_outs
 
 RED, GREEN, SIZE, NAMES = (230, 20, 30), (20, 210, 40), 96, 1000

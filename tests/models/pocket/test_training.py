@@ -11,7 +11,8 @@ import torch
 from PIL import Image
 
 from models.audio_tagger.soundnet import SoundNetTagger
-from models.image_classifier import ImageClassifier
+from models.pocket.image_classifier import ImageClassifier
+from models.pocket.soundnet_network import FRAME_CHANNELS, FRAMES, SoundNet
 from models.pocket.train import __main__ as program
 from models.pocket.train import outlines, sounds
 from models.pocket.train.clips import LEVEL, make_clip
@@ -19,10 +20,9 @@ from models.pocket.train.outlines import Schedule, calibrate, held_out_iou, name
 from models.pocket.train.recordings import SAMPLING_RATE, Recording
 from models.pocket.train.scenes import CutOut, Scene, SceneMaker
 from models.segmenter.class_map import OutlineNetwork
-from models.soundnet_network import FRAME_CHANNELS, FRAMES, SoundNet
 from tests.pocket_checkpoints import save_image_classifier
-from utils import imagenet
 from utils.errors import UserError
+from utils.language import imagenet
 
 NAMES = 20
 

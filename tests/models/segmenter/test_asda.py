@@ -45,7 +45,7 @@ def test_it_loads_and_our_packages_are_ours_again(entry, capfd):
     AsdaSegmenter.from_pretrained(**entry)
     assert {name: sys.modules.get(name) for name in ours} == ours and sys.path == path
     assert not [name for name in sys.modules if name.split(".")[0] in ("model", "clip") or name == "utils.utils"]
-    assert Path(importlib.import_module("utils.metrics").__file__).parent.name == "utils"
+    assert Path(importlib.import_module("utils.scoring.metrics").__file__).parent.name == "utils"
     assert capfd.readouterr() == ("", "")
     assert not list(Path(entry["checkout"]).rglob("*.pyc"))
 

@@ -13,7 +13,7 @@ import pytest
 import torch
 from safetensors.torch import load_file, save_file
 
-from models.image_classifier import Seen
+from models.pocket.image_classifier import Seen
 from models.roles import Segmenter
 from models.segmenter.class_map import ALIKE_FROM, ALIKE_TO, ClassMapSegmenter, OutlineNetwork
 from tests.pocket_checkpoints import (
@@ -25,9 +25,9 @@ from tests.pocket_checkpoints import (
     save_image_classifier,
     save_outlines,
 )
-from utils import imagenet
 from utils.errors import UserError
-from utils.masks import read_mask
+from utils.language import imagenet
+from utils.media.masks import read_mask
 from utils.types import Query
 
 UNKNOWN = "xqzt"

@@ -9,6 +9,7 @@ import numpy as np
 import pytest
 import torch
 
+from models.config import family_class
 from models.roles import Segmenter
 from models.segmenter import FAMILIES
 from tests import asda_checkout, checkpoints, pocket_checkpoints
@@ -59,7 +60,7 @@ def family(request):
 
 @pytest.fixture(scope="module")
 def segmenter(family, tiny):
-    return FAMILIES[family].from_pretrained(**ENTRIES[family](tiny), allow_random_weights=True)
+    return family_class("segmenter", family).from_pretrained(**ENTRIES[family](tiny), allow_random_weights=True)
 
 
 def queries(*texts):

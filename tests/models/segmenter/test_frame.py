@@ -2,7 +2,7 @@ import numpy as np
 import pytest
 import torch
 
-from models.segmenter.frame import stretched, strongest_in_frame, within_aspect
+from models.segmenter.low_res_maps import stretched, strongest_in_frame, within_aspect
 
 
 def test_maps_are_stretched_over_the_whole_image():

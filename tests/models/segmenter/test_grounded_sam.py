@@ -8,7 +8,7 @@ import pytest
 import torch
 from safetensors.torch import load_file, save_file
 
-from models.pretrained import Composite
+from models.network import Composite
 from models.segmenter import detector
 from models.segmenter.grounded_sam import GroundedSamSegmenter
 from utils.errors import UserError

@@ -1,0 +1,1 @@
+"""What Stamps-AVS is made of: things, scenes, sounds, scenarios."""

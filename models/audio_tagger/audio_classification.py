@@ -1,0 +1,114 @@
+"""Audio classifiers: any of the library's, as a tagger."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Any
+
+import numpy as np
+import torch
+
+from models.audio_input import average, cut, groups_of_one_shape, resample
+from models.audio_tagger.label_names import label_names
+from models.network import MAX_BATCH, Pretrained
+from utils.errors import UserError
+
+MIN_SECONDS = 0.025  # one analysis frame
+ACTIVATIONS = ("auto", "sigmoid", "softmax", "none")
+GIVES_PROBABILITIES = {"ced"}  # model types whose "logits" have been through the sigmoid already
+
+
+class AudioClassifier(Pretrained):
+    """Any transformers audio classifier: AST and its kin, with AudioSet's labels or others.
+
+    A sound longer than the window is cut into consecutive windows whose probabilities are averaged. AudioSet's labels
+    are called by their names where a checkpoint has only their numbers or machine ids.
+
+    `MIT/ast-finetuned-audioset-10-10-0.4593` (87 M parameters, BSD-3-Clause, not gated) works as it is. A network whose
+    code comes with the checkpoint (`mispeech/ced-base`) needs `trust_remote_code: true`.
+
+    Attributes:
+        labels: the labels it knows, by name, in the network's order.
+
+    Args (settings):
+        activation: what makes probabilities of the network's outputs: "sigmoid" where several labels may hold at once,
+            "softmax" where one does, "none" where they are probabilities already. "auto" takes the checkpoint's
+            `problem_type`; without one, as AudioSet's usually are, several labels may hold.
+        window_seconds: s of sound heard at once; None takes what the extractor's `max_length` (AST: frames of 10 ms)
+            covers, or 10 s where it has none.
+
+    Reference: Gong et al., "AST: audio spectrogram transformer", Interspeech 2021.
+    """
+
+    family = "audio_classification"
+    network_class = "AutoModelForAudioClassification"
+    processor_class = "AutoFeatureExtractor"
+
+    def __init__(
+        self,
+        network: Any,
+        processor: Any,
+        provenance: dict[str, str | None],
+        *,
+        activation: str = "auto",
+        window_seconds: float | None = None,
+    ) -> None:
+        super().__init__(network, processor, provenance)
+        if activation not in ACTIVATIONS:
+            raise UserError(f"expected activation to be one of {', '.join(ACTIVATIONS)}, found {activation!r}")
+        self.activation = _activation(network.config) if activation == "auto" else activation
+        frames = getattr(processor, "max_length", None) if hasattr(processor, "num_mel_bins") else None
+        # n frames of 10 ms need the 25 ms of the last one.
+        covered = 10.0 if frames is None else frames * 0.01 - 0.01 + MIN_SECONDS
+        self.window_seconds = covered if window_seconds is None else window_seconds
+        id2label = network.config.id2label
+        self.labels = label_names([str(id2label[index]) for index in range(network.config.num_labels)])
+
+    def tag(
+        self, waveforms: Sequence[np.ndarray], sampling_rates: Sequence[int], top_k: int = 5
+    ) -> list[list[tuple[str, float]]]:
+        """Names what is heard.
+
+        Args:
+            waveforms: (T,) float32 mono each, of any length.
+            sampling_rates: Hz each.
+            top_k: labels a sound, at most.
+
+        Returns:
+            Per sound the `top_k` (label, probability in [0, 1]), best first; equal ones in the network's order.
+        """
+        rate = self.processor.sampling_rate
+        length, min_length = round(self.window_seconds * rate), round(MIN_SECONDS * rate)
+        sounds = [
+            cut(resample(waveform, given, rate), length, min_length)
+            for waveform, given in zip(waveforms, sampling_rates, strict=True)
+        ]
+        if not sounds:
+            return []
+        probabilities = average(
+            self._probabilities([window for sound in sounds for window in sound]), [len(sound) for sound in sounds]
+        )
+        order = np.argsort(-probabilities, axis=1, kind="stable")[:, :top_k]
+        return [[(self.labels[i], float(row[i])) for i in best] for row, best in zip(probabilities, order, strict=True)]
+
+    def _probabilities(self, windows: list[np.ndarray]) -> np.ndarray:
+        """Windows -> (len(windows), labels) float32."""
+        values = []
+        for group in groups_of_one_shape([self._features(window) for window in windows], MAX_BATCH):
+            with self.inference():
+                outputs = self.network(torch.cat(group).to(self.device, self.dtype)).logits.float()
+            if self.activation != "none":
+                outputs = outputs.sigmoid() if self.activation == "sigmoid" else outputs.softmax(dim=-1)
+            values.append(outputs.cpu().numpy())
+        return np.concatenate(values)
+
+    def _features(self, window: np.ndarray) -> torch.Tensor:
+        # One window a call: an extractor that pads to its longest input would make results depend on the batch.
+        features = self.processor(window, sampling_rate=self.processor.sampling_rate, return_tensors="pt")
+        return features[self.network.main_input_name].float()  # (1, ...)
+
+
+def _activation(config: Any) -> str:
+    if config.model_type in GIVES_PROBABILITIES:
+        return "none"
+    return "softmax" if config.problem_type == "single_label_classification" else "sigmoid"

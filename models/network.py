@@ -1,0 +1,316 @@
+"""Loads a network from a folder or a hub id, completely or not at all, and remembers where it came from.
+
+Complete means: safetensors weights for every learned tensor, the right architecture, no code from the checkpoint unless
+a config asks for it. Whatever is missing ends in one sentence; nothing is ever left at its random initial values.
+"""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager, nullcontext
+from pathlib import Path
+from typing import Any, ClassVar
+
+import numpy as np
+import torch
+
+from models.checkpoints.hub import ANOTHER, Checkpoint, find
+from models.checkpoints.published import license_of
+from models.config import DTYPES
+from models.microbatch import split_large
+from models.precision import Float32Convolutions, needs_float32_convolutions
+from utils.errors import UserError
+
+MAX_BATCH = 16  # images, windows or queries a forward pass
+TEXTS_AT_ONCE = 32  # sentences a forward pass
+
+
+class Pretrained:
+    """A network with its processor; the classes of the roles derive from it.
+
+    Attributes:
+        family: name in the role's table.
+        network_class, processor_class: names in transformers; imported when a checkpoint is loaded. A family of another
+            library overrides `load` instead.
+        network: in eval mode, without gradients of its own.
+        encoders: names of its modules that treat the items of a batch each by itself, see `models.microbatch`.
+        processor: the checkpoint's own preprocessing and tokenizer.
+        provenance: "family", "id" (folder or hub id), "revision", "sha256" (local weights), "config_sha256" (what
+            lies beside them), "license", "dtype",
+            "trust_remote_code", "random_weights"; None if unknown. And "convolutions": "float32" where the processor
+            computes those of "dtype" wrongly, see `models.precision`.
+    """
+
+    family: ClassVar[str]
+    network_class: ClassVar[str]
+    processor_class: ClassVar[str]
+    encoders: ClassVar[tuple[str, ...]] = ()
+
+    def __init__(self, network: Any, processor: Any, provenance: dict[str, Any]) -> None:
+        self.network = network
+        self.processor = processor
+        self.provenance = provenance
+
+    @classmethod
+    def from_pretrained(
+        cls,
+        weights: str | Path,
+        revision: str | None = None,
+        license: str | None = None,
+        dtype: str = "float32",
+        trust_remote_code: bool = False,
+        device: str = "cpu",
+        allow_random_weights: bool = False,
+        **settings: Any,
+    ) -> Pretrained:
+        """Loads a checkpoint saved with `save_pretrained`.
+
+        Args:
+            weights: folder, absolute or relative to the current folder or to the repository root; or hub id.
+            revision: commit, tag or branch of a hub id.
+            license: of the weights, where neither the checkpoint's own config nor models/checkpoints/published.yaml says.
+            dtype: "float32", "bfloat16" or "float16": what the weights are kept in.
+            trust_remote_code: whether code that comes with the checkpoint may run.
+            device: where the network runs, for example "cuda".
+            allow_random_weights: whether a checkpoint of `models.random_weights` may be used: never to score.
+            settings: keyword arguments of the class.
+
+        Raises:
+            UserError: anything is missing or does not fit.
+        """
+        if dtype not in DTYPES:
+            raise UserError(f"expected dtype to be one of {', '.join(DTYPES)}, found {dtype!r}")
+        checkpoint = find(str(weights), revision, trust_remote_code=trust_remote_code)
+        if checkpoint.random_weights and not allow_random_weights:
+            raise UserError(
+                f"{weights} holds random weights, made to measure time and memory: what they answer means nothing; "
+                "name trained weights, or add --allow_random_weights to measure"
+            )
+        with _one_sentence(cls.family, checkpoint):
+            network, processor = cls.load(checkpoint.folder, getattr(torch, dtype), trust_remote_code)
+        provenance = {
+            "family": cls.family,
+            "id": str(weights),
+            "revision": checkpoint.revision,
+            "sha256": None if checkpoint.revision else checkpoint.sha256(),
+            "config_sha256": None if checkpoint.revision else checkpoint.config_sha256(),
+            "license": license or _license_in(checkpoint.folder) or license_of(str(weights)),
+            "dtype": dtype,
+            "trust_remote_code": trust_remote_code,
+            "random_weights": checkpoint.random_weights,
+        }
+        if needs_float32_convolutions(getattr(torch, dtype), device):
+            provenance["convolutions"] = "float32"
+        split_large(network, cls.encoders, device)
+        with _one_sentence(cls.family, checkpoint):
+            return cls(network.to(device).eval().requires_grad_(False), processor, provenance, **settings)
+
+    @classmethod
+    def load(cls, folder: Path, dtype: torch.dtype, trust_remote_code: bool) -> tuple[Any, Any]:
+        """Loads what the folder holds, on the CPU.
+
+        Returns:
+            network, processor.
+
+        Raises:
+            OSError, ValueError, RuntimeError, KeyError: the folder does not hold a complete checkpoint of this family;
+                `from_pretrained` makes one sentence of it.
+        """
+        import transformers
+
+        where = {"trust_remote_code": trust_remote_code, "local_files_only": True}
+        with quiet(transformers):
+            network_class = getattr(transformers, cls.network_class)
+            config = transformers.AutoConfig.from_pretrained(folder, **where)
+            wanted = getattr(getattr(network_class, "config_class", None), "model_type", config.model_type)
+            if config.model_type != wanted:
+                raise ValueError(f"expected a {wanted} checkpoint, found a {config.model_type} one")
+            network, report = network_class.from_pretrained(
+                folder, dtype=dtype, use_safetensors=True, output_loading_info=True, **where
+            )
+            check_complete(network, report)
+            processor = getattr(transformers, cls.processor_class).from_pretrained(folder, **where)
+        return network, processor
+
+    @property
+    def device(self) -> torch.device:
+        return next(self.network.parameters()).device
+
+    @property
+    def dtype(self) -> torch.dtype:
+        return next(self.network.parameters()).dtype
+
+    def pixel_values(self, images: Sequence[np.ndarray]) -> torch.Tensor:
+        """Images as the checkpoint's own processor prepares them.
+
+        Args:
+            images: (H, W, 3) uint8 RGB each, sizes may differ.
+
+        Returns:
+            (N, 3, h, w) float32.
+        """
+        # Copies, since torch takes neither flipped views nor read-only arrays. Without the channels named, an image of
+        # height 3 would be taken for (3, W, C).
+        return self.processor.image_processor(
+            images=[np.array(image) for image in images], input_data_format="channels_last", return_tensors="pt"
+        )["pixel_values"]
+
+    @contextmanager
+    def inference(self) -> Iterator[None]:
+        """What every forward pass runs in; its results are to be turned back with `.float()`.
+
+        No gradients; on CUDA, float32 weights compute in float16; on a processor that convolves wrongly in the weights'
+        dtype, convolutions compute in float32.
+        """
+        half = self.device.type == "cuda" and self.dtype == torch.float32
+        convolutions = Float32Convolutions() if self.provenance.get("convolutions") == "float32" else nullcontext()
+        with torch.inference_mode(), torch.autocast("cuda", torch.float16, enabled=half), convolutions:
+            yield
+
+
+class Composite:
+    """Several networks that play one role together; each part is named and loaded by itself.
+
+    Attributes:
+        family: name in the role's table.
+        parts: part's name in the config -> its class.
+        networks: part's name -> loaded part.
+        provenance: "family", "parts" (part -> its provenance), "random_weights" (of any).
+    """
+
+    family: ClassVar[str]
+    parts: ClassVar[Mapping[str, type[Pretrained]]]
+
+    def __init__(self, networks: Mapping[str, Pretrained], provenance: dict[str, Any]) -> None:
+        self.networks = networks
+        self.provenance = provenance
+
+    @classmethod
+    def from_pretrained(
+        cls,
+        device: str = "cpu",
+        allow_random_weights: bool = False,
+        loaded: dict[str, Any] | None = None,
+        **entry: Any,
+    ) -> Composite:
+        """Loads every part.
+
+        Args:
+            device: where the networks run.
+            allow_random_weights: see `Pretrained.from_pretrained`.
+            loaded: what is here already, see `load_once`.
+            entry: each part's name -> {"weights", ["revision"], ["license"], ["dtype"], ["trust_remote_code"]}; all
+                other keys are settings of the class.
+
+        Raises:
+            UserError: anything is missing or does not fit.
+        """
+        where = {"device": device, "allow_random_weights": allow_random_weights}
+        loaded = {} if loaded is None else loaded
+        networks = {name: load_once(part, entry.pop(name), loaded, **where) for name, part in cls.parts.items()}
+        provenance = {
+            "family": cls.family,
+            "parts": {name: network.provenance for name, network in networks.items()},
+            "random_weights": any(network.provenance["random_weights"] for network in networks.values()),
+        }
+        return cls(networks, provenance, **entry)
+
+
+def load_once(
+    model_class: type[Pretrained] | type[Composite], entry: Mapping[str, Any], loaded: dict[str, Any], **where: Any
+) -> Any:
+    """Loads a network, or hands out the one that has been loaded from the same weights with the same settings.
+
+    Args:
+        model_class: a family; one with a class method `resolve` says by the entry which family it stands for.
+        entry: what the config says of it, without "family".
+        loaded: what has been loaded so far; gets what is new.
+        where: "device" and "allow_random_weights".
+
+    Raises:
+        UserError: anything is missing or does not fit.
+    """
+    if hasattr(model_class, "resolve"):
+        model_class = model_class.resolve(**entry)
+    key = f"{model_class.__module__}.{model_class.__qualname__} {sorted(entry.items())}"
+    if key not in loaded:
+        further = {"loaded": loaded} if issubclass(model_class, Composite) else {}
+        loaded[key] = model_class.from_pretrained(**entry, **where, **further)
+    return loaded[key]
+
+
+def blocks_by_length(lengths: Sequence[int], size: int) -> list[np.ndarray]:
+    """Sorts what is of different lengths into blocks, so that little has to be padded.
+
+    Args:
+        lengths: of N items.
+        size: items a block at most.
+
+    Returns:
+        Their numbers, 0 to N - 1, each in one block, the shortest first.
+    """
+    order = np.argsort(np.asarray(lengths), kind="stable")
+    return [order[first : first + size] for first in range(0, len(order), size)]
+
+
+def check_complete(network: torch.nn.Module, report: Mapping[str, Any]) -> None:
+    """Refuses a network of which the checkpoint did not fill every learned tensor.
+
+    Args:
+        network: as loaded.
+        report: "missing_keys" and "mismatched_keys", as `from_pretrained(output_loading_info=True)` gives them.
+
+    Raises:
+        ValueError: how many lack, and the first one's name.
+    """
+    tensors = network.state_dict()
+    # Integer buffers are tables the class computes (positions, relative indices), not something learned.
+    missing = [name for name in report["missing_keys"] if name not in tensors or tensors[name].is_floating_point()]
+    lacking = sorted(missing) + sorted(str(key) for key in report["mismatched_keys"])
+    if lacking:
+        raise ValueError(f"{len(lacking)} of its tensors are missing or of another shape, the first being {lacking[0]}")
+
+
+def _license_in(folder: Path) -> str | None:
+    """What a checkpoint's own config says."""
+    path = folder / "config.json"
+    return json.loads(path.read_text(encoding="utf-8")).get("license") if path.is_file() else None
+
+
+@contextmanager
+def _one_sentence(family: str, checkpoint: Checkpoint) -> Iterator[None]:
+    """Turns what goes wrong inside the library into a UserError: whose files, the reason, the way out."""
+    from safetensors import SafetensorError
+
+    try:
+        yield
+    except (UserError, torch.OutOfMemoryError):
+        raise
+    except Exception as error:  # a library may fail in any way on a file it did not expect
+        text = " ".join(str(error).split())
+        reason = text.split(". ")[0].rstrip(".")
+        if "trust_remote_code" in text:
+            out = f"read its Python files, and if you trust them set `trust_remote_code: true` beside it, or {ANOTHER}"
+        elif isinstance(error, ImportError):
+            out = f"install the package it names, or {ANOTHER}"
+        elif isinstance(error, SafetensorError) and checkpoint.revision:
+            out = f"delete {checkpoint.folder} and run `python -m models.fetch {checkpoint.weights}`, or {ANOTHER}"
+        else:
+            out = f"name the family these weights are of, or {ANOTHER}"
+        raise UserError(f"cannot load {checkpoint.weights} as {family}: {reason}; {out}") from error
+
+
+@contextmanager
+def quiet(transformers: Any) -> Iterator[None]:
+    """Keeps progress bars and load reports out of a script's output; what they report is checked here."""
+    logging = transformers.utils.logging
+    verbosity, bars = logging.get_verbosity(), logging.is_progress_bar_enabled()
+    logging.set_verbosity_error()
+    logging.disable_progress_bar()
+    try:
+        yield
+    finally:
+        logging.set_verbosity(verbosity)
+        if bars:
+            logging.enable_progress_bar()

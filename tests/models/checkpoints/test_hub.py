@@ -1,0 +1,273 @@
+import socket
+import threading
+
+import pytest
+
+from models.audio_text.clap import ClapEncoder
+from models.checkpoints import download, repository
+from models.checkpoints.hub import cached, find
+from models.checkpoints.refusals import HubError
+from models.config import ROOT
+from tests.models.checkpoints import hub_server
+from tests.models.checkpoints.hub_server import COMMIT, Repository, checkpoint, files_in
+from utils.errors import UserError
+
+ID = "owner/net"
+SHARDS = ["model-00001-of-00002.safetensors", "model-00002-of-00002.safetensors"]
+
+
+@pytest.fixture
+def hub(monkeypatch, tmp_path):
+    with hub_server.serving(monkeypatch, tmp_path) as hub:
+        yield hub
+
+
+def sharded():
+    files = checkpoint()
+    weights = files.pop("model.safetensors")
+    index = b'{"weight_map": {"w": "%s", "v": "%s"}}' % tuple(name.encode() for name in SHARDS)
+    return {
+        **files,
+        "model.safetensors.index.json": index,
+        SHARDS[0]: weights,
+        SHARDS[1]: checkpoint(1001)["model.safetensors"],
+    }
+
+
+def go_offline(monkeypatch):
+    monkeypatch.setattr("huggingface_hub.constants.HF_HUB_OFFLINE", True)
+
+
+def refused(kind, sentence, weights=ID, revision=None):
+    with pytest.raises(HubError, match=sentence) as caught:
+        find(weights, revision)
+    assert caught.value.kind == kind
+    assert "\n" not in str(caught.value) and ". " not in str(caught.value)
+    return str(caught.value)
+
+
+def test_a_published_checkpoint_is_fetched_once_and_then_used_without_a_network(hub, folders, monkeypatch, capfd):
+    others = {"README.md": b"x", "pytorch_model.bin": b"x" * 99, "tf_model.h5": b"x", "modeling.py": b"x"}
+    hub.repositories["laion/clap"] = Repository({**files_in(folders["audio_text"]), **others})
+    model = ClapEncoder.from_pretrained("laion/clap")
+    assert model.provenance["revision"] == COMMIT and model.provenance["sha256"] is None
+    assert (model.encode_text(["dog"]) == ClapEncoder.from_pretrained(folders["audio_text"]).encode_text(["dog"])).all()
+    folder = find("laion/clap").folder
+    assert files_in(folder) == files_in(folders["audio_text"])
+    assert folder.name == COMMIT and (folder.parents[1] / "refs" / "main").read_text() == COMMIT
+    assert capfd.readouterr().err.startswith(f"fetching laion/clap: {len(files_in(folder))} files, ")
+
+    hub.requests.clear()
+    ClapEncoder.from_pretrained("laion/clap")
+    go_offline(monkeypatch)
+    ClapEncoder.from_pretrained("laion/clap")
+    assert hub.requests == [] and capfd.readouterr().err == ""
+
+
+def test_other_programs_find_what_was_fetched(hub, tmp_path):
+    from huggingface_hub import scan_cache_dir, snapshot_download
+
+    hub.repositories[ID] = Repository(checkpoint())
+    folder = find(ID).folder
+    assert snapshot_download(ID, cache_dir=tmp_path / "cache", local_files_only=True) == str(folder)
+    (found,) = scan_cache_dir(tmp_path / "cache").repos
+    assert found.repo_id == ID and found.refs.keys() == {"main"}
+
+
+def test_a_revision_is_a_commit_a_tag_or_a_branch(hub, monkeypatch):
+    tagged = Repository(
+        checkpoint(), revisions={"v1": ("b" * 40, checkpoint(7)), "refs/pr/3": ("c" * 40, checkpoint(8))}
+    )
+    hub.repositories[ID] = tagged
+    assert find(ID, "v1").revision == find(ID, "b" * 40).revision == "b" * 40
+    assert find(ID, "refs/pr/3").revision == "c" * 40
+    assert find(ID).revision == COMMIT
+    go_offline(monkeypatch)
+    assert [find(ID, name).revision[0] for name in ("v1", "b" * 40, "refs/pr/3", None)] == ["b", "b", "c", "a"]
+    refused("unreachable", "`python -m models.fetch owner/net --revision v2`", revision="v2")
+
+
+def test_a_lost_shard_is_noticed_and_alone_fetched(hub, monkeypatch):
+    hub.repositories[ID] = Repository(sharded())
+    folder = find(ID).folder
+    shard = folder / SHARDS[1]
+    shard.resolve().unlink()
+    with monkeypatch.context() as patch:
+        go_offline(patch)
+        refused("unreachable", f"here only in part \\(.*{SHARDS[1]} is not there")
+    hub.requests.clear()
+    assert find(ID).folder == folder and shard.is_file()
+    assert not any("config.json" in path for path in hub.paths("GET"))
+
+
+def test_preprocessing_that_another_program_did_not_need_is_fetched(hub):
+    from huggingface_hub import hf_hub_download
+
+    hub.repositories[ID] = Repository(checkpoint())
+    for name in ("config.json", "model.safetensors"):
+        hf_hub_download(ID, name)
+    assert (find(ID).folder / "preprocessor_config.json").is_file()
+
+
+def test_a_download_goes_on_within_a_run(hub):
+    files = checkpoint(1_000_000)
+    hub.repositories[ID] = Repository(files)
+    hub.cut_after["model.safetensors"] = [1_500_000, 1_000_000]
+    assert (find(ID).folder / "model.safetensors").read_bytes() == files["model.safetensors"]
+    ranges = [headers["Range"] for method, path, headers in hub.requests if "Range" in headers and "/storage" in path]
+    assert len(ranges) == 2 and all(int(asked[6:-1]) > 0 for asked in ranges)
+
+
+def test_a_download_that_stops_is_kept_and_goes_on_in_the_next_run(hub, tmp_path):
+    files = checkpoint(1_000_000)
+    hub.repositories[ID] = Repository(files)
+    hub.cut_after["model.safetensors"] = [2_000_000, *[0] * download.TRIES]
+    refused("unreachable", r"model.safetensors stopped at \d.* MB of 4.0 MB .*goes on from there")
+    assert hub.waits == list(range(download.TRIES))
+    (half,) = tmp_path.rglob("*.incomplete")
+    there = half.stat().st_size
+    assert 0 < there <= 2_000_000
+    assert cached(ID) is None  # no name leads to half a network
+    hub.requests.clear()
+    assert (find(ID).folder / "model.safetensors").read_bytes() == files["model.safetensors"]
+    assert {headers["Range"] for _, _, headers in hub.requests if "Range" in headers} == {f"bytes={there}-"}
+    assert not list(tmp_path.rglob("*.incomplete"))
+
+
+def test_a_server_that_cannot_resume_sends_all_of_it_again(hub):
+    files = checkpoint(1_000_000)
+    hub.repositories[ID] = Repository(files)
+    hub.cut_after["model.safetensors"] = [2_000_000]
+    hub.ignores_range = True
+    assert (find(ID).folder / "model.safetensors").read_bytes() == files["model.safetensors"]
+
+
+def test_what_arrives_changed_is_refused_and_not_kept(hub, tmp_path):
+    hub.repositories[ID] = Repository(checkpoint())
+    hub.spoiled.add("model.safetensors")
+    refused("refused", "what arrived as model.safetensors is not what http.* lists")
+    assert not list(tmp_path.rglob("*.incomplete")) and not list(tmp_path.rglob("model.safetensors"))
+    hub.spoiled.clear()
+    find(ID)
+
+
+def test_a_gated_network_says_where_its_licence_is(hub, monkeypatch):
+    hub.repositories["facebook/sam3"] = Repository(checkpoint(), gated=True)
+    said = refused("gated", "facebook/sam3: it is gated; accept its licence at http", "facebook/sam3")
+    assert f"{hub.endpoint}/facebook/sam3" in said and "hf auth login" in said and "grounded_sam" in said
+    assert cached("facebook/sam3") is None
+    monkeypatch.setenv("HF_TOKEN", hub.token)
+    assert find("facebook/sam3").revision == COMMIT
+    strangers = [headers for _, path, headers in hub.requests if path.startswith("/storage")]
+    assert strangers and not any("Authorization" in headers for headers in strangers)  # the token stays with the hub
+
+
+def test_names_that_do_not_exist(hub, tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    said = refused("absent", "no/where: the hub has no such model, or a private one", "no/where")
+    assert str(tmp_path / "no" / "where") in said and str(ROOT / "no" / "where") in said
+    refused("absent", "the hub has no such model", "what is this")
+    hub.repositories[ID] = Repository(checkpoint())
+    refused("absent", "it has no revision 'v9'; http.*/owner/net/commits/main lists them", revision="v9")
+    hub.repositories[ID] = Repository({"README.md": b"x"})
+    refused("absent", "it holds no weights")
+
+
+def test_pickled_weights_are_refused_with_the_way_to_safetensors(hub):
+    pickled = {"config.json": b"{}", "pytorch_model.bin": b"x"}
+    hub.repositories[ID] = Repository(pickled)
+    said = refused("pickled", r"only pickled weights \(pytorch_model.bin\).*`python -m models.convert owner/net`")
+    assert "revision" not in said
+    converted = {"refs/pr/4": ("d" * 40, checkpoint()), "refs/pr/2": ("e" * 40, pickled)}
+    hub.repositories[ID] = Repository(pickled, revisions=converted, proposals=(4,))
+    refused("pickled", "`revision: refs/pr/4` beside the weights")
+    assert find(ID, "refs/pr/4").revision == "d" * 40
+    hub.repositories[ID] = Repository(pickled, revisions=converted, proposals=(2,))
+    assert "refs/pr" not in refused("pickled", "models.convert")
+    assert not any("pytorch_model.bin" in path for path in hub.paths("GET"))
+
+
+def test_other_kinds_of_checkpoints_name_their_files(hub):
+    hub.repositories[ID] = Repository({"net.pth": b"123", "config.json": b"{}"})
+    assert files_in(find(ID, files=["net.pth"]).folder) == {"net.pth": b"123"}
+    with pytest.raises(HubError, match="it has no other.pth"):
+        find(ID, files=["other.pth"])
+
+
+def test_python_files_come_only_when_they_may_run(hub):
+    config = b'{"auto_map": {"AutoModel": "modeling.Net"}}'
+    hub.repositories[ID] = Repository({**checkpoint(), "config.json": config, "modeling.py": b"x"})
+    assert not (find(ID).folder / "modeling.py").exists()
+    assert (find(ID, trust_remote_code=True).folder / "modeling.py").is_file()
+
+
+@pytest.mark.parametrize(
+    ("fault", "reason"),
+    [({"error": 503}, "answers with an error"), ({"login_page": True}, "does not answer as a model hub")],
+)
+def test_a_hub_out_of_order_is_asked_once(hub, fault, reason):
+    hub.repositories[ID] = Repository(checkpoint())
+    for name, value in fault.items():
+        setattr(hub, name, value)
+    refused("unreachable", f"is not on this machine .*{reason}.*`python -m models.fetch owner/net`")
+    assert len(hub.requests) == 1 and hub.waits == []
+
+
+def test_no_hub_at_all_is_tried_once(hub, monkeypatch):
+    with socket.socket() as unused:
+        unused.bind(("127.0.0.1", 0))
+        monkeypatch.setattr("huggingface_hub.constants.ENDPOINT", f"http://127.0.0.1:{unused.getsockname()[1]}")
+        refused("unreachable", "cannot be reached")
+    assert hub.waits == []
+
+
+def test_a_hub_that_never_answers_is_given_up_after_one_question(hub, monkeypatch):
+    questions = []
+
+    def count(server):
+        while True:
+            questions.append(server.accept())  # and never a word
+
+    with socket.create_server(("127.0.0.1", 0)) as server:
+        threading.Thread(target=count, args=(server,), daemon=True).start()
+        monkeypatch.setattr("huggingface_hub.constants.ENDPOINT", f"http://127.0.0.1:{server.getsockname()[1]}")
+        monkeypatch.setattr(repository, "PATIENCE", 0.3)
+        refused("unreachable", "cannot be reached")
+    assert len(questions) == 1 and repository.patience() == 0.3
+
+
+def test_looking_up_a_name_has_a_time_limit_too():
+    with pytest.raises(TimeoutError, match=r"no answer within 0.05 s; HF_HUB_ETAG_TIMEOUT=30 waits longer"):
+        repository.within(0.05, threading.Event().wait)
+
+
+def test_offline_nothing_is_asked(hub, monkeypatch):
+    go_offline(monkeypatch)
+    refused("unreachable", "no config.json, no safetensors weights in .*HF_HUB_OFFLINE is set")
+    assert hub.requests == []
+
+
+def test_no_room_on_the_disk(hub, monkeypatch):
+    hub.repositories[ID] = Repository(checkpoint(1_000_000))
+    monkeypatch.setattr(download.shutil, "disk_usage", lambda _: download.shutil._ntuple_diskusage(9, 8, 1_000_000))
+    with pytest.raises(UserError, match=r"4.0 MB are to be fetched, .* has 1.0 MB free; .*HF_HOME"):
+        find(ID)
+    assert hub.paths("GET") == ["/api/models/owner/net"]
+
+
+def test_a_cache_that_cannot_be_written_to(hub, tmp_path):
+    hub.repositories[ID] = Repository(checkpoint())
+    (tmp_path / "cache").write_text("a file where the folder should be")
+    with pytest.raises(UserError, match="cannot write to the hub's cache .*set HF_HOME"):
+        find(ID)
+
+
+def test_sizes_in_words():
+    assert [download.megabytes(size) for size in (0, 31_900, 2_839_000, 614_000_000, 3.14e9, 17e9)] == [
+        "0 kB",
+        "32 kB",
+        "2.8 MB",
+        "614 MB",
+        "3.1 GB",
+        "17 GB",
+    ]

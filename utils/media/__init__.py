@@ -1,0 +1,1 @@
+"""Pictures, sounds and masks: read from files, resized, drawn."""

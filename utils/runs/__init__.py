@@ -1,0 +1,1 @@
+"""A run of the evaluation: from batches of samples to results on disk, and the comparison of two runs."""
