@@ -85,10 +85,7 @@ def main(argv: Sequence[str] | None = None) -> EvalResults | None:
     if share.leads:
         print(f"config {config.name}: {config.summary}", flush=True)
     cache = DiskCache(arguments.cache, arguments.cache_gb) if arguments.cache else None
-    models = load_models(config, roles, device, arguments.allow_random_weights, cache)
-    warning = provenance.random_weights_warning(models)
-    if warning and share.leads:
-        print(warning, flush=True)
+    models = load_models(config, roles, device, cache)
     strategies = {name: create(name, models, values, cache) for name, values in settings.items()}
     groups = {name: entry.group for name, entry in entries.items()}
     batches = cut_batches([groups[name] for name in dataset.ids], arguments.batch_size)
@@ -139,7 +136,6 @@ def main(argv: Sequence[str] | None = None) -> EvalResults | None:
         versions=provenance.versions(),
         config={"name": config.name, "path": str(config.path), "roles": config.roles, "methods": settings},
         models=origins,
-        warning=warning,
         device=device,
         data={**data, **book.counts},
         measurement=measurement,

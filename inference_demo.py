@@ -20,7 +20,6 @@ import methods
 from utils.cli import add_run_options
 from utils.errors import UserError, run_script
 from utils.files import make_folder
-from utils.runs.provenance import random_weights_warning
 
 if TYPE_CHECKING:
     import numpy as np
@@ -91,9 +90,7 @@ def main(argv: Sequence[str] | None = None) -> Demo:
     config = load_config(arguments.config, arguments.set, methods.available())
     say = _say_nothing if arguments.json else _say
     say(describe_input(config, img_path, wav_path, sample))
-    models = load_models(config, roles, arguments.device, arguments.allow_random_weights)
-    warning = random_weights_warning(models)
-    say([_line("warning", warning)] if warning else [])
+    models = load_models(config, roles, arguments.device)
     answers = {}
     for name in names:
         method = methods.create(name, models, config.methods.get(name), seed=arguments.seed)
@@ -108,8 +105,7 @@ def main(argv: Sequence[str] | None = None) -> Demo:
     if demo.comparison:
         say(["", _line("side by side", demo.comparison)])
     if arguments.json:
-        result = {"warning": warning, **as_json(demo, config, arguments, img_path, wav_path)}
-        print(json.dumps(result, indent=2, allow_nan=False))
+        print(json.dumps(as_json(demo, config, arguments, img_path, wav_path), indent=2, allow_nan=False))
     return demo
 
 

@@ -19,7 +19,6 @@ def load_models(
     config: Config,
     roles: Iterable[str],
     device: str = "auto",
-    allow_random_weights: bool = False,
     cache: DiskCache | None = None,
 ) -> dict[str, Any]:
     """Loads what plays the given roles.
@@ -28,7 +27,6 @@ def load_models(
         config: from `load_config`.
         roles: role names, e.g. ("audio_text", "segmenter"); repeated ones count once.
         device: "auto" or a torch device, see `resolve_device`.
-        allow_random_weights: whether checkpoints of `models.random_weights` may be used: to measure, never to score.
         cache: keeps what they say, for later runs.
 
     Returns:
@@ -60,8 +58,7 @@ def load_models(
     for role in roles:
         entry = dict(config.roles[role])
         model_class = family_class(role, entry.pop("family"))
-        where = {"device": device, "allow_random_weights": allow_random_weights}
-        models[role] = load_once(model_class, entry, loaded, **where)
+        models[role] = load_once(model_class, entry, loaded, device)
     # A network that is also a part of another role's keeps what it says in the store of its own.
     for role in sorted(roles, key=lambda role: hasattr(models[role], "networks")):
         store = cache and cache.of_role(role, config.roles[role], models[role].provenance, device)

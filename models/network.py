@@ -38,7 +38,7 @@ class Pretrained:
         processor: the checkpoint's own preprocessing and tokenizer.
         provenance: "family", "id" (folder or hub id), "revision", "sha256" (local weights), "config_sha256" (what
             lies beside them), "license", "dtype",
-            "trust_remote_code", "random_weights"; None if unknown. And "convolutions": "float32" where the processor
+            "trust_remote_code"; None if unknown. And "convolutions": "float32" where the processor
             computes those of "dtype" wrongly, see `models.precision`.
     """
 
@@ -61,7 +61,6 @@ class Pretrained:
         dtype: str = "float32",
         trust_remote_code: bool = False,
         device: str = "cpu",
-        allow_random_weights: bool = False,
         **settings: Any,
     ) -> Pretrained:
         """Loads a checkpoint saved with `save_pretrained`.
@@ -73,7 +72,6 @@ class Pretrained:
             dtype: "float32", "bfloat16" or "float16": what the weights are kept in.
             trust_remote_code: whether code that comes with the checkpoint may run.
             device: where the network runs, for example "cuda".
-            allow_random_weights: whether a checkpoint of `models.random_weights` may be used: never to score.
             settings: keyword arguments of the class.
 
         Raises:
@@ -82,11 +80,6 @@ class Pretrained:
         if dtype not in DTYPES:
             raise UserError(f"expected dtype to be one of {', '.join(DTYPES)}, found {dtype!r}")
         checkpoint = find(str(weights), revision, trust_remote_code=trust_remote_code)
-        if checkpoint.random_weights and not allow_random_weights:
-            raise UserError(
-                f"{weights} holds random weights, made to measure time and memory: what they answer means nothing; "
-                "name trained weights, or add --allow_random_weights to measure"
-            )
         with _one_sentence(cls.family, checkpoint):
             network, processor = cls.load(checkpoint.folder, getattr(torch, dtype), trust_remote_code)
         provenance = {
@@ -98,7 +91,6 @@ class Pretrained:
             "license": license or _license_in(checkpoint.folder) or license_of(str(weights)),
             "dtype": dtype,
             "trust_remote_code": trust_remote_code,
-            "random_weights": checkpoint.random_weights,
         }
         if needs_float32_convolutions(getattr(torch, dtype), device):
             provenance["convolutions"] = "float32"
@@ -176,7 +168,7 @@ class Composite:
         family: name in the role's table.
         parts: part's name in the config -> its class.
         networks: part's name -> loaded part.
-        provenance: "family", "parts" (part -> its provenance), "random_weights" (of any).
+        provenance: "family", "parts" (part -> its provenance).
     """
 
     family: ClassVar[str]
@@ -190,7 +182,6 @@ class Composite:
     def from_pretrained(
         cls,
         device: str = "cpu",
-        allow_random_weights: bool = False,
         loaded: dict[str, Any] | None = None,
         **entry: Any,
     ) -> Composite:
@@ -198,7 +189,6 @@ class Composite:
 
         Args:
             device: where the networks run.
-            allow_random_weights: see `Pretrained.from_pretrained`.
             loaded: what is here already, see `load_once`.
             entry: each part's name -> {"weights", ["revision"], ["license"], ["dtype"], ["trust_remote_code"]}; all
                 other keys are settings of the class.
@@ -206,19 +196,20 @@ class Composite:
         Raises:
             UserError: anything is missing or does not fit.
         """
-        where = {"device": device, "allow_random_weights": allow_random_weights}
         loaded = {} if loaded is None else loaded
-        networks = {name: load_once(part, entry.pop(name), loaded, **where) for name, part in cls.parts.items()}
+        networks = {name: load_once(part, entry.pop(name), loaded, device) for name, part in cls.parts.items()}
         provenance = {
             "family": cls.family,
             "parts": {name: network.provenance for name, network in networks.items()},
-            "random_weights": any(network.provenance["random_weights"] for network in networks.values()),
         }
         return cls(networks, provenance, **entry)
 
 
 def load_once(
-    model_class: type[Pretrained] | type[Composite], entry: Mapping[str, Any], loaded: dict[str, Any], **where: Any
+    model_class: type[Pretrained] | type[Composite],
+    entry: Mapping[str, Any],
+    loaded: dict[str, Any],
+    device: str = "cpu",
 ) -> Any:
     """Loads a network, or hands out the one that has been loaded from the same weights with the same settings.
 
@@ -226,7 +217,7 @@ def load_once(
         model_class: a family; one with a class method `resolve` says by the entry which family it stands for.
         entry: what the config says of it, without "family".
         loaded: what has been loaded so far; gets what is new.
-        where: "device" and "allow_random_weights".
+        device: where it runs.
 
     Raises:
         UserError: anything is missing or does not fit.
@@ -236,7 +227,7 @@ def load_once(
     key = f"{model_class.__module__}.{model_class.__qualname__} {sorted(entry.items())}"
     if key not in loaded:
         further = {"loaded": loaded} if issubclass(model_class, Composite) else {}
-        loaded[key] = model_class.from_pretrained(**entry, **where, **further)
+        loaded[key] = model_class.from_pretrained(**entry, device=device, **further)
     return loaded[key]
 
 

@@ -408,14 +408,6 @@ def test_help_answers_within_a_second_of_computing():
         assert option in done.stdout
 
 
-def test_random_weights_are_marked_wherever_a_number_stands(fake_models, data, tmp_path, capsys):
-    fake_models["segmenter"].provenance["random_weights"] = True
-    results = evaluate(data, tmp_path)
-    warning = "RANDOM WEIGHTS (segmenter): only time and memory mean anything here; masks and scores do not"
-    assert results.warning == warning
-    assert capsys.readouterr().out.count(warning) == 2  # before the run and above its table
-
-
 def test_only_the_protocols_asked_for_are_shown(data, tmp_path, capsys):
     results = evaluate(data, tmp_path, "--protocols", "paper", "pairs", "--baselines", "centre")
     assert list(results.protocols) == ["paper", "pairs"]

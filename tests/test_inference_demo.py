@@ -29,7 +29,7 @@ def scene(tmp_path, fakes, monkeypatch):
     """A folder with input.png and input.wav (a violin sounds beside a dog), fake networks behind the demo."""
     loaded = []
 
-    def load_models(config, roles, device, allow_random_weights):
+    def load_models(config, roles, device):
         loaded.append((config.name, tuple(roles), device))
         return {role: model for role, model in fakes.make_models().items() if role in roles}
 

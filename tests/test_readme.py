@@ -29,7 +29,7 @@ STAND_INS = {
 }
 PRINTED = sorted(set(re.findall(r"^    (python (?:inference_demo|eval)\.py.*)$", README, re.MULTILINE)))
 COMMANDS = [command for command in PRINTED if "--config" not in command]
-RESEARCH = [command for command in PRINTED if "--config" in command and "--allow_random_weights" not in command]
+RESEARCH = [command for command in PRINTED if "--config" in command]
 
 
 def test_the_readme_has_the_published_commands_word_for_word():

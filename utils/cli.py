@@ -22,7 +22,7 @@ DEFAULT_CONFIG = "pocket"  # a name in configs/, for whoever names none
 
 
 def add_run_options(parser: argparse.ArgumentParser, methods: list[str]) -> None:
-    """Adds --methods, --config, --set, --device, --seed, --threshold and --allow_random_weights.
+    """Adds --methods, --config, --set, --device, --seed and --threshold.
 
     Args:
         parser: of a script.
@@ -59,11 +59,6 @@ def add_run_options(parser: argparse.ArgumentParser, methods: list[str]) -> None
         default=0.5,
         metavar="T",
         help="the mask is where the score is above (default: %(default)s)",
-    )
-    add(
-        "--allow_random_weights",
-        action="store_true",
-        help="run checkpoints of models.random_weights, which know nothing: to measure time and memory, never to score",
     )
 
 

@@ -13,7 +13,7 @@ from models.audio_input import groups_of_one_shape
 from models.audio_text import msclap_network
 from models.audio_text.encoder import WindowedEncoder
 from models.audio_text.msclap_network import FILE, SAMPLING_RATE, SECONDS
-from models.checkpoints.hub import RANDOM_MARK, find
+from models.checkpoints.hub import find
 from models.checkpoints.published import license_of
 from models.network import MAX_BATCH
 from utils.errors import UserError
@@ -64,7 +64,6 @@ class MsClapEncoder(WindowedEncoder):
         dtype: str = "float32",
         trust_remote_code: bool = False,
         device: str = "cpu",
-        allow_random_weights: bool = False,
         **settings: Any,
     ) -> MsClapEncoder:
         """Loads the weights of 2023.
@@ -72,8 +71,7 @@ class MsClapEncoder(WindowedEncoder):
         Args:
             weights: the .pth file, or hub id of a repository with CLAP_weights_2023.pth.
             dtype: float32 only: its spectrogram is a layer of the network.
-            revision, license, trust_remote_code, device, allow_random_weights, settings: see
-                `Pretrained.from_pretrained`.
+            revision, license, trust_remote_code, device, settings: see `Pretrained.from_pretrained`.
 
         Raises:
             UserError: the package is not installed, the weights are not there or do not fit.
@@ -82,9 +80,6 @@ class MsClapEncoder(WindowedEncoder):
             raise UserError(f"expected dtype float32 for msclap, which takes its spectrogram itself, found {dtype}")
         msclap_network.import_package()  # a missing one is said before anything is fetched
         path, commit = msclap_network.find(str(weights), revision)
-        random_weights = (path.parent / RANDOM_MARK).is_file()
-        if random_weights and not allow_random_weights:
-            raise UserError(f"{weights} holds random weights: name trained ones, or add --allow_random_weights")
         network = msclap_network.load(path)
         provenance = {
             "family": cls.family,
@@ -94,7 +89,6 @@ class MsClapEncoder(WindowedEncoder):
             "license": license or license_of(str(weights)),
             "dtype": dtype,
             "trust_remote_code": False,
-            "random_weights": random_weights,
         }
         return cls(network.to(device).eval().requires_grad_(False), None, provenance, **settings)
 

@@ -18,7 +18,6 @@ from utils.errors import UserError
 ANOTHER = "name another folder or hub id in the config or with --set ROLE.weights=..."
 FILE_ENDINGS = (".pth", ".pt", ".tar", ".safetensors")  # of the families that read one file; hub ids do not end so
 DECISIVE = (".json", ".txt", ".model", ".py", ".tiktoken")  # of a checkpoint's files beside its weights
-RANDOM_MARK = "RANDOM_WEIGHTS.txt"  # a folder that holds it was written by models.random_weights
 
 
 @dataclass(frozen=True)
@@ -34,11 +33,6 @@ class Checkpoint:
     weights: str
     folder: Path
     revision: str | None
-
-    @property
-    def random_weights(self) -> bool:
-        """Whether `models.random_weights` wrote it: noise, for measuring only."""
-        return (self.folder / RANDOM_MARK).is_file()
 
     def sha256(self) -> str:
         """Of all safetensors files, in the order of their names, one after the other."""

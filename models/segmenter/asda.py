@@ -98,7 +98,6 @@ class AsdaSegmenter(TextOnly, Pretrained):
         dtype: str = "float32",
         trust_remote_code: bool = False,
         device: str = "cpu",
-        allow_random_weights: bool = False,
         checkout: str = "",
         **settings: Any,
     ) -> AsdaSegmenter:
@@ -111,7 +110,6 @@ class AsdaSegmenter(TextOnly, Pretrained):
             dtype: "float32".
             trust_remote_code: nothing is remote; the code that runs is the checkout's.
             device: where the network runs.
-            allow_random_weights: nothing stays random here.
             checkout: see `__init__`.
             settings: keyword arguments of the class.
 
@@ -149,7 +147,6 @@ class AsdaSegmenter(TextOnly, Pretrained):
             "license": license,
             "dtype": dtype,
             "trust_remote_code": True,
-            "random_weights": False,
         }
         network = network.to(device).eval().requires_grad_(False)
         return cls(network, _tokenizer(), provenance, checkout=checkout, **settings)

@@ -93,9 +93,9 @@ def main(argv: Sequence[str] | None = None) -> list[tuple[Run, Run, Floor]]:
         path = checkpoints.save_config(Path(folder) / "networks") if arguments.tiny else arguments.config
         config = load_config(path, overrides)
         roles = [role for name in arguments.methods for role in methods.requires(name)]
-        models = loading.load_models(config, roles, "cpu", allow_random_weights=True)
+        models = loading.load_models(config, roles, "cpu")
         with mock.patch.object(clipseg, "drop_unread_layers", lambda network: None):  # a plain loop runs all of it
-            whole = {**models, **loading.load_models(config, ["segmenter"], "cpu", allow_random_weights=True)}
+            whole = {**models, **loading.load_models(config, ["segmenter"], "cpu")}
         data = Path(folder) / "data"
         data.mkdir()
         group_size = write_scenes(data, LAYOUTS[arguments.layout], arguments.samples)
@@ -110,7 +110,7 @@ def main(argv: Sequence[str] | None = None) -> list[tuple[Run, Run, Floor]]:
                 "--batch_size",
                 str(arguments.batch_size),
             ),
-            *("--allow_random_weights", "--baselines", "--draws", "0"),
+            *("--baselines", "--draws", "0"),
         ]
         run_plain(FolderDataset(data, limit=1), config, arguments.methods, whole, now)  # what the first call sets up
         rounds = []

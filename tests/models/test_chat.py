@@ -31,7 +31,7 @@ def folders(tmp_path_factory):
     ],
 )
 def test_the_architecture_finds_its_class(folders, family, kind, network):
-    model = family.from_pretrained(folders[kind], allow_random_weights=True)
+    model = family.from_pretrained(folders[kind])
     assert type(model) is family and type(model.network).__name__ == network
     assert model.provenance["family"] == family.family
 
@@ -39,7 +39,7 @@ def test_the_architecture_finds_its_class(folders, family, kind, network):
 def test_sampling_is_set_aside_and_nothing_else(folders):
     suggested = json.loads((folders["qwen"] / "generation_config.json").read_text())
     assert suggested["do_sample"] is True and suggested["temperature"] == 0.7
-    settings = AudioChat.from_pretrained(folders["qwen"], allow_random_weights=True).network.generation_config
+    settings = AudioChat.from_pretrained(folders["qwen"]).network.generation_config
     assert (settings.do_sample, settings.temperature, settings.top_k, settings.top_p) == (False, None, None, None)
     assert settings.repetition_penalty == suggested["repetition_penalty"] == 1.1
     assert settings.eos_token_id == suggested["eos_token_id"]
@@ -47,16 +47,16 @@ def test_sampling_is_set_aside_and_nothing_else(folders):
 
 def test_what_cannot_hear_is_refused(folders):
     with pytest.raises(UserError, match="as audio_chat: expected a processor with its feature_extractor.*Qwen3VLProc"):
-        AudioChat.from_pretrained(folders["vision"], allow_random_weights=True)
+        AudioChat.from_pretrained(folders["vision"])
 
 
 def test_what_cannot_chat_is_refused(folders, tmp_path):
     with pytest.raises(UserError, match="a whisper checkpoint is none of AutoModelForImageTextToText"):
-        VisionChat.from_pretrained(folders["whisper"], allow_random_weights=True)
+        VisionChat.from_pretrained(folders["whisper"])
     folder = shutil.copytree(folders["vision"], tmp_path / "silent")
     (folder / "chat_template.jinja").unlink()
     with pytest.raises(UserError, match="expected a processor with its chat_template, found a Qwen3VLProcessor"):
-        VisionChat.from_pretrained(folder, allow_random_weights=True)
+        VisionChat.from_pretrained(folder)
 
 
 def test_what_answers_in_speech_is_refused_before_it_is_loaded(folders, tmp_path):
@@ -71,7 +71,7 @@ def test_what_answers_in_speech_is_refused_before_it_is_loaded(folders, tmp_path
 def test_thinking_aloud_is_no_answer(folders, sounds, monkeypatch):
     import torch
 
-    model = AudioChat.from_pretrained(folders["qwen"], allow_random_weights=True)
+    model = AudioChat.from_pretrained(folders["qwen"])
     said = model.processor.tokenizer(
         "<think>\nA cat? No.\n</think>\n\nA dog is barking.<|im_end|>", return_tensors="pt"
     )

@@ -49,7 +49,7 @@ def inject(monkeypatch):
 
 
 def load(folder, **keys):
-    return PeAvEncoder.from_pretrained(folder, allow_random_weights=True, **keys)
+    return PeAvEncoder.from_pretrained(folder, **keys)
 
 
 def hear(encoder):

@@ -74,7 +74,6 @@ def test_settings_and_provenance_reach_the_model(config, folders):
         "license": "GPL-2.0",
         "dtype": "float32",
         "trust_remote_code": False,
-        "random_weights": False,
     }
 
 

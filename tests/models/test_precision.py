@@ -48,7 +48,7 @@ def load(root, role, family, hub_ids, **keys):
         return {"weights": str(write(hub_id, root / hub_id.replace("/", "--"), tiny=True)), **keys}
 
     parts = {part: entry(one) for part, one in hub_ids.items()} if isinstance(hub_ids, dict) else entry(hub_ids)
-    return family_class(role, family).from_pretrained(**parts, **SETTINGS.get(family, {}), allow_random_weights=True)
+    return family_class(role, family).from_pretrained(**parts, **SETTINGS.get(family, {}))
 
 
 def answer(role, model):

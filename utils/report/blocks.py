@@ -202,6 +202,5 @@ class Document:
 
     title: str
     facts: Sequence[tuple[str, Words]]
-    warning: str | None
     answers: Sequence[Answer]
     sections: Sequence[Section] = field(default_factory=tuple)

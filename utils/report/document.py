@@ -31,7 +31,6 @@ def compose(results: Mapping[str, Any]) -> Document:
     return Document(
         f"{shown} on {PurePath(str(results['data']['path'])).name or results['data']['path']}",
         _facts(results),
-        results["warning"],
         [*standing_answers(results), hearing_answer(results)],
         [
             standing(results),

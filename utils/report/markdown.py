@@ -38,8 +38,6 @@ SPECIAL = re.compile(r"([\\`*\[\]|~#$]|(?<![^\W_])_|_(?![^\W_]))")
 def to_markdown(document: Document) -> str:
     """Writes a report as Markdown."""
     parts = [f"# {_text(document.title)}: evaluation"]
-    if document.warning:
-        parts.append(f"> [!WARNING]\n> **Do not use these numbers.** {_text(document.warning)}")
     parts.append("\n".join(f"- {_text(term)}: {_inline(words)}" for term, words in document.facts))
     parts.append("## At a glance")
     parts.append(

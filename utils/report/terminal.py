@@ -16,7 +16,7 @@ def format_tables(results: Mapping[str, Any]) -> str:
     Args:
         results: what results.json holds, see `utils.runs.results.EvalResults`.
     """
-    parts = [results["warning"]] if results["warning"] else []
+    parts = []
     for name, protocol in results["protocols"].items():
         if protocol["refused"]:
             parts.append(f"{name}: not shown, {protocol['refused']}")

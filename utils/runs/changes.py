@@ -21,7 +21,6 @@ PARTS = (  # of results.json, what decides most first
     "versions",
     "intervals",
     "schema",
-    "warning",
     "command",
 )
 PLACES = {("data", "path"), ("config", "path")}  # where something lies does not say what it is

@@ -5,13 +5,12 @@ from __future__ import annotations
 import platform
 import shlex
 import subprocess
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from datetime import datetime, timezone
 from importlib import metadata
 from pathlib import Path
-from typing import Any
 
-__all__ = ["command_line", "current_date", "git_state", "random_weights_warning", "versions"]
+__all__ = ["command_line", "current_date", "git_state", "versions"]
 
 PACKAGES = (
     "torch",
@@ -67,22 +66,6 @@ def versions() -> dict[str, str]:
 def current_date() -> str:
     """Now, in UTC, to the second: "2025-01-31T12:00:00+00:00"."""
     return datetime.now(timezone.utc).isoformat(timespec="seconds")
-
-
-def random_weights_warning(models: Mapping[str, Any]) -> str | None:
-    """What has to stand beside every number and mask of a run with networks of `models.random_weights`.
-
-    Args:
-        models: role -> loaded model, with its `.provenance`.
-
-    Returns:
-        One sentence that names the roles; None in every run that means something.
-    """
-    origins = {role: getattr(model, "provenance", None) or {} for role, model in models.items()}
-    random = [role for role, origin in origins.items() if origin.get("random_weights")]
-    if not random:
-        return None
-    return f"RANDOM WEIGHTS ({', '.join(random)}): only time and memory mean anything here; masks and scores do not"
 
 
 def _git(root: Path, *arguments: str) -> str | None:

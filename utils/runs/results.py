@@ -70,7 +70,6 @@ class EvalResults:
         versions: package -> version.
         config: the roles as configured and all settings of the methods, defaults included.
         models: role -> what the loaded model says of its origin (hub id and revision, or file hashes) and precision.
-        warning: why these numbers mean nothing (random weights); None in every run that means something.
         device: where the networks ran.
         data: path; a hash of the files' names and sizes; counts of the samples, of the empty ground truths and of those
             with ignored pixels among them; what the folder's manifest says (benchmark, options, published counts,
@@ -101,7 +100,6 @@ class EvalResults:
     versions: Mapping[str, str]
     config: Mapping[str, Any]
     models: Mapping[str, Any]
-    warning: str | None
     device: str
     data: Mapping[str, Any]
     measurement: Mapping[str, Any]

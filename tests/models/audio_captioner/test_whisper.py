@@ -102,7 +102,7 @@ def published(tmp_path_factory):
 
 
 def load(folder, **settings):
-    return WhisperCaptioner.from_pretrained(folder, allow_random_weights=True, **(STYLE | settings))
+    return WhisperCaptioner.from_pretrained(folder, **(STYLE | settings))
 
 
 def test_the_published_captioner_starts_as_it_was_trained(published):

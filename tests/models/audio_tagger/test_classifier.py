@@ -115,18 +115,13 @@ def test_audiosets_labels_by_name_by_number_or_by_machine_id(ast_folder, tmp_pat
     called = [form.format(name=row["label"], index=row["index"], mid=row["mid"]) for row in rows]
     config |= {"id2label": dict(enumerate(called)), "label2id": {name: i for i, name in enumerate(called)}}
     (folder / "config.json").write_text(json.dumps(config))
-    found, expected = (
-        AudioClassifier.from_pretrained(str(path), allow_random_weights=True) for path in (folder, ast_folder)
-    )
+    found, expected = (AudioClassifier.from_pretrained(str(path)) for path in (folder, ast_folder))
     assert found.labels == list(audioset.labels())
     assert found.tag(*sounds) == expected.tag(*sounds)
 
 
 def test_half_precision_stays_near(ast_folder, sounds):
-    half, full = (
-        AudioClassifier.from_pretrained(str(ast_folder), allow_random_weights=True, dtype=dtype)
-        for dtype in ("bfloat16", "float32")
-    )
+    half, full = (AudioClassifier.from_pretrained(str(ast_folder), dtype=dtype) for dtype in ("bfloat16", "float32"))
     for some, others in zip(half.tag(*sounds, top_k=527), full.tag(*sounds, top_k=527), strict=True):
         assert max(abs(dict(some)[label] - probability) for label, probability in others) < 0.05
 

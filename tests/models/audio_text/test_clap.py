@@ -70,7 +70,7 @@ def test_fusion_models_are_not_random_either(tmp_path, sounds):
 def published(request, tmp_path_factory):
     """Small networks behind the published preprocessing: 10 s at 48 kHz."""
     folder = write(request.param, tmp_path_factory.mktemp("clap") / "tiny", tiny=True)
-    return ClapEncoder.from_pretrained(str(folder), allow_random_weights=True)
+    return ClapEncoder.from_pretrained(str(folder))
 
 
 def test_one_second_ten_and_sixty_have_one_embedding_each(published, tones):
@@ -104,7 +104,7 @@ def test_the_published_preprocessing_is_the_librarys(published, tones):
 
 def test_half_precision_stays_near(published, clap, tones):
     folder = published.provenance["id"]
-    half = ClapEncoder.from_pretrained(folder, allow_random_weights=True, dtype="bfloat16")
+    half = ClapEncoder.from_pretrained(folder, dtype="bfloat16")
     found, expected = half.encode_audio(tones[0][:2], tones[1][:2]), published.encode_audio(tones[0][:2], tones[1][:2])
     assert found.dtype == np.float32 and (found * expected).sum(axis=1).min() > 0.97
     encode, table = half.pseudo_word_encoder("a sound of {}")

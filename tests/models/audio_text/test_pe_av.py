@@ -19,7 +19,7 @@ def folder(tmp_path_factory):
 
 @pytest.fixture(scope="module")
 def pe_av(folder):
-    return PeAvEncoder.from_pretrained(str(folder), allow_random_weights=True)
+    return PeAvEncoder.from_pretrained(str(folder))
 
 
 @pytest.fixture(scope="module")
@@ -125,7 +125,7 @@ def test_windows_are_prepared_as_the_extractor_does(pe_av, folder, tones):
 def test_a_long_sound_is_the_mean_of_its_windows(folder, pe_av, tones):
     waveform = tones[0][1][: 48000 * 2 + 9600]
     mean = pe_av.encode_audio([waveform[:48000], waveform[48000:96000], waveform[-48000:]], [48000] * 3).mean(axis=0)
-    short = PeAvEncoder.from_pretrained(str(folder), allow_random_weights=True, window_seconds=1.0)
+    short = PeAvEncoder.from_pretrained(str(folder), window_seconds=1.0)
     embed = short.encode_audio([waveform], [48000])[0]
     np.testing.assert_allclose(embed, mean / np.linalg.norm(mean), atol=1e-5)
     assert np.abs(embed - pe_av.encode_audio([waveform], [48000])[0]).max() > 1e-3
@@ -168,20 +168,20 @@ def test_the_shared_encoder_may_have_either_name(folder, pe_av, short, tmp_path)
     def rename(name):
         return name.replace("audio_model.audio_encoder", "audio_video_encoder.embedder.audio_encoder")
 
-    encoder = PeAvEncoder.from_pretrained(altered(folder, tmp_path / "other", rename), allow_random_weights=True)
+    encoder = PeAvEncoder.from_pretrained(altered(folder, tmp_path / "other", rename))
     np.testing.assert_allclose(encoder.encode_audio(*short), pe_av.encode_audio(*short), atol=1e-6)
 
 
 def test_the_audio_branch_alone_is_enough(folder, pe_av, library, short, words, tmp_path):
     alone = shutil.copytree(folder, tmp_path / "alone", ignore=shutil.ignore_patterns("*.safetensors", "config.json"))
     library.audio_model.save_pretrained(alone)
-    encoder = PeAvEncoder.from_pretrained(str(alone), allow_random_weights=True)
+    encoder = PeAvEncoder.from_pretrained(str(alone))
     np.testing.assert_allclose(encoder.encode_audio(*short), pe_av.encode_audio(*short), atol=1e-6)
     np.testing.assert_allclose(encoder.encode_text(words), pe_av.encode_text(words), atol=1e-6)
 
 
 def test_half_precision_stays_near(folder, pe_av, short, words):
-    half = PeAvEncoder.from_pretrained(str(folder), allow_random_weights=True, dtype="bfloat16")
+    half = PeAvEncoder.from_pretrained(str(folder), dtype="bfloat16")
     for found, expected in [
         (half.encode_audio(*short), pe_av.encode_audio(*short)),
         (half.encode_text(words), pe_av.encode_text(words)),
@@ -196,15 +196,15 @@ def test_half_precision_stays_near(folder, pe_av, short, words):
 def test_what_does_not_fit_is_refused(folder, tmp_path):
     name = "audio_model.text_audio_head.proj.weight"
     with pytest.raises(UserError, match=r"1 of its tensors.*text_audio_head\.proj"):
-        PeAvEncoder.from_pretrained(altered(folder, tmp_path / "a", drop={name}), allow_random_weights=True)
+        PeAvEncoder.from_pretrained(altered(folder, tmp_path / "a", drop={name}))
     with pytest.raises(UserError, match="frames of 40 ms"):
         frames = altered(folder, tmp_path / "b", architectures=["PeAudioFrameLevelModel"])
-        PeAvEncoder.from_pretrained(frames, allow_random_weights=True)
+        PeAvEncoder.from_pretrained(frames)
     with pytest.raises(UserError, match="found a clap one"):
         clap = altered(folder, tmp_path / "c", model_type="clap")
-        PeAvEncoder.from_pretrained(clap, allow_random_weights=True)
+        PeAvEncoder.from_pretrained(clap)
 
 
 def test_nothing_is_printed(folder, tones, capfd):
-    PeAvEncoder.from_pretrained(str(folder), allow_random_weights=True).encode_audio(tones[0][:1], tones[1][:1])
+    PeAvEncoder.from_pretrained(str(folder)).encode_audio(tones[0][:1], tones[1][:1])
     assert capfd.readouterr() == ("", "")

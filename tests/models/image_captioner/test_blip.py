@@ -68,7 +68,7 @@ def published(tmp_path_factory):
 
 @pytest.mark.parametrize("dtype", ["bfloat16", "float16"])
 def test_half_precision_answers(published, images, dtype):
-    captioner = BlipCaptioner.from_pretrained(published, allow_random_weights=True, dtype=dtype)
+    captioner = BlipCaptioner.from_pretrained(published, dtype=dtype)
     assert captioner.dtype == getattr(torch, dtype)
     assert_repeatable(captioner, images)
 
@@ -76,4 +76,4 @@ def test_half_precision_answers(published, images, dtype):
 def test_a_missing_tensor_is_refused(published, tmp_path):
     broken = without_a_tensor(published, tmp_path / "broken", "patch_embedding.weight")
     with pytest.raises(UserError, match="1 of its tensors are missing.*patch_embedding.weight"):
-        BlipCaptioner.from_pretrained(broken, allow_random_weights=True)
+        BlipCaptioner.from_pretrained(broken)

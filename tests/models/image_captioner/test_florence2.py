@@ -23,7 +23,7 @@ def captioner(folder):
 
 
 def load(folder, **settings):
-    return Florence2Captioner.from_pretrained(folder, allow_random_weights=True, **({"max_new_tokens": 8} | settings))
+    return Florence2Captioner.from_pretrained(folder, **({"max_new_tokens": 8} | settings))
 
 
 @cache

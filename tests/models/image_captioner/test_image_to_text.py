@@ -48,7 +48,7 @@ def folder(request, folders):
 
 
 def load(folder, **settings):
-    return ImageToText.from_pretrained(folder, allow_random_weights=True, **({"max_new_tokens": 6} | settings))
+    return ImageToText.from_pretrained(folder, **({"max_new_tokens": 6} | settings))
 
 
 @cache
@@ -114,7 +114,7 @@ def test_git_continues_the_prompt_that_has_not_ended(folders, images):
 def test_blip_gives_what_its_own_family_gives(folders, images):
     from models.image_captioner.blip import BlipCaptioner
 
-    blip = BlipCaptioner.from_pretrained(folders["blip"], allow_random_weights=True)
+    blip = BlipCaptioner.from_pretrained(folders["blip"])
     assert load(folders["blip"], max_new_tokens=16, repetition_penalty=2.5).caption(images) == blip.caption(images)
 
 

@@ -32,7 +32,7 @@ def captioner(folder):
 
 
 def load(folder, **settings):
-    return VisionChat.from_pretrained(folder, allow_random_weights=True, **({"max_new_tokens": 6} | settings))
+    return VisionChat.from_pretrained(folder, **({"max_new_tokens": 6} | settings))
 
 
 @cache

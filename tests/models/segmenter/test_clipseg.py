@@ -169,7 +169,7 @@ def test_at_another_size_it_equals_the_library_at_that_size(tiny, images, hub_id
         logits = network(**inputs).logits
     logits = logits.reshape(1, 1, *logits.shape[-2:])
     expected = interpolate(logits.sigmoid(), size=(48, 80), mode="bilinear")[0, 0].numpy()
-    segmenter = ClipSegmenter.from_pretrained(folder, allow_random_weights=True, image_size=image_size)
+    segmenter = ClipSegmenter.from_pretrained(folder, image_size=image_size)
     np.testing.assert_allclose(segmenter.pixel_values(images[:1]), inputs["pixel_values"], atol=1e-5)
     np.testing.assert_allclose(segmenter.segment(images[:1], [queries(TEXTS[0])])[0], expected, atol=1e-5)
     assert expected.std() > 0.005
@@ -188,7 +188,7 @@ def test_a_missing_tensor_is_never_random(tiny, tmp_path):
     tensors.pop("decoder.film_mul.weight")
     save_file(tensors, copy / "model.safetensors", metadata={"format": "pt"})
     with pytest.raises(UserError, match="1 of its tensors are missing.*decoder.film_mul.weight"):
-        ClipSegmenter.from_pretrained(str(copy), allow_random_weights=True)
+        ClipSegmenter.from_pretrained(str(copy))
 
 
 def test_the_published_architectures():

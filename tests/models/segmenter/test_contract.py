@@ -60,7 +60,7 @@ def family(request):
 
 @pytest.fixture(scope="module")
 def segmenter(family, tiny):
-    return family_class("segmenter", family).from_pretrained(**ENTRIES[family](tiny), allow_random_weights=True)
+    return family_class("segmenter", family).from_pretrained(**ENTRIES[family](tiny))
 
 
 def queries(*texts):

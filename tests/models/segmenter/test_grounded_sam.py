@@ -65,7 +65,6 @@ def load(detector_folder, masks_folder, **settings):
     return GroundedSamSegmenter.from_pretrained(
         detector={"weights": detector_folder},
         masks={"weights": masks_folder},
-        allow_random_weights=True,
         **settings,
     )
 
@@ -250,7 +249,7 @@ def test_the_networks_see_what_the_processors_make(tiny, segmenter, images):
 
 @pytest.mark.parametrize("hub_id", DETECTORS)
 def test_long_texts_are_cut_to_what_the_detector_reads(tiny, images, hub_id):
-    part = detector.TextDetector.from_pretrained(tiny(hub_id), allow_random_weights=True)
+    part = detector.TextDetector.from_pretrained(tiny(hub_id))
     long = part.asked("dog guitar violin " * 100)
     text = long[0] if isinstance(long[0], str) else long[0][0]
     limit = 64 if "owl" not in hub_id else 16
@@ -261,7 +260,7 @@ def test_long_texts_are_cut_to_what_the_detector_reads(tiny, images, hub_id):
 
 @pytest.mark.parametrize("hub_id", DETECTORS)
 def test_the_pixels_are_encoded_once_and_that_changes_nothing(tiny, images, hub_id, monkeypatch):
-    part = detector.TextDetector.from_pretrained(tiny(hub_id), allow_random_weights=True)
+    part = detector.TextDetector.from_pretrained(tiny(hub_id))
     tower = part.network.get_submodule(detector.VISION_TOWERS[part.network.config.model_type])
     forward, calls = tower.forward, []
     monkeypatch.setattr(tower, "forward", lambda *args, **kw: calls.append(1) or forward(*args, **kw))
@@ -304,7 +303,6 @@ def test_half_precision(tiny, segmenter, images, dtype):
     half = GroundedSamSegmenter.from_pretrained(
         detector={"weights": tiny("iSEE-Laboratory/llmdet_base"), "dtype": dtype},
         masks={"weights": tiny(SAM2), "dtype": dtype},
-        allow_random_weights=True,
     )
     assert {part.dtype for part in half.networks.values()} == {getattr(torch, dtype)}
     boxes = torch.tensor([[5.0, 5, 30, 30], [40, 20, 70, 45]])
@@ -320,7 +318,7 @@ def test_half_precision(tiny, segmenter, images, dtype):
 
 def test_the_parts_are_named_in_the_provenance(tiny, segmenter):
     assert isinstance(segmenter, Composite) and list(segmenter.networks) == ["detector", "masks"]
-    assert segmenter.provenance["family"] == "grounded_sam" and segmenter.provenance["random_weights"]
+    assert segmenter.provenance["family"] == "grounded_sam"
     assert segmenter.provenance["parts"]["masks"]["id"] == tiny(SAM2)
     for part in segmenter.networks.values():
         assert not part.network.training and not any(p.requires_grad for p in part.network.parameters())

@@ -22,7 +22,7 @@ def folder(request, tiny):
 
 @pytest.fixture(scope="module")
 def scorer(folder):
-    return ClipScorer.from_pretrained(folder, allow_random_weights=True)
+    return ClipScorer.from_pretrained(folder)
 
 
 @pytest.fixture(scope="module")
@@ -75,7 +75,7 @@ def test_the_colour_that_says_nothing_becomes_zero(scorer):
 
 
 def test_half_precision(folder, scorer, pictures):
-    half = ClipScorer.from_pretrained(folder, allow_random_weights=True, dtype="bfloat16")
+    half = ClipScorer.from_pretrained(folder, dtype="bfloat16")
     assert half.dtype == torch.bfloat16
     np.testing.assert_allclose(half.encode_text(TEXTS), scorer.encode_text(TEXTS), atol=0.05)
     pixels = scorer.prepare(pictures)
@@ -85,7 +85,7 @@ def test_half_precision(folder, scorer, pictures):
 def test_loading_is_silent_and_leaves_the_log_alone(folder, capfd):
     root = logging.getLogger()
     before = list(root.handlers), root.level, root.manager.disable
-    ClipScorer.from_pretrained(folder, allow_random_weights=True)
+    ClipScorer.from_pretrained(folder)
     assert capfd.readouterr() == ("", "")
     assert (list(root.handlers), root.level, root.manager.disable) == before
 
@@ -94,7 +94,7 @@ def test_the_tokenizer_must_be_in_the_folder(tiny, tmp_path):
     copy = shutil.copytree(tiny(SIGLIP), tmp_path / "siglip")
     (copy / "tokenizer.json").unlink()
     with pytest.raises(UserError, match="as open_clip: its tokenizer is not in the folder .expected one of tok"):
-        ClipScorer.from_pretrained(str(copy), allow_random_weights=True)
+        ClipScorer.from_pretrained(str(copy))
 
 
 def test_parts_that_would_be_fetched_are_refused(copy):
@@ -103,7 +103,7 @@ def test_parts_that_would_be_fetched_are_refused(copy):
     config["model_cfg"]["text_cfg"]["hf_model_name"] = "xlm-roberta-base"
     path.write_text(json.dumps(config))
     with pytest.raises(UserError, match="its text tower is xlm-roberta-base, which open_clip would fetch from the hub"):
-        ClipScorer.from_pretrained(str(copy), allow_random_weights=True)
+        ClipScorer.from_pretrained(str(copy))
 
 
 def test_a_missing_tensor_is_never_random(copy):
@@ -111,22 +111,22 @@ def test_a_missing_tensor_is_never_random(copy):
     tensors.pop("visual.proj")
     save_file(tensors, copy / "open_clip_model.safetensors")
     with pytest.raises(UserError, match="cannot load .* as open_clip: .*visual.proj"):
-        ClipScorer.from_pretrained(str(copy), allow_random_weights=True)
+        ClipScorer.from_pretrained(str(copy))
 
 
 def test_pickled_weights_are_passed_over(copy):
     tensors = load_file(copy / "open_clip_model.safetensors")
     torch.save({name: tensor + 1 for name, tensor in tensors.items()}, copy / "open_clip_pytorch_model.bin")
-    loaded = ClipScorer.from_pretrained(str(copy), allow_random_weights=True)
+    loaded = ClipScorer.from_pretrained(str(copy))
     torch.testing.assert_close(loaded.network.visual.proj, tensors["visual.proj"])
     (copy / "open_clip_model.safetensors").rename(copy / "model.safetensors")  # open_clip itself takes the .bin here
-    loaded = ClipScorer.from_pretrained(str(copy), allow_random_weights=True)
+    loaded = ClipScorer.from_pretrained(str(copy))
     torch.testing.assert_close(loaded.network.visual.proj, tensors["visual.proj"])
     (copy / "model.safetensors").unlink()
     with pytest.raises(UserError, match="safetensors is not there"):
-        ClipScorer.from_pretrained(str(copy), allow_random_weights=True)
+        ClipScorer.from_pretrained(str(copy))
 
 
 def test_a_checkpoint_of_transformers_is_named(tiny):
     with pytest.raises(UserError, match="expected a checkpoint of open_clip, found no open_clip_config.json"):
-        ClipScorer.from_pretrained(tiny("CIDAS/clipseg-rd64"), allow_random_weights=True)
+        ClipScorer.from_pretrained(tiny("CIDAS/clipseg-rd64"))

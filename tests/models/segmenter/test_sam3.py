@@ -24,7 +24,7 @@ def hub_id(request):
 
 @pytest.fixture(scope="module")
 def segmenter(tiny, hub_id):
-    return Sam3Segmenter.from_pretrained(tiny(hub_id), allow_random_weights=True, **OPEN, **PLAIN)
+    return Sam3Segmenter.from_pretrained(tiny(hub_id), **OPEN, **PLAIN)
 
 
 @pytest.fixture(scope="module")
@@ -195,7 +195,7 @@ def test_long_texts_are_cut(segmenter, images):
 @pytest.mark.parametrize("dtype", ["bfloat16", "float16"])
 def test_half_precision(tiny, hub_id, segmenter, images, dtype):
     half = Sam3Segmenter.from_pretrained(
-        tiny(hub_id), dtype=dtype, allow_random_weights=True, score_threshold=0.0, min_presence=0.0, source="semantic"
+        tiny(hub_id), dtype=dtype, score_threshold=0.0, min_presence=0.0, source="semantic"
     )
     full = with_settings(segmenter, score_threshold=0.0, min_presence=0.0, source="semantic")
     assert half.dtype == getattr(torch, dtype)
@@ -210,11 +210,11 @@ def test_the_detector_alone_is_a_checkpoint_too(tiny, images, tmp_path):
     """The published file is the video model's; one saved from the image model has another model type."""
     from transformers import Sam3Model, Sam3Processor
 
-    whole = Sam3Segmenter.from_pretrained(tiny("facebook/sam3"), allow_random_weights=True, score_threshold=0.1)
+    whole = Sam3Segmenter.from_pretrained(tiny("facebook/sam3"), score_threshold=0.1)
     Sam3Model.from_pretrained(tiny("facebook/sam3")).save_pretrained(tmp_path)
     Sam3Processor.from_pretrained(tiny("facebook/sam3")).save_pretrained(tmp_path)
     alone = Sam3Segmenter.from_pretrained(str(tmp_path), score_threshold=0.1)
-    assert alone.provenance["family"] == "sam3" and not alone.provenance["random_weights"]
+    assert alone.provenance["family"] == "sam3"
     for first, second in zip(*(model.segment(images, [queries("dog")] * 5) for model in (whole, alone)), strict=True):
         np.testing.assert_array_equal(first, second)
         assert first.any()
@@ -226,7 +226,7 @@ def test_a_missing_tensor_is_refused(tiny, tmp_path):
     del tensors["detector_model.detr_decoder.presence_head.layer3.weight"]
     save_file(tensors, folder / "model.safetensors", metadata={"format": "pt"})
     with pytest.raises(UserError, match="as sam3: 1 of its tensors are missing.*presence_head.layer3.weight"):
-        Sam3Segmenter.from_pretrained(str(folder), allow_random_weights=True)
+        Sam3Segmenter.from_pretrained(str(folder))
 
 
 def test_another_architecture_is_named(tiny):
@@ -240,7 +240,7 @@ def test_random_weights_are_refused_unless_allowed(tiny):
 
 
 def test_loading_is_silent(tiny, capfd):
-    Sam3Segmenter.from_pretrained(tiny("facebook/sam3"), allow_random_weights=True)
+    Sam3Segmenter.from_pretrained(tiny("facebook/sam3"))
     assert capfd.readouterr() == ("", "")
 
 

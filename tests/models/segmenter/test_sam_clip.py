@@ -24,7 +24,7 @@ MANY = {
 def load(tiny):
     def load(scorer=CLIP, **settings):
         parts = {"masks": {"weights": tiny("facebook/sam-vit-base")}, "scorer": {"weights": tiny(scorer)}}
-        return SamClipSegmenter.from_pretrained(**parts, allow_random_weights=True, **{**MANY, **settings})
+        return SamClipSegmenter.from_pretrained(**parts, **{**MANY, **settings})
 
     return load
 
@@ -42,7 +42,7 @@ def test_it_loads_and_says_where_its_parts_came_from(segmenter, load):
     assert isinstance(segmenter, Segmenter) and segmenter.accepts_embeddings and segmenter.text_embed_dim == 24
     assert load(SIGLIP).text_embed_dim == 96
     assert segmenter.provenance["parts"]["masks"]["family"] == "segment_anything"
-    assert segmenter.provenance["parts"]["scorer"]["family"] == "open_clip" and segmenter.provenance["random_weights"]
+    assert segmenter.provenance["parts"]["scorer"]["family"] == "open_clip"
 
 
 @pytest.mark.parametrize("scorer", [CLIP, SIGLIP])

@@ -21,7 +21,7 @@ def folder(tiny):
 
 @pytest.fixture(scope="module")
 def proposer(folder):
-    return SamProposer.from_pretrained(folder, allow_random_weights=True)
+    return SamProposer.from_pretrained(folder)
 
 
 @pytest.fixture(scope="module")
@@ -135,7 +135,7 @@ def test_each_filter_does_its_part(proposer, images):
 
 
 def test_a_half_precision_encoder_finds_much_the_same(folder, proposer, images):
-    half = SamProposer.from_pretrained(folder, allow_random_weights=True, dtype="bfloat16")
+    half = SamProposer.from_pretrained(folder, dtype="bfloat16")
     assert half.dtype == torch.bfloat16 and half.network.mask_decoder.iou_token.weight.dtype == torch.float32
     first, second = (model.propose(images[0], points_per_side=2, **ALL) for model in (proposer, half))
     assert first.low_res_logits.dtype == second.low_res_logits.dtype == torch.float32
@@ -153,9 +153,9 @@ def test_a_missing_tensor_is_never_random(folder, tmp_path):
     tensors.pop("mask_decoder.iou_token.weight")
     save_file(tensors, copy / "model.safetensors", metadata={"format": "pt"})
     with pytest.raises(UserError, match="1 of its tensors are missing.*mask_decoder.iou_token.weight"):
-        SamProposer.from_pretrained(str(copy), allow_random_weights=True)
+        SamProposer.from_pretrained(str(copy))
 
 
 def test_another_architecture_is_named(tiny):
     with pytest.raises(UserError, match="as segment_anything: expected a sam checkpoint, found a clipseg one"):
-        SamProposer.from_pretrained(tiny("CIDAS/clipseg-rd64"), allow_random_weights=True)
+        SamProposer.from_pretrained(tiny("CIDAS/clipseg-rd64"))
