@@ -13,6 +13,7 @@ import shlex
 import sys
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
+from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -27,9 +28,8 @@ if TYPE_CHECKING:
     from models.config import Config
     from utils.types import Prediction, Sample
 
-ROOT = Path(__file__).resolve().parent
-EXAMPLES = ROOT / "datasets" / "examples"
-DEFAULT_EXAMPLE: str | None = "farm_dog"  # a stem of EXAMPLES; None takes the first
+EXAMPLES = Path(__file__).resolve().parent / "datasets" / "examples"
+EXAMPLE = "farm_dog"  # a stem of EXAMPLES
 RESEARCH_CONFIGS = ("base", "paper", "large")  # published networks, for what the bundled ones do not know
 NAMES_SHOWN = 5
 LABEL_WIDTH = 15  # characters
@@ -66,13 +66,7 @@ class Demo:
 
 
 def main(argv: Sequence[str] | None = None) -> Demo:
-    """Runs what a command line describes.
-
-    Args:
-        argv: arguments without the script's name; None takes the process's own.
-
-    Returns:
-        What was made; the files are written.
+    """Runs what a command line describes: arguments without the script's name, or the process's own.
 
     Raises:
         UserError: a name, a setting or a file is wrong.
@@ -86,26 +80,30 @@ def main(argv: Sequence[str] | None = None) -> Demo:
 
     from models.config import load_config
     from models.loading import load_models  # torch: seconds of imports, which no wrong argument should wait for
+    from models.remembering import Memory
 
-    config = load_config(arguments.config, arguments.set, methods.available())
-    say = _say_nothing if arguments.json else _say
-    say(describe_input(config, img_path, wav_path, sample))
-    models = load_models(config, roles, arguments.device)
+    config = load_config(arguments.config, arguments.set, methods.available(), roles)
+    say = (lambda *_: None) if arguments.json else partial(print, sep="\n", flush=True)  # nothing but JSON
+    say(*describe_input(config, img_path, wav_path, sample))
+    memory = Memory()
+    models = load_models(config, roles, arguments.device, memory=memory)
     answers = {}
     for name in names:
-        method = methods.create(name, models, config.methods.get(name), seed=arguments.seed)
+        method = methods.create(name, models, config.methods.get(name), seed=arguments.seed, memory=memory)
         prediction = method.predict([sample])[0]
         mask = prediction.score_map > arguments.threshold
-        further = with_published_networks(config, name, sample, img_path, wav_path)
-        missed = {} if mask.any() else near_miss(prediction, models, arguments.threshold, further)
         files = write_pictures(name, sample, prediction, mask, arguments.output)
+        missed = {}
+        if not mask.any():
+            missed = near_miss(prediction, models, arguments.threshold)
+            missed |= published_networks(config, name, sample, img_path, wav_path)
         answers[name] = Answer(prediction, mask, files, missed)
-        say(["", *describe_answer(name, answers[name])])
+        say("", *describe_answer(name, answers[name]))
     demo = Demo(answers, write_comparison(sample, answers, arguments.output) if len(answers) > 1 else None)
     if demo.comparison:
-        say(["", _line("side by side", demo.comparison)])
+        say("", _line("side by side", demo.comparison))
     if arguments.json:
-        print(json.dumps(as_json(demo, config, arguments, img_path, wav_path), indent=2, allow_nan=False))
+        print(json.dumps(as_json(demo, config, arguments.threshold, img_path, wav_path), indent=2, allow_nan=False))
     return demo
 
 
@@ -118,13 +116,8 @@ def parse_arguments(argv: Sequence[str] | None) -> argparse.Namespace:
     add("--img_path", type=Path, metavar="FILE", help="an image, anything Pillow opens")
     add("--wav_path", type=Path, metavar="FILE", help="a sound, anything libsndfile or librosa reads")
     add_run_options(parser, methods.available())
-    add(
-        "--output",
-        type=Path,
-        default=Path("outputs/demo"),
-        metavar="DIR",
-        help="where the pictures go (default: %(default)s)",
-    )
+    about = "where the pictures go (default: %(default)s)"
+    add("--output", type=Path, default=Path("outputs/demo"), metavar="DIR", help=about)
     add("--json", action="store_true", help="print the result as JSON and nothing else")
     return parser.parse_args(argv)
 
@@ -133,7 +126,7 @@ def input_paths(img_path: Path | None, wav_path: Path | None) -> tuple[Path, Pat
     """The image and the sound to use: both as given, or both of the bundled example.
 
     Raises:
-        UserError: only one of them is given, or there is no bundled example.
+        UserError: only one of them is given.
     """
     if img_path and wav_path:
         return img_path, wav_path
@@ -142,16 +135,14 @@ def input_paths(img_path: Path | None, wav_path: Path | None) -> tuple[Path, Pat
         raise UserError(
             f"expected an image and a sound, found {given} alone; give {missing} too, or neither for an example"
         )
-    stem = DEFAULT_EXAMPLE or next((path.stem for path in sorted((EXAMPLES / "image").glob("*.jpg"))), None)
-    if stem is None:
-        raise UserError(f"there is no bundled example in {EXAMPLES}; give --img_path and --wav_path")
     examples = EXAMPLES.relative_to(Path.cwd()) if EXAMPLES.is_relative_to(Path.cwd()) else EXAMPLES
-    return examples / "image" / f"{stem}.jpg", examples / "wav" / f"{stem}.wav"
+    return examples / "image" / f"{EXAMPLE}.jpg", examples / "wav" / f"{EXAMPLE}.wav"
 
 
 def read_sample(img_path: Path, wav_path: Path) -> Sample:
     """Reads the two files."""
-    from utils.media.reading import read_audio, read_image
+    from utils.media.images import read_image
+    from utils.media.sounds import read_audio
     from utils.types import Sample
 
     waveform, sampling_rate = read_audio(wav_path)
@@ -180,22 +171,19 @@ def write_comparison(sample: Sample, answers: Mapping[str, Answer], folder: Path
 
     pictures = [("image", Image.fromarray(sample.image))]
     for name, answer in answers.items():
-        with Image.open(answer.files["overlay"]) as overlay:
-            pictures.append((f"{name}\n{caption_of(answer)}", overlay.convert("RGB")))
+        pictures.append((f"{name}\n{caption_of(answer)}", Image.open(answer.files["overlay"])))
     return save_png(side_by_side(pictures), folder / f"{sample.id}_comparison.png")
 
 
 def caption_of(answer: Answer) -> str:
     """What was asked for, and whether nothing came of it."""
     asked = answer.prediction.trail.get("query")
-    if not asked:
-        return "nothing asked for"
-    return asked if answer.mask.any() else f"{asked}: nothing found"
+    return asked + ("" if answer.mask.any() else ": nothing found") if asked else "nothing asked for"
 
 
 def describe_input(config: Config, img_path: Path, wav_path: Path, sample: Sample) -> list[str]:
     """Lines on what is used and what it is good for."""
-    from utils.media.loudness import level_db
+    from utils.media.sounds import level_db
 
     height, width = sample.image.shape[:2]
     seconds, level = len(sample.waveform) / sample.sampling_rate, level_db(sample.waveform, sample.sampling_rate)
@@ -211,79 +199,54 @@ def describe_answer(name: str, answer: Answer) -> list[str]:
     """Lines on what a method heard, saw, weighed, asked for and found, and where the pictures are."""
     from utils.trails import describe_trail
 
-    found = f"{answer.mask.mean():.1%} of the image, {answer.mask.sum()} pixels"
-    rows = [
-        *describe_trail(answer.prediction.trail),
-        ("found", found),
-        *answer.files.items(),
-        *answer.near_miss.items(),
-    ]
+    found = ("found", f"{answer.mask.mean():.1%} of the image, {answer.mask.sum()} pixels")
+    rows = [*describe_trail(answer.prediction.trail), found, *answer.files.items(), *answer.near_miss.items()]
     return [name, *(_line(f"  {label}" if label else "", value) for label, value in rows)]
 
 
-def near_miss(
-    prediction: Prediction, models: Mapping[str, Any], threshold: float, further: str | None
-) -> dict[str, str]:
-    """What was nearly found, and what to try where nothing was: label -> text.
-
-    Args:
-        prediction: with no pixel above the threshold.
-        models: role -> network.
-        threshold: above which a pixel counts.
-        further: the command to try; None for none.
-    """
-    rows, queries = {}, prediction.queries
-    if queries:
-        rows["highest score"] = f"{prediction.score_map.max(initial=0):.2f}; a pixel counts above {threshold:g}"
-        known = getattr(models.get("segmenter"), "known_names", None)
-        if known:
-            nothing = f'"{queries[0].text}" means nothing to this segmenter'
-            rows["nearest names"] = ", ".join(known(queries[0], NAMES_SHOWN)) or nothing
-    return rows | ({"or try": further} if further else {})
+def near_miss(prediction: Prediction, models: Mapping[str, Any], threshold: float) -> dict[str, str]:
+    """What was nearly found where no pixel is above the threshold: label -> text."""
+    if not prediction.queries:
+        return {}
+    query, known = prediction.queries[0], getattr(models.get("segmenter"), "known_names", None)
+    rows = {"highest score": f"{prediction.score_map.max(initial=0):.2f}; a pixel counts above {threshold:g}"}
+    if known:
+        nothing = f'"{query.text}" means nothing to this segmenter'
+        rows["nearest names"] = ", ".join(known(query, NAMES_SHOWN)) or nothing
+    return rows
 
 
-def with_published_networks(config: Config, name: str, sample: Sample, img_path: Path, wav_path: Path) -> str | None:
-    """The command that asks published networks the same; None where they are asked already, or nothing can be heard."""
-    from utils.media.loudness import is_silent
+def published_networks(config: Config, name: str, sample: Sample, img_path: Path, wav_path: Path) -> dict[str, str]:
+    """How to ask published networks the same; nothing where they are asked already, or nothing can be heard."""
+    from utils.media.sounds import is_silent
 
     if config.name in RESEARCH_CONFIGS or is_silent(sample.waveform, sample.sampling_rate):
-        return None
-    research = RESEARCH_CONFIGS[0]
-    command = ["python", "inference_demo.py", "--config", research, "--methods", name]
-    command += ["--img_path", str(img_path), "--wav_path", str(wav_path)]
-    return f"python -m models.fetch --config {research} --convert && {shlex.join(command)}"
+        return {}
+    fetch = f"python -m models.fetch --config {RESEARCH_CONFIGS[0]}"
+    command = ["python", "inference_demo.py", "--config", RESEARCH_CONFIGS[0], "--methods", name]
+    return {"or try": f"{fetch} && {shlex.join([*command, '--img_path', str(img_path), '--wav_path', str(wav_path)])}"}
 
 
-def as_json(
-    demo: Demo, config: Config, arguments: argparse.Namespace, img_path: Path, wav_path: Path
-) -> dict[str, Any]:
+def as_json(demo: Demo, config: Config, threshold: float, img_path: Path, wav_path: Path) -> dict[str, Any]:
     """The whole result as JSON takes it."""
+    answers = {
+        name: {
+            "queries": [{"text": query.text, "score": float(query.score)} for query in answer.prediction.queries],
+            "trail": answer.prediction.trail,
+            "mask_share": float(answer.mask.mean()),
+            "files": {kind: str(path) for kind, path in answer.files.items()},
+            "near_miss": dict(answer.near_miss),
+        }
+        for name, answer in demo.answers.items()
+    }
     return {
         "config": {"name": config.name, "path": str(config.path), "summary": config.summary},
         "img_path": str(img_path),
         "wav_path": str(wav_path),
-        "threshold": arguments.threshold,
-        "methods": {
-            name: {
-                "queries": [{"text": query.text, "score": float(query.score)} for query in answer.prediction.queries],
-                "trail": answer.prediction.trail,
-                "mask_share": float(answer.mask.mean()),
-                "files": {kind: str(path) for kind, path in answer.files.items()},
-                "near_miss": dict(answer.near_miss),
-            }
-            for name, answer in demo.answers.items()
-        },
+        "threshold": threshold,
+        "methods": answers,
         "comparison": str(demo.comparison) if demo.comparison else None,
     }
-
-
-def _say(lines: Sequence[str]) -> None:
-    for line in lines:
-        print(line, flush=True)
-
-
-def _say_nothing(lines: Sequence[str]) -> None:
-    """With --json nothing but JSON is printed."""
 
 
 def _line(label: str, value: object) -> str:

@@ -1,1 +1,1 @@
-"""Where samples come from: the folder layout, importers and the bundled examples."""
+"""Where samples come from: how a dataset folder is read and checked, what imports or generates one, and examples."""

@@ -16,45 +16,35 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
-from datasets.importing.items import Item, add_options, parse_options, print_summary, run_import
-from datasets.importing.masks import MaskFile
-from datasets.importing.sounds import Sound
-from datasets.layout import some
-from datasets.manifest import Manifest
+from datasets.findings import some
+from datasets.importing import Entry, Item, Manifest, Sound, import_and_report, parse_options
+from datasets.importing.ground_truth import MaskFile
 from utils.errors import UserError, run_script
-from utils.types import Entry
 
 SUBSETS = {"s4": "AVSBench-S4", "ms3": "AVSBench-MS3"}
 SPLITS = ("train", "val", "test")
 FOLDERS = ("visual_frames", "gt_masks", "audio_wav")
 PAGE = "https://opennlplab.github.io/AVSBench/"
 CARD = "datasets/cards/avsbench.md"
-FRAMES = 5  # of a clip, one a second
 CLIP_COLUMNS = ("name", "video_name", "video name", "video_id")  # else the first
-CATEGORY_COLUMNS = ("category",)  # else the third
-PUBLISHED = {  # clips; with masks_per_clip they add up to the archive's 10,852 and 2,120 masks
-    ("s4", "train"): 3452,
-    ("s4", "val"): 740,
-    ("s4", "test"): 740,
-    ("ms3", "train"): 296,
-    ("ms3", "val"): 64,
-    ("ms3", "test"): 64,
+PUBLISHED = {  # clips, and how many of a clip's frames have a mask: in all the archive's 10,852 and 2,120 masks
+    **{("s4", "train"): (3452, 1), ("s4", "val"): (740, 5), ("s4", "test"): (740, 5)},
+    **{("ms3", "train"): (296, 5), ("ms3", "val"): (64, 5), ("ms3", "test"): (64, 5)},
 }
+NOTES = (
+    "Sounds are one channel, the mean of the clip's; all frames of a clip have the clip's whole sound.",
+    "Masks are 0 and 255: whatever is not background sounds. Images are the archive's own files.",
+    "Frames of a clip are not independent: a clip is a group.",
+)
 
 
 @dataclass(frozen=True)
 class Clip:
-    """A line of the list.
+    """A line of the list."""
 
-    Attributes:
-        id: the name of its folder.
-        split: one of SPLITS.
-        category: what sounds, e.g. "dog_barking"; "" in MS3, which does not say.
-    """
-
-    id: str
-    split: str
-    category: str = ""
+    id: str  # the name of its folder
+    split: str  # one of SPLITS
+    category: str = ""  # what sounds, e.g. "dog_barking"; "" in MS3, which does not say
 
     @property
     def folder(self) -> Path:
@@ -62,15 +52,45 @@ class Clip:
         return Path(self.split, self.category, self.id)
 
 
+def main(argv: Sequence[str] | None = None) -> Manifest:
+    """Imports what a command line describes; ends in a `UserError` where the archive is not as published."""
+    parser = argparse.ArgumentParser(prog="python -m datasets.avsbench", description=__doc__.splitlines()[0])
+    parser.add_argument("--subset", choices=SUBSETS, required=True, help="single source or multiple sources")
+    parser.add_argument("--split", choices=SPLITS, default="test", help="(default: %(default)s)")
+    arguments = parse_options(parser, argv)
+    subset, split = arguments.subset, arguments.split
+    data, clip_list = find_archive(arguments.source, subset)
+    listed = read_clips(clip_list, subset)
+    clips = [clip for clip in listed if clip.split == split]
+    if not clips:
+        found = some({clip.split for clip in listed}) or "no clips"
+        raise UserError(f"expected clips of the split {split} in {clip_list}, found {found}; choose another --split")
+    notes, published = [*NOTES], PUBLISHED[subset, split]
+    if (subset, split) == ("s4", "train"):
+        notes.append("Only the first frame of a training clip has a mask; the others are no samples.")
+    if subset == "ms3":
+        notes.append("Frames where nothing sounds have blank masks and are samples too.")
+    unlisted = unlisted_clips(data, subset, split, clips)
+    if unlisted:
+        said = f"{len(unlisted)} ({some(unlisted)})"
+        notes.append(f"Clip folders that {clip_list.name} does not name are left alone: {said}.")
+    manifest = Manifest(
+        benchmark=SUBSETS[subset],
+        source={"folder": str(data), "list": str(clip_list), "page": PAGE},
+        options={"subset": subset, "split": split},
+        group_unit="clip",
+        published={"samples": published[0] * published[1], "groups": published[0]},
+        notes=tuple(notes),
+    )
+    items = list_items(data, subset, clips)
+    return import_and_report(items, manifest, arguments, lambda _: [f"note: {notes[-1]}"] if unlisted else [])
+
+
 def find_archive(source: Path, subset: str) -> tuple[Path, Path]:
     """Finds a subset in the folder that was unpacked, one of its parents, or s4_data / ms3_data itself.
 
     Returns:
-        data: the folder of visual_frames, gt_masks and audio_wav.
-        clip_list: s4_meta_data.csv / ms3_meta_data.csv.
-
-    Raises:
-        UserError: one of them is not there, or several are.
+        The folder of visual_frames, gt_masks and audio_wav, and s4_meta_data.csv / ms3_meta_data.csv.
     """
     if not source.is_dir():
         raise UserError(f"expected the unpacked archive at {source}, found no folder; check the path, or see {CARD}")
@@ -88,18 +108,14 @@ def find_archive(source: Path, subset: str) -> tuple[Path, Path]:
             f"expected the folders {', '.join(FOLDERS)} in {data}, found no {' and no '.join(missing)}; masks alone "
             f"are not the whole archive, {CARD} says where frames and sounds are"
         )
-    for folder in dict.fromkeys((data, data.parent, source)):
+    for folder in (data, data.parent, source):
         if (folder / csv_name).is_file():
             return data, folder / csv_name
     raise UserError(f"expected the list {csv_name} beside {data} or in it, found none; copy it there, see {CARD}")
 
 
 def read_clips(path: Path, subset: str) -> list[Clip]:
-    """Reads the list of clips, of whichever line ends, separator and names of columns.
-
-    Raises:
-        UserError: it is no such list.
-    """
+    """Reads the list of clips, of whichever line ends, separator and names of columns; raises `UserError`."""
     try:
         lines = path.read_text(encoding="utf-8-sig").splitlines()
         first_line = lines[0] if lines else ""
@@ -113,18 +129,20 @@ def read_clips(path: Path, subset: str) -> list[Clip]:
             f"expected columns for {wanted} in the first line of {path}, found {first_line.strip()!r}; take the list "
             "that comes with the archive"
         )
-    clip, split = _column(header, CLIP_COLUMNS, 0), header.index("split")
-    category = _column(header, CATEGORY_COLUMNS, 2) if subset == "s4" else None
+    columns = [next((header.index(name) for name in CLIP_COLUMNS if name in header), 0), header.index("split")]
+    if subset == "s4":
+        columns.append(header.index("category") if "category" in header else 2)
     clips = []
     for number, row in enumerate(rows[1:], start=2):
         values = [value.strip() for value in row]
         if not any(values):
             continue
-        if len(values) < len(header) or not values[clip] or (category is not None and not values[category]):
+        if len(values) < len(header) or not all(values[column] for column in (columns[0], *columns[2:])):
             raise UserError(
                 f"expected {len(header)} values in line {number} of {path}, found {','.join(row)!r}; mend it"
             )
-        clips.append(Clip(values[clip], values[split].lower(), "" if category is None else values[category]))
+        clip, split, *category = (values[column] for column in columns)
+        clips.append(Clip(clip, split.lower(), *category))
     return clips
 
 
@@ -137,15 +155,10 @@ def list_items(data: Path, subset: str, clips: Sequence[Clip]) -> list[Item]:
             frames, frame_name = data / "visual_frames" / clip.id, f"{clip.id}.mp4"
         sound = Sound((sounds.with_name(f"{clip.id}.wav"),))
         entry = Entry(group=clip.id, categories=(clip.category,) if clip.category else ())
-        for k in range(1, 1 + masks_per_clip(subset, clip.split)):
+        for k in range(1, 1 + PUBLISHED[subset, clip.split][1]):
             mask = MaskFile(data / "gt_masks" / clip.folder / f"{clip.id}_{k}.png")
             items.append(Item(f"{clip.id}_{k}", frames / f"{frame_name}_{k}.png", sound, mask, entry))
     return items
-
-
-def masks_per_clip(subset: str, split: str) -> int:
-    """How many frames of a clip have a mask."""
-    return 1 if (subset, split) == ("s4", "train") else FRAMES
 
 
 def unlisted_clips(data: Path, subset: str, split: str, clips: Sequence[Clip]) -> list[str]:
@@ -154,67 +167,6 @@ def unlisted_clips(data: Path, subset: str, split: str, clips: Sequence[Clip]) -
     listed = {root.parent / clip.folder for clip in clips}
     found = root.glob("*/*" if subset == "s4" else "*")
     return sorted(str(path.relative_to(root)) for path in found if path.is_dir() and path not in listed)
-
-
-def describe(data: Path, clip_list: Path, subset: str, split: str, unlisted: Sequence[str]) -> Manifest:
-    """Everything of the manifest that is known before the import."""
-    clips = PUBLISHED[subset, split]
-    notes = [
-        "Sounds are one channel, the mean of the clip's; all frames of a clip have the clip's whole sound.",
-        "Masks are 0 and 255: whatever is not background sounds. Images are the archive's own files.",
-        "Frames of a clip are not independent: a clip is a group.",
-    ]
-    if (subset, split) == ("s4", "train"):
-        notes.append("Only the first frame of a training clip has a mask; the others are no samples.")
-    if subset == "ms3":
-        notes.append("Frames where nothing sounds have blank masks and are samples too.")
-    if unlisted:
-        said = f"{len(unlisted)} ({some(unlisted)})"
-        notes.append(f"Clip folders that {clip_list.name} does not name are left alone: {said}.")
-    return Manifest(
-        benchmark=SUBSETS[subset],
-        source={"folder": str(data), "list": str(clip_list), "page": PAGE},
-        options={"subset": subset, "split": split},
-        samples={},
-        group_unit="clip",
-        published={"samples": clips * masks_per_clip(subset, split), "groups": clips},
-        notes=tuple(notes),
-    )
-
-
-def main(argv: Sequence[str] | None = None) -> Manifest:
-    """Imports what a command line describes.
-
-    Returns:
-        The manifest as written.
-
-    Raises:
-        UserError: the archive is not as published, or samples were left out after the others were written.
-    """
-    parser = argparse.ArgumentParser(prog="python -m datasets.avsbench", description=__doc__.splitlines()[0])
-    parser.add_argument("--subset", choices=SUBSETS, required=True, help="single source or multiple sources")
-    parser.add_argument("--split", choices=SPLITS, default="test", help="(default: %(default)s)")
-    add_options(parser)
-    arguments = parse_options(parser, argv)
-    subset, split = arguments.subset, arguments.split
-    data, clip_list = find_archive(arguments.source, subset)
-    listed = read_clips(clip_list, subset)
-    clips = [clip for clip in listed if clip.split == split]
-    if not clips:
-        found = some({clip.split for clip in listed}) or "no clips"
-        raise UserError(f"expected clips of the split {split} in {clip_list}, found {found}; choose another --split")
-    unlisted = unlisted_clips(data, subset, split, clips)
-    manifest = describe(data, clip_list, subset, split, unlisted)
-    items = list_items(data, subset, clips)
-    manifest = run_import(items, manifest, arguments.out, copy=arguments.copy, num_workers=arguments.num_workers)
-    if unlisted:
-        print(f"note: {manifest.notes[-1]}")
-    print_summary(manifest, arguments.out)
-    return manifest
-
-
-def _column(header: Sequence[str], names: Sequence[str], otherwise: int) -> int:
-    return next((header.index(name) for name in names if name in header), otherwise)
 
 
 if __name__ == "__main__":

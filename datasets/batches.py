@@ -1,33 +1,22 @@
-"""Samples in batches that keep groups whole, read ahead in worker processes while the networks work."""
+"""Many samples at once: cut into batches that keep groups whole, read ahead, or worked on by several processes."""
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+import signal
+from collections.abc import Callable, Iterator, Sequence
+from concurrent.futures import ProcessPoolExecutor
+from concurrent.futures.process import BrokenProcessPool
+from dataclasses import dataclass
+from itertools import groupby
+from multiprocessing import get_context
+from typing import Any
 
 from utils.errors import UserError
 from utils.types import Sample
 
-__all__ = ["cut_batches", "iterate_batches"]
-
-
-class _Reader:
-    """Hands a `UserError` over as a value: raised inside a worker process it would come back wrapped in a traceback."""
-
-    def __init__(self, dataset: Sequence[Sample]) -> None:
-        self.dataset = dataset
-
-    def __len__(self) -> int:
-        return len(self.dataset)
-
-    def __getitem__(self, index: int) -> Sample | UserError:
-        try:
-            return self.dataset[index]
-        except UserError as error:
-            return error
-
 
 def cut_batches(groups: Sequence[str], batch_size: int) -> list[range]:
-    """Cuts a dataset into batches, in order: what belongs together shares its networks' work, and so its batch.
+    """Cuts a dataset into batches, in order: samples of one group share the networks' work, and so their batch.
 
     Args:
         groups: of each sample; those of one group that stand side by side stay together.
@@ -36,36 +25,26 @@ def cut_batches(groups: Sequence[str], batch_size: int) -> list[range]:
     Returns:
         Positions of each batch's samples.
     """
-    starts = [0]
-    for first, after in _runs(groups):
+    starts, first = [0], 0
+    for _, group in groupby(groups):
+        after = first + len(list(group))
         if after - starts[-1] > batch_size and first > starts[-1]:
             starts.append(first)
         while after - starts[-1] > batch_size:
             starts.append(starts[-1] + batch_size)
+        first = after
     return [range(start, stop) for start, stop in zip(starts, [*starts[1:], len(groups)], strict=True) if start < stop]
-
-
-def _runs(groups: Sequence[str]) -> Iterator[tuple[int, int]]:
-    """Positions (first, after the last) of neighbours of one group."""
-    first = 0
-    for position in range(1, len(groups) + 1):
-        if position == len(groups) or groups[position] != groups[first]:
-            yield first, position
-            first = position
 
 
 def iterate_batches(
     dataset: Sequence[Sample], batches: Sequence[range], num_workers: int = 0
 ) -> Iterator[list[Sample]]:
-    """Reads a dataset in order, holding only the batches at hand.
+    """Reads the samples at the positions of each batch, holding only the batches at hand.
 
     Args:
-        dataset: map-style: `len` and an index.
+        dataset: map-style, its samples of any sizes.
         batches: positions of the samples of each batch wanted.
         num_workers: processes that read ahead; 0 reads in this one.
-
-    Yields:
-        Lists of samples of any sizes.
 
     Raises:
         UserError: a file cannot be read; what came before it has been yielded.
@@ -77,3 +56,45 @@ def iterate_batches(
             if isinstance(item, UserError):
                 raise item
         yield batch
+
+
+@dataclass(frozen=True)
+class _Reader:
+    """Hands a `UserError` over as a value: raised inside a worker process it would come back wrapped in a traceback."""
+
+    dataset: Sequence[Sample]
+
+    def __getitem__(self, index: int) -> Sample | UserError:
+        try:
+            return self.dataset[index]
+        except UserError as error:
+            return error
+
+
+def parallel_map(
+    function: Callable[[Any], Any], jobs: Sequence[Any], num_workers: int, at_a_time: int = 4
+) -> Iterator[Any]:
+    """What a function makes of each job, in the order of the jobs.
+
+    Args:
+        function: a module's function, picklable.
+        jobs: its arguments.
+        num_workers: processes; 0 for this one. The results are the same for any number.
+        at_a_time: jobs handed to a process together.
+
+    Raises:
+        UserError: a process was killed.
+    """
+    if num_workers <= 0:
+        yield from map(function, jobs)
+        return
+    num_workers = max(1, min(num_workers, -(-len(jobs) // at_a_time)))
+    no_interrupts = {"initializer": signal.signal, "initargs": (signal.SIGINT, signal.SIG_IGN)}  # the parent has them
+    with ProcessPoolExecutor(num_workers, get_context("spawn"), **no_interrupts) as pool:
+        try:
+            yield from pool.map(function, jobs, chunksize=at_a_time)
+        except BrokenProcessPool as error:
+            raise UserError(
+                "expected every process to finish, found one killed, perhaps for want of memory; take fewer "
+                "with --num_workers and run the same command again"
+            ) from error

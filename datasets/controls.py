@@ -15,6 +15,7 @@ every control but `original` a method that listens has to lose it.
 from __future__ import annotations
 
 import hashlib
+from collections import defaultdict
 from collections.abc import Sequence
 from dataclasses import replace
 
@@ -24,10 +25,7 @@ from datasets.folder import FolderDataset
 from utils.errors import UserError
 from utils.types import Entry, Sample
 
-__all__ = ["CONTROLS", "AudioControls"]
-
 CONTROLS = ("original", "silence", "noise", "swap", "offscreen")
-NEED_CATEGORIES = ("swap", "offscreen")
 
 
 class AudioControls:
@@ -49,7 +47,7 @@ class AudioControls:
             raise UserError(f'there is no audio control "{unknown[0]}"; choose from: {", ".join(CONTROLS)}')
         self.names = tuple(dict.fromkeys(("original", *names)))
         self._dataset, self._seed = dataset, seed
-        self.donors = {name: self._donors(name) for name in self.names if name in NEED_CATEGORIES}
+        self.donors = {name: self._donors(name) for name in self.names if name in ("swap", "offscreen")}
 
     def apply(self, control: str, sample: Sample) -> Sample:
         """The sample as it is heard under a control; its image and ground truth stay.
@@ -80,20 +78,17 @@ class AudioControls:
             )
         entries = {stem: manifest.samples[stem] for stem in self._dataset.ids}
         sounding = [stem for stem, entry in entries.items() if entry.categories and not entry.blank]
-        groups: dict[str, list[str]] = {}
+        groups, in_view = defaultdict(list), defaultdict(set)
         for stem in sounding:
-            groups.setdefault(entries[stem].group, []).append(stem)
-        in_view: dict[str, set[str]] = {}
+            groups[entries[stem].group].append(stem)
         for entry in manifest.samples.values():
-            in_view.setdefault(entry.group, set()).update(_in_view(entry))
+            in_view[entry.group] |= _in_view(entry)
         donors = {}
         for stem, entry in entries.items():
-            fitting: list[str] = []
-            if control == "swap":
-                fitting = [one for one in groups.get(entry.group, ()) if not _common(entries[one].categories, entry)]
-            if not fitting:
-                avoided = in_view[entry.group] if control == "offscreen" else set(entry.categories)
-                fitting = [one for one in sounding if not avoided.intersection(entries[one].categories)]
+            avoided = in_view[entry.group] if control == "offscreen" else set(entry.categories)
+            for pool in (groups[entry.group], sounding) if control == "swap" else (sounding,):
+                if fitting := [one for one in pool if avoided.isdisjoint(entries[one].categories)]:
+                    break
             if not fitting:
                 raise UserError(
                     f"the audio control {control} needs a sound of something else for {stem}, found none among "
@@ -105,10 +100,6 @@ class AudioControls:
     def _rng(self, control: str, stem: str) -> np.random.Generator:
         digest = hashlib.sha256(f"{self._seed}|{control}|{stem}".encode()).digest()
         return np.random.default_rng(int.from_bytes(digest[:8], "big"))
-
-
-def _common(categories: Sequence[str], entry: Entry) -> set[str]:
-    return set(categories) & set(entry.categories)
 
 
 def _in_view(entry: Entry) -> set[str]:

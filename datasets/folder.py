@@ -9,15 +9,13 @@ from typing import Any
 
 import numpy as np
 
-from datasets.faults import check_command, count
+from datasets.findings import check_command, count
 from datasets.layout import read_layout
 from datasets.manifest import MANIFEST, read_manifest
 from utils.errors import UserError
-from utils.media.masks import read_mask, resize_mask
-from utils.media.reading import read_audio, read_image
+from utils.media.images import read_image, read_mask, resize_mask
+from utils.media.sounds import read_audio
 from utils.types import Entry, Sample
-
-__all__ = ["FolderDataset"]
 
 
 class FolderDataset:
@@ -35,20 +33,14 @@ class FolderDataset:
     def __init__(self, root: str | os.PathLike, limit: int | None = None) -> None:
         """Pairs the files without opening any.
 
-        Args:
-            root: a folder in the layout of `datasets.layout`.
-            limit: keep only the first so many stems; None for all.
-
         Raises:
             UserError: a folder is missing or empty, or files cannot be paired; an import was not finished.
         """
         self.layout = read_layout(root)
         if self.layout.faults:
             first, *others = self.layout.faults
-            more = (
-                f" (and {count(len(others), 'further fault')}; {check_command(root)} names them all)" if others else ""
-            )
-            raise UserError(f"expected a dataset folder at {root}, found {first.text()}{more}")
+            more = f" (and {count(len(others), 'further fault')}; {check_command(root)} names them all)"
+            raise UserError(f"expected a dataset folder at {root}, found {first.text()}{more if others else ''}")
         self.root = Path(root)
         self.manifest = read_manifest(self.root)
         self.has_gt = self.layout.has_gt
@@ -69,15 +61,23 @@ class FolderDataset:
             UserError: a file cannot be read, or the mask lies across the image.
         """
         stem = self.ids[index]
-        image = read_image(self.layout.images[stem])
+        files = self.layout.files
+        image = read_image(files["images"][stem])
         waveform, sampling_rate = self.read_sound(stem)
         gt_mask, gt_ignore = (
-            _mask_of(files[stem], image.shape[:2]) if stem in files else None
-            for files in (self.layout.masks, self.layout.ignores)
+            _read_mask_of(image, files[role][stem]) if stem in files[role] else None for role in ("masks", "ignores")
         )
         if gt_ignore is not None and gt_ignore.all():
-            raise UserError(f"expected pixels that count in {self.layout.ignores[stem]}, found none; remove the sample")
+            raise UserError(f"expected pixels that count in {files['ignores'][stem]}, found none; remove the sample")
         return Sample(stem, image, waveform, sampling_rate, gt_mask, gt_ignore)
+
+    def read_sound(self, stem: str) -> tuple[np.ndarray, int]:
+        """Reads the sound of one sample: waveform (T,) float32 mono in [-1, 1], and sampling rate in Hz.
+
+        Raises:
+            UserError: the file cannot be read.
+        """
+        return read_audio(self.layout.files["sounds"][stem])
 
     def entries(self, group_size: int | None = None) -> tuple[dict[str, Entry], str]:
         """What is known of each sample.
@@ -100,11 +100,11 @@ class FolderDataset:
                 )
             return {stem: self.manifest.samples[stem] for stem in self.ids}, self.manifest.group_unit
         size = group_size or 1
-        groups = {stem: self.ids[index - index % size] for index, stem in enumerate(self.ids)}
-        return {stem: Entry(group) for stem, group in groups.items()}, "sample" if size == 1 else "clip"
+        entries = {stem: Entry(self.ids[index - index % size]) for index, stem in enumerate(self.ids)}
+        return entries, "sample" if size == 1 else "clip"
 
     def describe(self) -> dict[str, Any]:
-        """Where the samples come from, for results.json: see `utils.runs.results.EvalResults`."""
+        """Where the samples come from, for results.json."""
         manifest = self.manifest
         return {
             "path": str(self.root),
@@ -121,22 +121,10 @@ class FolderDataset:
             },
         }
 
-    def read_sound(self, stem: str) -> tuple[np.ndarray, int]:
-        """Reads the sound of one sample.
 
-        Returns:
-            waveform: (T,) float32 mono in [-1, 1].
-            sampling_rate: Hz.
-
-        Raises:
-            UserError: the file cannot be read.
-        """
-        return read_audio(self.layout.sounds[stem])
-
-
-def _mask_of(path: Path, size: tuple[int, int]) -> np.ndarray:
-    """(H, W) bool at the image's size."""
-    mask = read_mask(path)
+def _read_mask_of(image: np.ndarray, path: Path) -> np.ndarray:
+    """A mask (H, W) bool at the size of its image (H, W, 3)."""
+    mask, size = read_mask(path), image.shape[:2]
     if mask.shape == size:
         return mask
     if mask.shape == size[::-1]:

@@ -12,17 +12,15 @@ import json
 import sys
 from collections import Counter
 from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from datasets.importing.items import Item, add_options, parse_options, print_summary, run_import
-from datasets.importing.masks import MaskFile
-from datasets.importing.sounds import Sound
-from datasets.layout import IMAGE_SUFFIXES, SOUND_SUFFIXES, some
-from datasets.manifest import Manifest
-from utils.errors import UserError, run_script
-from utils.types import Entry
+from datasets.findings import some
+from datasets.importing import Entry, Item, Manifest, Sound, import_and_report, parse_options
+from datasets.importing.ground_truth import MaskFile
+from datasets.importing.sources import find_folder
+from datasets.layout import IMAGE_SUFFIXES, SOUND_SUFFIXES
+from utils.errors import run_script
 
 IMAGES, MASKS = "images", "gt_segmentation"
 SOUNDS = ("audio_waw", "audio_wav")  # the first is what the published archive calls it
@@ -37,115 +35,83 @@ NOTES = (
 )
 
 
-@dataclass(frozen=True)
-class Archive:
-    """What lies in an unpacked archive.
+def main(argv: Sequence[str] | None = None) -> Manifest:
+    """Imports what a command line describes; ends in a `UserError` where the archive is not as published."""
+    parser = argparse.ArgumentParser(prog="python -m datasets.is3", description=__doc__.splitlines()[0])
+    arguments = parse_options(parser, argv)
 
-    Attributes:
-        root: the folder.
-        items: the samples, by name.
-        left_out: name -> what is missing.
-        notes: what is unusual, one sentence each.
-    """
+    def holds_all(folder: Path) -> bool:
+        return all(any((folder / name).is_dir() for name in names) for names in ((IMAGES,), SOUNDS, (MASKS,)))
 
-    root: Path
-    items: list[Item]
-    left_out: dict[str, str]
-    notes: tuple[str, ...]
+    wanted = f"the folders {IMAGES}, {' or '.join(SOUNDS)}, {MASKS}"
+    root = find_folder(arguments.source, holds_all, wanted, f"the unpacked archive as --source, see {CARD}")
+    items, left_out, notes = list_items(root)
+    manifest = Manifest(
+        benchmark="IS3",
+        source={"folder": str(root), "page": PAGE},
+        options={},
+        group_unit="image",
+        published=PUBLISHED,
+        left_out=left_out,
+        notes=(*NOTES, *notes),
+    )
+
+    def lines(written: Manifest) -> list[str]:
+        alone = pictures_without_both(entry.group for entry in written.samples.values())
+        pairs = f"pairs: {written.counts['groups'] - len(alone)} pictures with both objects"
+        return [*(f"note: {note}" for note in notes), pairs]
+
+    return import_and_report(items, manifest, arguments, lines)
 
 
-def read_archive(source: Path) -> Archive:
-    """Pairs images, sounds and masks by name.
-
-    Args:
-        source: the unpacked archive, or the folder right above it.
-
-    Raises:
-        UserError: one of its folders is missing.
-    """
-    root, sound_folder = _find_root(source)
-    folders = {
-        "image": _Files(root / IMAGES, IMAGE_SUFFIXES),
-        "sound": _Files(root / sound_folder, SOUND_SUFFIXES),
-        "mask": _Files(root / MASKS, IMAGE_SUFFIXES),
-    }
-    details, annotation_note = _read_annotations(root)
+def list_items(root: Path) -> tuple[list[Item], dict[str, str], list[str]]:
+    """Pairs images, sounds and masks by name: the samples, the name of what is left out -> why, and what is unusual."""
+    sound_folder = next(root / name for name in SOUNDS if (root / name).is_dir())
+    folders = {"image": root / IMAGES, "sound": sound_folder, "mask": root / MASKS}
+    strays: list[str] = []
+    files = {kind: _paths_by_stem(folder, kind, strays) for kind, folder in folders.items()}
+    details, *notes = _read_annotations(root)
     items, left_out = [], {}
-    for stem in sorted(set().union(*(files.by_stem for files in folders.values()))):
-        faults = [fault for kind, files in folders.items() if (fault := files.fault(stem, kind))]
+    for stem in sorted(set().union(*files.values())):
+        paths = {kind: files[kind].get(stem, []) for kind in files}
+        faults = [
+            f"{' and '.join(path.name for path in found) or f'no {kind}'} in {folders[kind].name}"
+            for kind, found in paths.items()
+            if len(found) != 1
+        ]
         if faults:
             left_out[stem] = f"expected one image, one sound and one mask, found {' and '.join(faults)}"
             continue
-        image, sound, mask = (files.by_stem[stem][0] for files in folders.values())
-        group, category = _picture_and_category(stem)
-        entry = Entry(group, (category,), details=details.get(stem, {}))
+        picture, _, category = stem.rpartition("_")  # accordion_baby_10467_baby: accordion_baby_10467, baby
+        entry = Entry(picture or stem, (category,), details=details.get(stem, {}))
+        image, sound, mask = (found[0] for found in paths.values())
         items.append(Item(stem, image, Sound((sound,)), MaskFile(mask), entry))
-    strays = [f"{files.folder.name}/{name}" for files in folders.values() for name in files.strays]
-    notes = [annotation_note, *_notes_on_groups(items)]
+    groups = [item.entry.group for item in items]
+    alone = pictures_without_both(groups)
+    if without_number := sum(not group.rpartition("_")[2].isdigit() for group in groups):
+        notes.append(f"Names without a number: {without_number}.")
+    if alone:
+        notes.append(f"Pictures without two objects: {len(alone)} ({some(alone)}); no metric over pairs can use them.")
     if strays:
         notes.append(f"Files passed over, being no image, sound or mask: {len(strays)} ({some(strays)}).")
-    return Archive(root, items, left_out, tuple(notes))
+    return items, left_out, notes
 
 
 def pictures_without_both(groups: Iterable[str]) -> list[str]:
-    """The pictures that do not have exactly two samples, sorted.
-
-    Args:
-        groups: the picture of each sample.
-    """
+    """The pictures that do not have exactly two samples, sorted; `groups` holds the picture of each sample."""
     return sorted(group for group, times in Counter(groups).items() if times != 2)
 
 
-class _Files:
-    """The files of a folder by stem."""
-
-    def __init__(self, folder: Path, suffixes: set[str]) -> None:
-        self.folder = folder
-        self.by_stem: dict[str, list[Path]] = {}
-        self.strays: list[str] = []
-        for path in sorted(folder.iterdir()):
-            if path.name.startswith("."):
-                continue
-            if path.suffix.lower() in suffixes and path.is_file():
-                self.by_stem.setdefault(path.stem, []).append(path)
-            else:
-                self.strays.append(path.name)
-
-    def fault(self, stem: str, kind: str) -> str:
-        """What hinders this stem, "" where nothing does."""
-        paths = self.by_stem.get(stem, [])
-        if len(paths) > 1:
-            return f"{' and '.join(path.name for path in paths)} in {self.folder.name}"
-        return "" if paths else f"no {kind} in {self.folder.name}"
-
-
-def _find_root(source: Path) -> tuple[Path, str]:
-    """The archive's folder and the name of its folder of sounds."""
-    below = sorted(path for path in source.iterdir() if path.is_dir()) if source.is_dir() else []
-    for root in (source, *below):
-        sounds = [name for name in SOUNDS if (root / name).is_dir()]
-        if sounds and (root / IMAGES).is_dir() and (root / MASKS).is_dir():
-            return root, sounds[0]
-    raise UserError(
-        f"expected the folders {IMAGES}, {' or '.join(SOUNDS)}, {MASKS} in {source}, found "
-        f"{some(path.name for path in below) or 'no folder'}; give the unpacked archive as --source, see {CARD}"
-    )
-
-
-def _picture_and_category(stem: str) -> tuple[str, str]:
-    """accordion_baby_10467_baby -> accordion_baby_10467, baby."""
-    picture, _, category = stem.rpartition("_")
-    return picture or stem, category
-
-
-def _notes_on_groups(items: Sequence[Item]) -> list[str]:
-    groups = [item.entry.group for item in items]
-    without_number = sum(not group.rpartition("_")[2].isdigit() for group in groups)
-    notes = [f"Names without a number: {without_number}."] if without_number else []
-    alone = pictures_without_both(groups)
-    if alone:
-        notes.append(f"Pictures without two objects: {len(alone)} ({some(alone)}); no metric over pairs can use them.")
-    return notes
+def _paths_by_stem(folder: Path, kind: str, strays: list[str]) -> dict[str, list[Path]]:
+    """Stem -> the files of a folder, of which there should be one; `strays` is extended by what is of no such kind."""
+    suffixes = SOUND_SUFFIXES if kind == "sound" else IMAGE_SUFFIXES
+    by_stem: dict[str, list[Path]] = {}
+    for path in sorted(folder.glob("[!.]*")):
+        if path.suffix.lower() in suffixes and path.is_file():
+            by_stem.setdefault(path.stem, []).append(path)
+        else:
+            strays.append(f"{folder.name}/{path.name}")
+    return by_stem
 
 
 def _read_annotations(root: Path) -> tuple[dict[str, Mapping[str, Any]], str]:
@@ -154,48 +120,15 @@ def _read_annotations(root: Path) -> tuple[dict[str, Mapping[str, Any]], str]:
     if path is None:
         return {}, f"No annotation file ({' or '.join(ANNOTATIONS)}): the samples have no boxes, which no score needs."
     try:
-        values = json.loads(path.read_text(encoding="utf-8-sig"))
-        records = {Path(record["image"]).stem: record for record in values}
+        records = json.loads(path.read_text(encoding="utf-8-sig"))
         details = {
-            stem: {key: value for key, value in record.items() if key not in ("image", "audio")}
-            for stem, record in records.items()
+            Path(record["image"]).stem: {key: value for key, value in record.items() if key not in ("image", "audio")}
+            for record in records
         }
     except (OSError, ValueError, KeyError, TypeError, AttributeError) as error:
         reason = f"{type(error).__name__}: {error}"
         return {}, f"{path.name} cannot be read ({reason}): the samples have no boxes, which no score needs."
     return details, f"{path.name} names {len(details)} samples; what it says of them is in their details."
-
-
-def main(argv: Sequence[str] | None = None) -> Manifest:
-    """Imports what a command line describes.
-
-    Returns:
-        The manifest as written.
-
-    Raises:
-        UserError: the archive is not as published, or samples were left out after the others were written.
-    """
-    parser = argparse.ArgumentParser(prog="python -m datasets.is3", description=__doc__.splitlines()[0])
-    add_options(parser)
-    args = parse_options(parser, argv)
-    archive = read_archive(args.source)
-    manifest = Manifest(
-        benchmark="IS3",
-        source={"folder": str(archive.root), "page": PAGE},
-        options={},
-        samples={},
-        group_unit="image",
-        published=PUBLISHED,
-        left_out=archive.left_out,
-        notes=(*NOTES, *archive.notes),
-    )
-    manifest = run_import(archive.items, manifest, args.out, copy=args.copy, num_workers=args.num_workers)
-    for note in archive.notes:
-        print(f"note: {note}")
-    alone = pictures_without_both(entry.group for entry in manifest.samples.values())
-    print(f"pairs: {manifest.counts['groups'] - len(alone)} pictures with both objects")
-    print_summary(manifest, args.out)
-    return manifest
 
 
 if __name__ == "__main__":

@@ -15,29 +15,19 @@ from __future__ import annotations
 import hashlib
 import os
 import unicodedata
-from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import dataclass, field
+from collections.abc import Iterable, Iterator, Mapping
+from dataclasses import dataclass
 from pathlib import Path
 
-from datasets.faults import Finding, count, some
+from datasets.findings import Finding, count, some
 from utils.errors import UserError
-
-__all__ = [
-    "IGNORE_FOLDER",
-    "IMAGE_SUFFIXES",
-    "MASK_FOLDER",
-    "SOUND_FOLDER",
-    "SOUND_SUFFIXES",
-    "Layout",
-    "is_utf_8",
-    "read_layout",
-    "some",
-]
 
 IMAGE_FOLDERS = ("image", "img")
 SOUND_FOLDER = "wav"
 MASK_FOLDER = "gt_seg"
 IGNORE_FOLDER = "gt_ignore"
+FOLDERS = {"images": "image", "sounds": SOUND_FOLDER, "masks": MASK_FOLDER, "ignores": IGNORE_FOLDER}  # of each role
+REQUIRED = ("images", "sounds")
 IMAGE_SUFFIXES = {".jpg", ".jpeg", ".png", ".bmp", ".webp", ".tif", ".tiff", ".gif"}
 SOUND_SUFFIXES = {".wav", ".flac", ".ogg", ".opus", ".mp3", ".m4a", ".aac", ".aif", ".aiff"}
 LEFT_BEHIND = {"thumbs.db", "desktop.ini"}
@@ -46,46 +36,32 @@ SEE_README = "see the data layout in the README"
 
 @dataclass(frozen=True)
 class Layout:
-    """What lies in a dataset folder.
-
-    Attributes:
-        root: the folder.
-        image_folder: "image" or "img".
-        images, sounds, masks, ignores: stem (Unicode NFC) -> file.
-        has_gt: whether there is a folder of masks.
-        faults: what cannot be paired; empty where the folder is a dataset.
-    """
+    """What lies in a dataset folder."""
 
     root: Path
-    image_folder: str
-    images: Mapping[str, Path]
-    sounds: Mapping[str, Path]
-    masks: Mapping[str, Path]
-    ignores: Mapping[str, Path]
-    has_gt: bool
-    faults: tuple[Finding, ...] = ()
+    files: Mapping[str, Mapping[str, Path]]  # role ("images", "sounds", "masks", "ignores") -> stem (NFC) -> file
+    has_gt: bool  # whether there is a folder of masks
+    faults: tuple[Finding, ...] = ()  # what cannot be paired; empty where the folder is a dataset
 
     @property
     def stems(self) -> list[str]:
         """The stems that have everything they need, sorted."""
-        complete = self.images.keys() & self.sounds.keys()
-        return sorted(complete & self.masks.keys() if self.has_gt else complete)
+        complete = self.files["images"].keys() & self.files["sounds"].keys()
+        return sorted(complete & self.files["masks"].keys() if self.has_gt else complete)
 
     def fingerprint(self, stems: Iterable[str]) -> str:
         """SHA-256 of the names and sizes of the files of some samples: tells most changes without reading the files."""
         digest = hashlib.sha256()
-        for stem in sorted(stems):
-            for files in (self.images, self.sounds, self.masks, self.ignores):
-                if stem in files:
-                    path = files[stem]
-                    digest.update(f"{path.parent.name}/{path.name} {path.stat().st_size}\n".encode())
+        for path in self._files_of(sorted(stems)):
+            digest.update(f"{path.parent.name}/{path.name} {path.stat().st_size}\n".encode())
         return digest.hexdigest()
 
     def latest_change(self, stems: Iterable[str]) -> int:
         """When the last of the files of some samples was changed, in nanoseconds since 1970."""
-        every = (self.images, self.sounds, self.masks, self.ignores)
-        paths = (files[stem] for stem in stems for files in every if stem in files)
-        return max((path.stat().st_mtime_ns for path in paths), default=0)
+        return max((path.stat().st_mtime_ns for path in self._files_of(stems)), default=0)
+
+    def _files_of(self, stems: Iterable[str]) -> Iterator[Path]:
+        return (of_role[stem] for stem in stems for of_role in self.files.values() if stem in of_role)
 
 
 def read_layout(root: str | os.PathLike) -> Layout:
@@ -97,89 +73,59 @@ def read_layout(root: str | os.PathLike) -> Layout:
     root = Path(root)
     if not root.is_dir():
         raise UserError(f"expected a dataset folder at {root}, found none; check the path")
-    scan = _Scan(root)
-    image_folder = scan.image_folder()
-    images = scan.files_by_stem(image_folder, IMAGE_SUFFIXES)
-    sounds = scan.files_by_stem(SOUND_FOLDER, SOUND_SUFFIXES)
-    has_gt = (root / MASK_FOLDER).is_dir()
-    masks = scan.files_by_stem(MASK_FOLDER, IMAGE_SUFFIXES) if has_gt else {}
-    ignores = scan.files_by_stem(IGNORE_FOLDER, IMAGE_SUFFIXES) if (root / IGNORE_FOLDER).is_dir() else {}
-    for name, files in ((image_folder, images), (SOUND_FOLDER, sounds), (MASK_FOLDER, masks)):
-        if not files and (root / name).is_dir():
-            scan.add("no_files", f"no file of a known kind in {name}", advice=SEE_README)
-    scan.require_partners(image_folder, images, SOUND_FOLDER, sounds)
-    if has_gt:
-        scan.require_partners(image_folder, images, MASK_FOLDER, masks)
-        stray = sorted(ignores.keys() - masks.keys())
-        if stray:
-            found = f"{count(len(stray), 'file')} in {IGNORE_FOLDER} without a partner in {MASK_FOLDER}"
-            scan.add("stray_ignore", found, stray, "remove them")
-    return Layout(root, image_folder, images, sounds, masks, ignores, has_gt, tuple(scan.faults))
+    image_folders = [name for name in IMAGE_FOLDERS if (root / name).is_dir()]
+    if not image_folders:
+        inside = some(entry.name for entry in root.iterdir()) or "nothing"
+        raise UserError(f"expected the folders image, wav, gt_seg in {root}, found {inside}; {SEE_README}")
+    faults = []
+    if len(image_folders) > 1:
+        faults.append(_fault("two_image_folders", "both folders image and img", advice="remove or rename one"))
+    folders = {role: root / name for role, name in FOLDERS.items()} | {"images": root / image_folders[0]}
+    files: dict[str, dict[str, Path]] = {role: {} for role in FOLDERS}
+    for role, folder in folders.items():
+        if folder.is_dir():
+            files[role], found = _files_by_stem(folder, SOUND_SUFFIXES if role == "sounds" else IMAGE_SUFFIXES)
+            faults += found
+        elif role in REQUIRED:
+            faults.append(_fault("no_folder", f"no folder {folder.name} in {root}", advice=SEE_README))
+    for role in (*REQUIRED, "masks"):
+        if not files[role] and folders[role].is_dir():
+            faults.append(_fault("no_files", f"no file of a known kind in {folders[role].name}", advice=SEE_README))
+    for here, there in (("images", "sounds"), ("sounds", "images"), ("images", "masks"), ("masks", "images")):
+        alone = files[here].keys() - files[there].keys()
+        if alone and files[there]:  # a folder that is missing or empty is a fault of its own
+            found = f"{count(len(alone), 'file')} in {folders[here].name} without a partner in {folders[there].name}"
+            faults.append(_fault("no_partner", found, alone, "add what is missing or remove them"))
+    has_gt = folders["masks"].is_dir()
+    if has_gt and (stray := files["ignores"].keys() - files["masks"].keys()):
+        found = f"{count(len(stray), 'file')} in {IGNORE_FOLDER} without a partner in {MASK_FOLDER}"
+        faults.append(_fault("stray_ignore", found, stray, "remove them"))
+    return Layout(root, files, has_gt, tuple(faults))
 
 
-@dataclass
-class _Scan:
-    """Collects faults while a folder is listed."""
+def _fault(kind: str, found: str, names: Iterable[str] = (), advice: str = "") -> Finding:
+    return Finding("error", kind, found, tuple(sorted(names)), advice)
 
-    root: Path
-    faults: list[Finding] = field(default_factory=list)
 
-    def add(self, kind: str, found: str, names: Sequence[str] = (), advice: str = "") -> None:
-        self.faults.append(Finding("error", kind, found, tuple(names), advice))
-
-    def image_folder(self) -> str:
-        found = [name for name in IMAGE_FOLDERS if (self.root / name).is_dir()]
-        if not found:
-            inside = some(entry.name for entry in self.root.iterdir()) or "nothing"
-            raise UserError(f"expected the folders image, wav, gt_seg in {self.root}, found {inside}; {SEE_README}")
-        if len(found) > 1:
-            self.add("two_image_folders", "both folders image and img", advice="remove or rename one")
-        return found[0]
-
-    def files_by_stem(self, name: str, suffixes: set[str]) -> dict[str, Path]:
-        """Stem (Unicode NFC) -> file of a flat folder."""
-        folder = self.root / name
-        if not folder.is_dir():
-            self.add("no_folder", f"no folder {name} in {self.root}", advice=SEE_README)
-            return {}
-        entries = [
-            entry
-            for entry in folder.iterdir()
-            if not entry.name.startswith(".") and entry.name.lower() not in LEFT_BEHIND
-        ]
-        strange = {
-            entry
-            for entry in entries
-            if entry.suffix.lower() not in suffixes or not entry.is_file() or not is_utf_8(entry.name)
-        }
-        if strange:
-            found = f"{count(len(strange), 'stray name')} in {name}"
-            names = sorted(_described(entry) for entry in strange)
-            self.add("stray", found, names, f"move them away or convert them to one of {' '.join(sorted(suffixes))}")
-        files: dict[str, Path] = {}
-        twice: list[str] = []
-        for entry in sorted(set(entries) - strange):
-            stem = unicodedata.normalize("NFC", entry.stem)
-            if stem in files:
-                twice.append(f"{files[stem].name} and {entry.name}")
-            files.setdefault(stem, entry)
-        if twice:
-            self.add(
-                "stem_twice", f"{count(len(twice), 'stem')} with several files in {name}", twice, "keep one of each"
-            )
-        return files
-
-    def require_partners(
-        self, first_name: str, first: Mapping[str, Path], second_name: str, second: Mapping[str, Path]
-    ) -> None:
-        """Both folders must hold the same stems; a folder that is missing or empty is a fault of its own."""
-        for here, there, missing in (
-            (first_name, second_name, first.keys() - second.keys()),
-            (second_name, first_name, second.keys() - first.keys()),
-        ):
-            if missing and first and second:
-                found = f"{count(len(missing), 'file')} in {here} without a partner in {there}"
-                self.add("no_partner", found, sorted(missing), "add what is missing or remove them")
+def _files_by_stem(folder: Path, suffixes: set[str]) -> tuple[dict[str, Path], list[Finding]]:
+    """Stem (Unicode NFC) -> file of a flat folder, and what is wrong there."""
+    entries = {one for one in folder.iterdir() if one.name[0] != "." and one.name.lower() not in LEFT_BEHIND}
+    known = {one for one in entries if one.suffix.lower() in suffixes and one.is_file() and is_utf_8(one.name)}
+    faults = []
+    if strange := entries - known:
+        found = f"{count(len(strange), 'stray name')} in {folder.name}"
+        advice = f"move them away or convert them to one of {' '.join(sorted(suffixes))}"
+        faults.append(_fault("stray", found, map(_described, strange), advice))
+    files: dict[str, Path] = {}
+    twice: list[str] = []
+    for entry in sorted(known):
+        first = files.setdefault(unicodedata.normalize("NFC", entry.stem), entry)
+        if first is not entry:
+            twice.append(f"{first.name} and {entry.name}")
+    if twice:
+        found = f"{count(len(twice), 'stem')} with several files in {folder.name}"
+        faults.append(_fault("stem_twice", found, twice, "keep one of each"))
+    return files, faults
 
 
 def is_utf_8(name: str) -> bool:

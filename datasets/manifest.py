@@ -10,45 +10,35 @@ A folder without one is a dataset too; it only has no groups and no categories. 
 from __future__ import annotations
 
 import json
-from collections.abc import Mapping
-from dataclasses import dataclass, field
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
+from datasets.layout import FOLDERS
 from utils.errors import UserError
-from utils.files import write_text_atomic
+from utils.files import make_folder, remove_partials, write_text_atomic
 from utils.types import Entry
-
-__all__ = ["MANIFEST", "UNFINISHED", "Manifest", "read_manifest", "read_manifest_file", "write_manifest"]
 
 MANIFEST = "manifest.json"
 UNFINISHED = "manifest.unfinished.json"  # there while an import is under way, and after one that was killed
 VERSION = 1
+COUNTED = ("samples", "groups", "categories", "blank_masks")  # what authors publish
+WRITTEN = tuple(FOLDERS[role] for role in ("images", "sounds", "masks"))
 
 
 @dataclass(frozen=True)
 class Manifest:
-    """A dataset folder's account of where it comes from and what it holds.
+    """A dataset folder's account of where it comes from and what it holds."""
 
-    Attributes:
-        benchmark: its name, e.g. "AVSBench-S4".
-        source: where the files come from: folders, packages, where to ask for them.
-        options: the choices that decide what the folder holds.
-        samples: stem -> Entry.
-        published: the counts its authors publish for these options ("samples", "groups", ...); empty where none are.
-        left_out: stem -> why it is not in the folder.
-        notes: what was done to the files and what a reader of scores should know, one sentence each.
-        group_unit: what a group is: "clip", "image", "video", or "sample" where each is by itself.
-    """
-
-    benchmark: str
-    source: Mapping[str, Any]
-    options: Mapping[str, Any]
-    samples: Mapping[str, Entry]
-    published: Mapping[str, int] = field(default_factory=dict)
-    left_out: Mapping[str, str] = field(default_factory=dict)
-    notes: tuple[str, ...] = ()
-    group_unit: str = "sample"
+    benchmark: str  # its name, e.g. "AVSBench-S4"
+    source: Mapping[str, Any]  # where the files come from: folders, packages, where to ask for them
+    options: Mapping[str, Any]  # the choices that decide what the folder holds
+    samples: Mapping[str, Entry] = field(default_factory=dict)  # by stem
+    published: Mapping[str, int] = field(default_factory=dict)  # counts its authors publish for these options
+    left_out: Mapping[str, str] = field(default_factory=dict)  # stem -> why it is not in the folder
+    notes: tuple[str, ...] = ()  # what was done to the files, what a reader of scores should know; a sentence each
+    group_unit: str = "sample"  # what a group is: "clip", "image", "video", or "sample" where each is by itself
 
     @property
     def counts(self) -> dict[str, int]:
@@ -105,7 +95,7 @@ def read_manifest_file(path: Path) -> Manifest | None:
             source=dict(values["source"]),
             options=dict(values["options"]),
             samples={stem: _entry(entry) for stem, entry in values["samples"].items()},
-            published={name: int(count) for name, count in values["published"].items() if name in _COUNTED},
+            published={name: int(count) for name, count in values["published"].items() if name in COUNTED},
             left_out=dict(values["left_out"]),
             notes=tuple(values["notes"]),
             group_unit=str(values["group_unit"]),
@@ -138,12 +128,36 @@ def write_manifest(manifest: Manifest, root: Path, name: str = MANIFEST) -> None
     )
     body = ",\n".join(lines)
     text = f'{head},\n "samples": {{\n{body}\n }}\n}}\n'
-    write_text_atomic(
-        root / name, text.encode(errors="backslashreplace").decode()
-    )  # JSON's escapes of what is not UTF-8
+    escaped = text.encode(errors="backslashreplace").decode()  # as JSON does, where a name is not UTF-8
+    write_text_atomic(root / name, escaped)
 
 
-_COUNTED = ("samples", "groups", "categories", "blank_masks")
+def begin_folder(manifest: Manifest, out: Path, check: Callable[[Manifest], None]) -> None:
+    """Makes a folder ready to be written or gone on with; until `finish_folder` it is marked as unfinished.
+
+    Raises:
+        UserError: it cannot be written, or holds something else; where a manifest is there, `check` says so.
+    """
+    make_folder(out)
+    there = read_manifest_file(out / UNFINISHED) or read_manifest_file(out / MANIFEST)
+    if there is not None:
+        check(there)
+    elif any((out / name).exists() for name in WRITTEN):
+        raise UserError(
+            f"expected an empty folder or one begun by this command at {out}, found a data set without {MANIFEST}; "
+            "choose another --out"
+        )
+    write_manifest(replace(manifest, samples={}), out, UNFINISHED)  # first: it says whose the folders are
+    for name in WRITTEN:
+        make_folder(out / name)
+    (out / MANIFEST).unlink(missing_ok=True)
+
+
+def finish_folder(manifest: Manifest, out: Path) -> None:
+    """Writes the manifest of a folder that `begin_folder` began, and removes what killed processes left there."""
+    write_manifest(manifest, out)
+    (out / UNFINISHED).unlink(missing_ok=True)
+    remove_partials(out, *(out / name for name in WRITTEN))
 
 
 def _entry(values: Mapping[str, Any]) -> Entry:

@@ -8,24 +8,30 @@
 from __future__ import annotations
 
 import argparse
+import csv
 import hashlib
+import math
 import os
+import re
 import sys
-from collections.abc import Sequence
-from dataclasses import replace
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
 from pathlib import Path
 
-from datasets.importing.items import Item, add_options, parse_options, print_summary, run_import
-from datasets.importing.label_maps import LabelMap
-from datasets.importing.sounds import Sound
-from datasets.importing.vpo_rows import CATEGORIES, SPLITS, Row, read_rows
-from datasets.layout import some
-from datasets.manifest import Manifest
+from datasets.findings import some
+from datasets.importing import Entry, Item, Manifest, Sound, import_and_report, parse_options
+from datasets.importing.ground_truth import LabelMap
+from datasets.importing.sources import find_folder
 from utils.errors import UserError, run_script
-from utils.types import Entry
 
 FOLDERS = {"ss": "VPO-SS", "ms": "VPO-MS", "msmi": "VPO-MSMI"}
-PROTOCOLS = ("mixed", "per_object")
+SPLITS = {"test": ("test", "val"), "train": ("train",)}  # as its authors read it: "val" is the test split
+CATEGORIES = {  # COCO's numbers; those above 90 are VPO's own
+    **{3: "car", 4: "motorcycle", 5: "airplane", 6: "bus", 16: "bird", 17: "cat", 18: "dog", 19: "horse"},
+    **{20: "sheep", 21: "cow", 22: "elephant", 24: "zebra", 37: "sports ball", 41: "skateboard"},
+    **{43: "tennis racket", 74: "mouse", 76: "keyboard", 77: "cell phone", 92: "male", 93: "female", 94: "baby"},
+}
+COLUMNS = ("img_Id", "ann_Ids", "cateId", "cateName", "vgg_file", "split")
 PUBLISHED_SAMPLES = {("ss", "single", "test"): 890, ("ms", "per_object", "test"): 2157}
 MIDDLE_SECONDS = 3.0
 PAGE = "https://github.com/cyh-0/CAVP"
@@ -40,36 +46,68 @@ NOTES = (
     "A blank mask here is a fault of the annotation, since something in view sounds; such samples are kept.",
 )
 NOTES_OF_PROTOCOLS = {
-    "single": "A sample is a row of the list; its mask is every category of the object's own label map.",
     "mixed": "A sample is a photograph: the sounds of its rows are added (and divided by the peak where that exceeds "
     "1), and the mask is every category of the label map, in a row or not.",
     "per_object": "A sample is a row: its sound and the pixels of its category. The label maps do not tell several "
     "things of one category apart.",
+    "single": "A sample is a row of the list; its mask is every category of the object's own label map.",
 }
 
 
-def find_root(source: Path, subset: str) -> Path:
-    """The folder that holds the subset's: `source` or one right below it.
+@dataclass(frozen=True)
+class Row:
+    """One object in a photograph and the sound it was given: a row of a list of VPO's."""
 
-    Raises:
-        UserError: there is none.
-    """
-    below = sorted(path for path in source.iterdir() if path.is_dir()) if source.is_dir() else []
-    for folder in (source, *below):
-        if (folder / FOLDERS[subset]).is_dir():
-            return folder
-    raise UserError(
-        f"expected the folder {FOLDERS[subset]} in {source}, found {some(path.name for path in below) or 'no folder'}; "
-        f"give the folder that holds it as --source, see {CARD}"
+    image: str  # the photograph's name, COCO's number in twelve digits
+    annotation: str  # COCO's number of the object, as short as it is
+    category: int  # a key of CATEGORIES
+    name: str  # the category's, which is also a folder of VPO-SS
+    recording: str  # file name of the sound without its suffix
+    position: float | None  # where a stereo recording has it, 0 left to 1 right; None where the list does not say
+    multi_instance: bool | None  # whether several things of one category are in view; None where the list does not say
+
+
+def main(argv: Sequence[str] | None = None) -> Manifest:
+    """Imports what a command line describes; ends in a `UserError` where the archive is not as published."""
+    parser = argparse.ArgumentParser(prog="python -m datasets.vpo", description=__doc__.splitlines()[0])
+    parser.add_argument("--subset", choices=FOLDERS, required=True, help="one sound, several, several of one category")
+    sample = "a sample is a photograph with all its sounds added, or one object with its own; the same for ss"
+    parser.add_argument("--protocol", choices=("mixed", "per_object"), help=sample)
+    parser.add_argument("--split", choices=SPLITS, default="test", help='default: %(default)s, also called "val"')
+    parser.add_argument("--audio", type=Path, metavar="DIR", help="recordings (default: audios, anywhere in --source)")
+    arguments = parse_options(parser, argv)
+    subset, protocol = arguments.subset, "single" if arguments.subset == "ss" else arguments.protocol
+    if protocol is None:
+        raise UserError(f"expected --protocol mixed or per_object for {FOLDERS[subset]}, found none; choose one")
+    folder, advice = FOLDERS[subset], f"the folder that holds it as --source, see {CARD}"
+    root = find_folder(arguments.source, lambda path: (path / folder).is_dir(), f"the folder {folder}", advice)
+    path, audio = find_list(root, subset), find_audio(arguments.source, arguments.audio)
+    print(f"list: {path}\nrecordings: {audio}")
+    if protocol == "single":
+        print("note: a row of VPO-SS is one photograph, one object and one sound; mixed and per_object are the same")
+    digest = hashlib.sha256(path.read_bytes()).hexdigest()  # another list gives other sounds to the same names
+    rows, left_out = without_repetition(read_rows(path, subset, arguments.split))
+    published = PUBLISHED_SAMPLES.get((subset, protocol, arguments.split))
+    manifest = Manifest(
+        benchmark=folder,
+        source={"folder": str(root), "list": path.name, "recordings": str(audio), "page": PAGE},
+        options={"subset": subset, "protocol": protocol, "split": arguments.split, "list_sha256": digest[:16]},
+        group_unit="image",
+        published={"samples": published} if published else {},
+        left_out=left_out,
+        notes=(*NOTES, NOTES_OF_PROTOCOLS[protocol]),
     )
+
+    def lines(written: Manifest) -> list[str]:
+        blank = [stem for stem, entry in written.samples.items() if entry.blank]
+        note = f"note: {len(blank)} masks have no pixel of what sounds and are kept as blank: {some(blank)}"
+        return [note] if blank else []
+
+    return import_and_report(list_items(rows, root, audio, subset, protocol), manifest, arguments, lines)
 
 
 def find_list(root: Path, subset: str) -> Path:
-    """The csv file of a subset, at the root or in the subset's folder; the one for stereo where there are several.
-
-    Raises:
-        UserError: there is none.
-    """
+    """The csv file of a subset, at the root or in the subset's folder; the one for stereo where there are several."""
     pattern = f"vpo_{subset}_data*.csv"
     found = [path for folder in (root, root / FOLDERS[subset]) for path in sorted(folder.glob(pattern))]
     if not found:
@@ -78,11 +116,7 @@ def find_list(root: Path, subset: str) -> Path:
 
 
 def find_audio(source: Path, audio: Path | None = None) -> Path:
-    """The folder of recordings: `audio`, in `source` or by itself, or `audios` in it; else the only `audios` there.
-
-    Raises:
-        UserError: there is none, or there are several.
-    """
+    """The folder of recordings: `audio`, in `source` or by itself, or `audios` in it; else the only `audios` there."""
     if audio is not None:
         audio = source / audio if (source / audio).is_dir() else audio
         if not audio.is_dir():
@@ -100,29 +134,60 @@ def find_audio(source: Path, audio: Path | None = None) -> Path:
     return found[0]
 
 
-def list_items(rows: Sequence[Row], root: Path, audio: Path, subset: str, protocol: str) -> list[Item]:
-    """The samples in the order of the list: one per photograph if `protocol` is "mixed", else one per row."""
-    everything = tuple(CATEGORIES)
-    if protocol == "mixed":
-        scenes: dict[tuple[Path, Path], list[Row]] = {}
-        for row in rows:
-            scenes.setdefault(_image_and_mask(row, root, subset), []).append(row)
-        return [_item(heard[0].image, heard, files, audio, subset, everything) for files, heard in scenes.items()]
-    items = []
-    for row in rows:
-        foreground = everything if protocol == "single" else (row.category,)
-        files = _image_and_mask(row, root, subset)
-        items.append(_item(f"{row.image}_{row.annotation}", [row], files, audio, subset, foreground))
-    return items
+def read_rows(path: Path, subset: str, split: str) -> list[Row]:
+    """Reads the rows of one split from a csv file in UTF-8, with or without a byte order mark.
+
+    Raises:
+        UserError: it is no csv file with VPO's columns, or a value is not what its column holds.
+    """
+    wanted = (*COLUMNS, "multi_instance") if subset == "msmi" else COLUMNS
+    try:
+        with open(path, encoding="utf-8-sig", newline="") as file:
+            reader = csv.DictReader(file)
+            found = reader.fieldnames or []
+            if not set(wanted) <= set(found):
+                raise UserError(
+                    f"expected the columns {', '.join(wanted)} in {path}, found {', '.join(found) or 'none'}; "
+                    "download VPO again"
+                )
+            values_of_split = (values for values in reader if (values["split"] or "").strip() in SPLITS[split])
+            return [_row(values, f"{path} line {reader.line_num}") for values in values_of_split]
+    except (OSError, UnicodeDecodeError, csv.Error) as error:
+        raise UserError(f"cannot read the list {path}: {error}; download VPO again") from error
+
+
+def _row(values: Mapping[str, str | None], where: str) -> Row:
+    annotation = re.sub(r"\.0\b", "", values["ann_Ids"] or "")  # 157452.0: a column that once held a gap
+    category = int(_number(values, "cateId", where))
+    name, recording = ((values[column] or "").strip() for column in ("cateName", "vgg_file"))
+    if category not in CATEGORIES or not name or not recording or not re.search(r"\d", annotation):
+        raise UserError(
+            f"expected an annotation, one of VPO's {len(CATEGORIES)} categories and a recording in {where}, found "
+            f"ann_Ids {annotation!r}, cateId {category}, cateName {name!r}, vgg_file {recording!r}; download VPO again"
+        )
+    return Row(
+        image=f"{int(_number(values, 'img_Id', where)):012d}",
+        annotation="-".join(number.lstrip("0") or "0" for number in re.findall(r"\d+", annotation)),
+        category=category,
+        name=name,
+        recording=recording.removesuffix(".wav"),
+        position=_number(values, "audio_pos", where) if values.get("audio_pos") else None,
+        multi_instance=bool(_number(values, "multi_instance", where)) if "multi_instance" in values else None,
+    )
+
+
+def _number(values: Mapping[str, str | None], column: str, where: str) -> float:
+    try:
+        number = float(values[column] or "")
+    except ValueError:
+        number = math.nan
+    if not math.isfinite(number):
+        raise UserError(f"expected a number as {column} in {where}, found {values[column]!r}; download VPO again")
+    return number
 
 
 def without_repetition(rows: Sequence[Row]) -> tuple[list[Row], dict[str, str]]:
-    """The rows, an object that the list has again left out by name.
-
-    Returns:
-        rows: the first of each object.
-        left_out: object and recording of each further row -> why.
-    """
+    """The first row of each object; and object and recording of each further row -> why it is left out."""
     first: dict[tuple[str, str], Row] = {}
     left_out = {}
     for row in rows:
@@ -134,6 +199,29 @@ def without_repetition(rows: Sequence[Row]) -> tuple[list[Row], dict[str, str]]:
     return list(first.values()), left_out
 
 
+def list_items(rows: Sequence[Row], root: Path, audio: Path, subset: str, protocol: str) -> list[Item]:
+    """The samples in the order of the list: one per photograph if `protocol` is "mixed", else one per row."""
+    scenes: dict[tuple[str, Path, Path], list[Row]] = {}
+    for row in rows:
+        stem = row.image if protocol == "mixed" else f"{row.image}_{row.annotation}"
+        scenes.setdefault((stem, *_image_and_mask(row, root, subset)), []).append(row)
+    items = []
+    for (stem, image, mask), heard in scenes.items():
+        foreground = (heard[0].category,) if protocol == "per_object" else tuple(CATEGORIES)
+        details = {
+            "cateId": [row.category for row in heard],
+            "ann_Ids": [row.annotation for row in heard],
+            "vgg_file": [row.recording for row in heard],
+            "audio_pos": [row.position for row in heard],
+        }
+        scenario = ("multi_instance" if heard[0].multi_instance else "single_instance") if subset == "msmi" else ""
+        names = tuple(dict.fromkeys(row.name for row in heard))
+        sound = Sound(tuple(audio / f"{row.recording}.wav" for row in heard), MIDDLE_SECONDS)
+        entry = Entry(heard[0].image, names, scenario, details=details)
+        items.append(Item(stem, image, sound, LabelMap(mask, tuple(CATEGORIES), foreground), entry))
+    return items
+
+
 def _image_and_mask(row: Row, root: Path, subset: str) -> tuple[Path, Path]:
     if subset == "ss":
         folder = root / FOLDERS["ss"]
@@ -141,78 +229,6 @@ def _image_and_mask(row: Row, root: Path, subset: str) -> tuple[Path, Path]:
         return folder / "data" / row.name / f"{row.image}.jpg", folder / "mask" / row.name / mask_name
     folder = root / FOLDERS["ms" if subset == "msmi" and not row.multi_instance else subset]
     return folder / "data" / f"{row.image}.jpg", folder / "mask" / f"{row.image}.png"
-
-
-def _item(
-    stem: str, rows: Sequence[Row], files: tuple[Path, Path], audio: Path, subset: str, foreground: tuple[int, ...]
-) -> Item:
-    image, mask = files
-    details = {
-        "cateId": [row.category for row in rows],
-        "ann_Ids": [row.annotation for row in rows],
-        "vgg_file": [row.recording for row in rows],
-        "audio_pos": [row.position for row in rows],
-    }
-    scenario = ("multi_instance" if rows[0].multi_instance else "single_instance") if subset == "msmi" else ""
-    return Item(
-        id=stem,
-        image=image,
-        sound=Sound(tuple(audio / f"{row.recording}.wav" for row in rows), middle_seconds=MIDDLE_SECONDS),
-        mask=LabelMap(mask, tuple(CATEGORIES), foreground),
-        entry=Entry(rows[0].image, tuple(dict.fromkeys(row.name for row in rows)), scenario, details=details),
-    )
-
-
-def main(argv: Sequence[str] | None = None) -> Manifest:
-    """Imports what a command line describes.
-
-    Returns:
-        The manifest as written.
-
-    Raises:
-        UserError: the archive is not as published, or samples were left out after the others were written.
-    """
-    parser = argparse.ArgumentParser(prog="python -m datasets.vpo", description=__doc__.splitlines()[0])
-    parser.add_argument("--subset", choices=FOLDERS, required=True, help="one sound, several, several of one category")
-    parser.add_argument(
-        "--protocol",
-        choices=PROTOCOLS,
-        help="a sample is a photograph with all its sounds added, or one object with its own; the same for ss",
-    )
-    add_options(parser)
-    parser.add_argument("--split", choices=SPLITS, default="test", help='default: %(default)s, also called "val"')
-    parser.add_argument("--audio", type=Path, metavar="DIR", help="recordings (default: audios, anywhere in --source)")
-    args = parse_options(parser, argv)
-    subset, protocol = args.subset, "single" if args.subset == "ss" else args.protocol
-    if protocol is None:
-        raise UserError(f"expected --protocol {' or '.join(PROTOCOLS)} for {FOLDERS[subset]}, found none; choose one")
-    root = find_root(args.source, subset)
-    path = find_list(root, subset)
-    audio = find_audio(args.source, args.audio)
-    print(f"list: {path}\nrecordings: {audio}")
-    if protocol == "single":
-        print("note: a row of VPO-SS is one photograph, one object and one sound; mixed and per_object are the same")
-    digest = hashlib.sha256(path.read_bytes()).hexdigest()  # another list gives other sounds to the same names
-    published = PUBLISHED_SAMPLES.get((subset, protocol, args.split))
-    manifest = Manifest(
-        benchmark=FOLDERS[subset],
-        source={"folder": str(root), "list": path.name, "recordings": str(audio), "page": PAGE},
-        options={"subset": subset, "protocol": protocol, "split": args.split, "list_sha256": digest[:16]},
-        samples={},
-        group_unit="image",
-        published={"samples": published} if published else {},
-        notes=(*NOTES, NOTES_OF_PROTOCOLS[protocol]),
-    )
-    rows, left_out = without_repetition(read_rows(path, args.split, ("multi_instance",) if subset == "msmi" else ()))
-    items = list_items(rows, root, audio, subset, protocol)
-    manifest = run_import(
-        items, replace(manifest, left_out=left_out), args.out, copy=args.copy, num_workers=args.num_workers
-    )
-    blank = [stem for stem, entry in manifest.samples.items() if entry.blank]
-    if blank:
-        print(f"note: {len(blank)} masks have no pixel of what sounds and are kept as blank: {some(blank)}")
-    print_summary(manifest, args.out)
-    return manifest
 
 
 if __name__ == "__main__":

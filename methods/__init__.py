@@ -1,12 +1,13 @@
 """The connection strategies, found by listing this folder: `NAME.py` holds the method NAME, and nothing else names it.
 
-Each file holds exactly one subclass of `methods.base.Method`. Importing this package imports none of them.
+Each file holds exactly one subclass of `methods.base.Method`. Importing this package imports none of them. A name that
+is no method's is a UserError, which lists those that are.
 """
 
 from __future__ import annotations
 
 import inspect
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from importlib import import_module
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -16,7 +17,7 @@ from utils.errors import UserError
 if TYPE_CHECKING:
     from methods.base import Method
 
-__all__ = ["available", "create", "listens", "remembered", "requires", "settings"]
+__all__ = ["available", "create", "listens", "requires", "settings"]
 
 FOLDER = Path(__file__).resolve().parent
 NOT_METHODS = {"base"}
@@ -29,45 +30,29 @@ def available() -> list[str]:
 
 
 def requires(name: str) -> tuple[str, ...]:
-    """Returns every role that the method `name` must be given, the segmenter included where it needs one.
-
-    Raises:
-        UserError: there is no such method.
-    """
+    """Returns every role that the method `name` must be given, the segmenter included where it needs one."""
     found = _find(name)
     return tuple(dict.fromkeys((*found.requires, "segmenter") if found.segments else found.requires))
 
 
-def remembered(name: str) -> Mapping[str, Sequence[str]]:
-    """Returns the costly stages of the method `name`, see `methods.base.Method`.
-
-    Raises:
-        UserError: there is no such method.
-    """
-    return _find(name).remembered
-
-
 def listens(name: str) -> bool:
-    """Returns whether the sound can change what the method `name` answers; False for baselines.
-
-    Raises:
-        UserError: there is no such method.
-    """
+    """Returns whether the sound can change what the method `name` answers; False for baselines."""
     return _find(name).listens
 
 
 def settings(name: str) -> dict[str, Any]:
-    """Returns the settings of the method `name` with their defaults.
-
-    Raises:
-        UserError: there is no such method.
-    """
+    """Returns the settings of the method `name` with their defaults."""
     parameters = inspect.signature(_find(name)).parameters.values()
     return {parameter.name: parameter.default for parameter in parameters if parameter.kind is parameter.KEYWORD_ONLY}
 
 
 def create(
-    name: str, models: Mapping[str, Any], values: Mapping[str, Any] | None = None, *, seed: int | None = None
+    name: str,
+    models: Mapping[str, Any],
+    values: Mapping[str, Any] | None = None,
+    *,
+    seed: int | None = None,
+    memory: Any = None,
 ) -> Method:
     """Makes a method ready to predict.
 
@@ -76,12 +61,10 @@ def create(
         models: role name -> loaded model, for at least `requires(name)`.
         values: settings that shall differ from their defaults.
         seed: the setting "seed" of methods that have one, unless `values` names it.
-
-    Returns:
-        The method.
+        memory: `models.remembering.Memory` for costly steps of its own, see `Method.recall`; None for none.
 
     Raises:
-        UserError: there is no such method, it has no such setting, or a setting's value is refused.
+        UserError: it has no such setting, or a setting's value is refused.
     """
     values, known = dict(values or {}), settings(name)
     for key, value in values.items():
@@ -91,7 +74,9 @@ def create(
             raise UserError(f"{name}.{key} must be of the kind of its default {known[key]!r}; found {value!r}")
     if seed is not None and "seed" in known:
         values.setdefault("seed", seed)
-    return _find(name)(models, **values)
+    method = _find(name)(models, **values)
+    method.memory = memory
+    return method
 
 
 def _fits(value: Any, default: Any) -> bool:

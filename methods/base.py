@@ -2,42 +2,41 @@
 
 from __future__ import annotations
 
+import json
 from abc import ABC, abstractmethod
-from collections.abc import Mapping, Sequence
-from dataclasses import replace
+from collections.abc import Callable, Mapping, Sequence
 from time import perf_counter
 from typing import Any, ClassVar
 
 import numpy as np
 
-from utils.trails import abstain
+from utils.media.sounds import is_silent
+from utils.trails import abstain, silence
 from utils.types import Prediction, Proposal, Sample
 
-__all__ = ["Drawn", "Method"]
+__all__ = ["Drawn", "Method", "sounds_of", "unless_silent"]
 
 
 class Method(ABC):
     """A connection strategy: turns what is heard, and what is seen, into queries for a segmenter.
 
-    A subclass lives in `methods/NAME.py`, names the roles it needs in `requires`, takes its settings as keyword
-    arguments with defaults, and implements `propose`. Nothing else has to be edited: the file name is the method's name
-    on the command line.
+    A subclass names the roles it needs in `requires`, takes its settings as keyword arguments with defaults, and
+    implements `propose`. Its file, `methods/NAME.py`, is all there is to write: NAME is its name on the command line.
 
     Attributes:
         requires: role names (see `models/roles.py`) besides the segmenter, e.g. ("audio_text", "image_captioner").
         segments: whether a segmenter makes its maps.
         listens: whether the sound can change its answer; False for the baselines that any method has to beat.
-        remembered: of its own methods those that are costly and answer a list item by item, from the item alone, each
-            with the names of the settings and roles its answers depend on. An evaluation asks them once for each
-            distinct item of a batch. Where it keeps a cache, answers go there: arrays, texts, numbers, and lists,
-            tuples and mappings of these.
+        version: raised where answers of its own `recall` change, so that none of a cache on disk is taken.
         models: role name -> loaded model, for every role in `requires` and "segmenter".
+        memory: of the run, see `recall`; None for none.
     """
 
     requires: ClassVar[tuple[str, ...]] = ()
     segments: ClassVar[bool] = True
     listens: ClassVar[bool] = True
-    remembered: ClassVar[Mapping[str, Sequence[str]]] = {}
+    version: ClassVar[int] = 1
+    memory: Any = None
 
     def __init__(self, models: Mapping[str, Any]) -> None:
         self.models = models
@@ -54,53 +53,60 @@ class Method(ABC):
         """Says what to segment.
 
         Args:
-            samples: any number, of any sizes; their `gt_mask` is None.
+            samples: any number, of any sizes; an evaluation gives them without ground truth.
 
         Returns:
             One Proposal per sample, in order. No queries and a trail with a "reason" where nothing is to be segmented.
         """
 
     def predict(self, samples: Sequence[Sample]) -> list[Prediction]:
-        """Runs the strategy and the segmenter on samples.
-
-        Args:
-            samples: any number, of any sizes. Ground truth is removed before the strategy sees them.
+        """Runs the strategy and the segmenter on samples, any number, of any sizes.
 
         Returns:
             One Prediction per sample, in order; the trail also holds "seconds": mean seconds per sample of each stage.
         """
-        blind = [replace(sample, gt_mask=None, gt_ignore=None) for sample in samples]
-        if not blind:
+        if not samples:
             return []
         start = perf_counter()
-        proposals = self.propose(blind)
+        proposals = self.propose(samples)
         proposed = perf_counter()
         score_maps = self.models["segmenter"].segment(
-            [sample.image for sample in blind], [proposal.queries for proposal in proposals]
+            [sample.image for sample in samples], [proposal.queries for proposal in proposals]
         )
-        segmented = perf_counter()
-        seconds = {
-            "propose": round((proposed - start) / len(blind), 4),
-            "segment": round((segmented - proposed) / len(blind), 4),
-        }
+        spent = {"propose": proposed - start, "segment": perf_counter() - proposed}
+        seconds = {stage: round(total / len(samples), 4) for stage, total in spent.items()}
         return [
             Prediction(score_map, proposal.queries, {**proposal.trail, "seconds": seconds})
             for score_map, proposal in zip(score_maps, proposals, strict=True)
         ]
 
+    def recall(
+        self,
+        step: Callable[[Sequence[Any]], Sequence[Any]],
+        items: Sequence[Any],
+        roles: Sequence[str],
+        settings: Mapping[str, Any],
+    ) -> Sequence[Any]:
+        """Takes a costly step of the method's own; in an evaluation once for each distinct item of a batch.
+
+        Args:
+            step: answers items one by one: arrays, texts, numbers, and lists and mappings of these.
+            items: arrays or texts.
+            roles, settings: all that its answers depend on beside the item.
+        """
+        identities = [getattr(self.models[role], "identity", None) for role in roles]
+        if self.memory is None or None in identities:
+            return step(items)
+        identity = json.dumps([type(self).__module__, self.version, identities, settings], sort_keys=True)
+        return self.memory.recall(identity, step.__name__, step, items)
+
 
 class Drawn(Method):
-    """A baseline that draws its map without a network, a look or a listen: the same for every image of a size.
-
-    A subclass lives in `methods/NAME.py` like any method and implements `draw`.
-
-    Attributes:
-        reason: why nothing is asked, for the trail.
-    """
+    """A baseline that draws its map without a network, a look or a listen: the same for every image of a size."""
 
     segments = False
     listens = False
-    reason: ClassVar[str]
+    reason: ClassVar[str]  # why nothing is asked, for the trail
 
     @abstractmethod
     def draw(self, size: tuple[int, int]) -> np.ndarray:
@@ -117,3 +123,18 @@ class Drawn(Method):
             Prediction(self.draw(sample.image.shape[:2]), (), {**proposal.trail, "seconds": seconds})
             for sample, proposal in zip(samples, self.propose(samples), strict=True)
         ]
+
+
+def sounds_of(samples: Sequence[Sample]) -> tuple[list[np.ndarray], list[int]]:
+    """Waveforms and sampling rates, as every model that listens takes them."""
+    return [sample.waveform for sample in samples], [sample.sampling_rate for sample in samples]
+
+
+def unless_silent(
+    samples: Sequence[Sample], silence_db: float, propose: Callable[[Sequence[Sample]], Sequence[Proposal]]
+) -> list[Proposal]:
+    """Nothing for the sounds that never rise above `silence_db` (dBFS); what `propose` says of the others, if any."""
+    silent = [is_silent(sample.waveform, sample.sampling_rate, silence_db) for sample in samples]
+    audible = [sample for sample, is_quiet in zip(samples, silent, strict=True) if not is_quiet]
+    proposals = iter(propose(audible) if audible else ())
+    return [silence(silence_db) if is_quiet else next(proposals) for is_quiet in silent]

@@ -11,9 +11,9 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from typing import Any
 
-from methods.base import Method
-from utils.media.loudness import SILENCE_DB, is_silent
-from utils.trails import abstain, ask_for, silence
+from methods.base import Method, sounds_of, unless_silent
+from utils.media.sounds import SILENCE_DB
+from utils.trails import abstain, ask_for
 from utils.types import Proposal, Query, Sample
 
 
@@ -33,21 +33,9 @@ class Caption(Method):
 
     def propose(self, samples: Sequence[Sample]) -> list[Proposal]:
         """See `Method.propose`."""
-        silent = [is_silent(sample.waveform, sample.sampling_rate, self.silence_db) for sample in samples]
-        audible = [sample for sample, is_quiet in zip(samples, silent, strict=True) if not is_quiet]
-        sentences = iter(self._caption(audible))
-        return [silence(self.silence_db) if is_quiet else _ask(next(sentences)) for is_quiet in silent]
+        return unless_silent(samples, self.silence_db, self._caption)
 
-    def _caption(self, samples: Sequence[Sample]) -> list[str]:
-        if not samples:
-            return []
-        return self.models["audio_captioner"].caption(
-            [sample.waveform for sample in samples], [sample.sampling_rate for sample in samples]
-        )
-
-
-def _ask(sentence: str) -> Proposal:
-    sentence = sentence.strip()
-    if not sentence:
-        return abstain("the audio captioner says nothing about the sound", heard="an unknown sound")
-    return ask_for([Query(sentence)], heard=sentence)
+    def _caption(self, samples: Sequence[Sample]) -> list[Proposal]:
+        sentences = map(str.strip, self.models["audio_captioner"].caption(*sounds_of(samples)))
+        nothing = abstain("the audio captioner says nothing about the sound", heard="an unknown sound")
+        return [ask_for([Query(sentence)], heard=sentence) if sentence else nothing for sentence in sentences]

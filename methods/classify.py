@@ -4,8 +4,8 @@ The image is not looked at: the thing is asked for whether or not it is in view.
 
 What the paper leaves open, and what is done here:
     classes that are no things: it asks for "A photo of CLASS", be the class "Bark" or "Wind". Here AudioSet's classes
-        are translated to what makes them (`utils.language.audioset`), "Bark" to "dog"; those of other taggers are asked for as
-        they are. `things="labels"` asks as the paper does.
+        are translated to what makes them (`utils.language.audioset`), "Bark" to "dog"; those of other taggers are
+        asked for as they are. `things="labels"` asks as the paper does.
     classes of nothing visible: passed over for the next probable class, because taggers put "Music" or "Inside, small
         room" before the "Guitar" or "Speech" in it. Where no class is left, nothing is asked for.
     classes within classes: taggers put "Animal" just above "Dog". A family gives way to its most probable member,
@@ -21,17 +21,19 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from typing import Any
 
-from methods.base import Method
+from methods.base import Method, sounds_of, unless_silent
 from utils.errors import UserError
 from utils.language import audioset
-from utils.language.prompts import check_prompt, fill
-from utils.media.loudness import SILENCE_DB, is_silent
-from utils.trails import abstain, ask_for, candidates, silence
+from utils.language.phrases import check_prompt, fill
+from utils.media.sounds import SILENCE_DB
+from utils.trails import abstain, ask_for, candidates
 from utils.types import Proposal, Query, Sample
 
 THINGS = ("auto", "labels", "audioset")
 SHOWN = 5  # tags in the trail, at least
 LISTED = 20  # tags looked through for something visible
+
+Tag = tuple[str, float]  # label, probability
 
 
 class Classify(Method):
@@ -77,30 +79,19 @@ class Classify(Method):
         if things not in THINGS:
             raise UserError(f'expected the setting things to be one of {", ".join(THINGS)}, found "{things}"')
         self.prompt = check_prompt(prompt, "prompt")
-        self.top_k = top_k
-        self.min_probability = min_probability
-        self.things = things
-        self.max_things = max_things
-        self.member_share = member_share
+        self.top_k, self.min_probability = top_k, min_probability
+        self.things, self.max_things, self.member_share = things, max_things, member_share
         self.silence_db = silence_db
 
     def propose(self, samples: Sequence[Sample]) -> list[Proposal]:
         """See `Method.propose`."""
-        silent = [is_silent(sample.waveform, sample.sampling_rate, self.silence_db) for sample in samples]
-        audible = [sample for sample, is_quiet in zip(samples, silent, strict=True) if not is_quiet]
-        tags = iter(self._tag(audible))
-        return [silence(self.silence_db) if is_quiet else self._choose(next(tags)) for is_quiet in silent]
+        return unless_silent(samples, self.silence_db, self._classify)
 
-    def _tag(self, samples: Sequence[Sample]) -> list[list[tuple[str, float]]]:
-        if not samples:
-            return []
-        return self.models["audio_tagger"].tag(
-            [sample.waveform for sample in samples],
-            [sample.sampling_rate for sample in samples],
-            top_k=max(self.top_k, LISTED),
-        )
+    def _classify(self, samples: Sequence[Sample]) -> list[Proposal]:
+        tags = self.models["audio_tagger"].tag(*sounds_of(samples), top_k=max(self.top_k, LISTED))
+        return [self._choose(own) for own in tags]
 
-    def _choose(self, tags: Sequence[tuple[str, float]]) -> Proposal:
+    def _choose(self, tags: Sequence[Tag]) -> Proposal:
         probable = [tag for tag in tags if tag[1] >= self.min_probability]
         asked, passed = self._ask(probable)
         shown = tags[: max(self.top_k, SHOWN, len(passed))]
@@ -118,7 +109,7 @@ class Classify(Method):
         queries = [Query(fill(self.prompt, thing), score=float(probability)) for thing, probability in asked.items()]
         return ask_for(queries, heard, candidates=weighed, **further)
 
-    def _ask(self, tags: Sequence[tuple[str, float]]) -> tuple[dict[str, float], list[tuple[str, tuple[str, ...]]]]:
+    def _ask(self, tags: Sequence[Tag]) -> tuple[dict[str, float], list[tuple[str, tuple[str, ...]]]]:
         """Goes down the tags until enough are asked for.
 
         Returns:
@@ -139,7 +130,7 @@ class Classify(Method):
             counted += bool(new)
         return asked, passed
 
-    def _narrowest(self, tag: tuple[str, float], tags: Sequence[tuple[str, float]]) -> tuple[str, float]:
+    def _narrowest(self, tag: Tag, tags: Sequence[Tag]) -> Tag:
         """The tag itself, or what it gives way to; `tags` are in order of probability."""
         label, probability = tag
         own = self._visible(label)[:1]

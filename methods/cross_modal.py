@@ -14,10 +14,9 @@ from typing import Any
 
 import numpy as np
 
-from methods.base import Method
-from utils.language.nouns import DEFAULT_PARSER, nouns_said
-from utils.language.prompts import check_prompt, fill
-from utils.media.loudness import SILENCE_DB, is_silent
+from methods.base import Method, sounds_of
+from utils.language.phrases import DEFAULT_PARSER, check_prompt, fill, nouns_said
+from utils.media.sounds import SILENCE_DB, is_silent
 from utils.trails import abstain, ask_for, candidates, silence
 from utils.types import Proposal, Query, Sample
 
@@ -31,7 +30,7 @@ class CrossModal(Method):
         audio_prompt: what a noun is encoded as when compared with the sound; the paper compares the bare noun.
         min_similarity: cosine in [-1, 1] below which nothing is asked for.
         silence_db: dBFS; a sound that never rises above it is silent.
-        noun_parser: see `utils.language.nouns.nouns_said`.
+        noun_parser: see `utils.language.phrases.nouns_said`.
     """
 
     requires = ("audio_text", "image_captioner")
@@ -49,19 +48,24 @@ class CrossModal(Method):
         super().__init__(models)
         self.prompt = check_prompt(prompt, "prompt")
         self.audio_prompt = check_prompt(audio_prompt, "audio_prompt")
-        self.min_similarity = min_similarity
-        self.silence_db = silence_db
+        self.min_similarity, self.silence_db = min_similarity, silence_db
         self.noun_parser = noun_parser
 
     def propose(self, samples: Sequence[Sample]) -> list[Proposal]:
         """See `Method.propose`."""
-        captioner = self.models["image_captioner"]
+        captioner, audio_text = self.models["image_captioner"], self.models["audio_text"]
         captions = captioner.caption([sample.image for sample in samples])
         nouns = [nouns_said(captioner, caption, self.noun_parser) for caption in captions]
         silent = [is_silent(sample.waveform, sample.sampling_rate, self.silence_db) for sample in samples]
-        scored = [i for i in range(len(samples)) if nouns[i] and not silent[i]]
-        compared = self._similarities([samples[i] for i in scored], [nouns[i] for i in scored])
-        similarities = dict(zip(scored, compared, strict=True))
+        compared = [i for i in range(len(samples)) if nouns[i] and not silent[i]]
+        similarities = {}  # sample -> (number of its nouns,) cosines with its sound
+        if compared:
+            audio_embeds = audio_text.encode_audio(*sounds_of([samples[i] for i in compared]))
+            words = list(dict.fromkeys(noun for i in compared for noun in nouns[i]))
+            text_embeds = audio_text.encode_text([fill(self.audio_prompt, word) for word in words])
+            embed_of = dict(zip(words, text_embeds, strict=True))
+            for i, audio_embed in zip(compared, audio_embeds, strict=True):
+                similarities[i] = np.array([embed_of[noun] @ audio_embed for noun in nouns[i]])
         proposals = []
         for i, caption in enumerate(captions):
             if silent[i]:
@@ -71,22 +75,6 @@ class CrossModal(Method):
             else:
                 proposals.append(self._choose(caption, nouns[i], similarities[i]))
         return proposals
-
-    def _similarities(self, samples: Sequence[Sample], nouns: Sequence[Sequence[str]]) -> list[np.ndarray]:
-        """Returns per sample (number of its nouns,) cosines with its sound."""
-        if not samples:
-            return []
-        audio_text = self.models["audio_text"]
-        audio_embeds = audio_text.encode_audio(
-            [sample.waveform for sample in samples], [sample.sampling_rate for sample in samples]
-        )
-        words = list(dict.fromkeys(noun for own in nouns for noun in own))
-        text_embeds = audio_text.encode_text([fill(self.audio_prompt, word) for word in words])
-        embed_of = dict(zip(words, text_embeds, strict=True))
-        return [
-            np.array([embed_of[noun] @ audio_embed for noun in own])
-            for own, audio_embed in zip(nouns, audio_embeds, strict=True)
-        ]
 
     def _choose(self, caption: str, nouns: Sequence[str], similarities: np.ndarray) -> Proposal:
         best = int(np.argmax(similarities))

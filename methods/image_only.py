@@ -9,8 +9,7 @@ from collections.abc import Mapping, Sequence
 from typing import Any
 
 from methods.base import Method
-from utils.language.nouns import DEFAULT_PARSER, nouns_said
-from utils.language.prompts import check_prompt, fill
+from utils.language.phrases import DEFAULT_PARSER, check_prompt, fill, nouns_said
 from utils.trails import abstain, ask_for
 from utils.types import Proposal, Query, Sample
 
@@ -23,7 +22,7 @@ class ImageOnly(Method):
     Args:
         models: "image_captioner" and "segmenter".
         prompt: the query, with "{}" for the noun.
-        noun_parser: see `utils.language.nouns.nouns_said`.
+        noun_parser: see `utils.language.phrases.nouns_said`.
     """
 
     requires = ("image_captioner",)

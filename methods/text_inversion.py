@@ -22,25 +22,22 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from functools import cached_property
 from os import PathLike
-from typing import TYPE_CHECKING, Any, ClassVar
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from methods._bridge import Bridge, fit_bridge
-from methods.base import Method
+from methods.base import Method, sounds_of, unless_silent
 from utils.errors import UserError
-from utils.language.prompts import check_prompt, fill
-from utils.language.vocabulary import AUDIOSET, read_vocabulary
-from utils.media.loudness import SILENCE_DB, is_silent
-from utils.trails import abstain, ask_for, candidates, silence
+from utils.language.phrases import AUDIOSET, check_prompt, fill, read_vocabulary
+from utils.media.sounds import SILENCE_DB
+from utils.trails import abstain, ask_for, candidates
 from utils.types import Proposal, Query, Sample
 
 if TYPE_CHECKING:
-    from methods._inversion import Inverter
+    from methods._inversion import Bridge, Inverter
 
 DECODINGS = ("auto", "embedding", "nearest_word")
 SHOWN = 5  # words in the trail
-SEARCH = ("steps", "learning_rate", "patience", "min_delta", "starts", "seed")
 
 
 class TextInversion(Method):
@@ -56,7 +53,7 @@ class TextInversion(Method):
         decoding: "embedding", "nearest_word", or "auto": embedding where the segmenter accepts one.
         steps, learning_rate, patience, min_delta, starts, seed: see `methods._inversion.Inverter`. A long search leaves
             the words behind for what only the encoder knows; the defaults stop once it is near one.
-        ridge: of the bridge, see `methods._bridge.fit_bridge`.
+        ridge: of the bridge, see `methods._inversion.fit_bridge`.
         min_similarity: cosine in [-1, 1]; nothing is asked for when no word of the vocabulary is this near the sound.
         silence_db: dBFS; a sound that never rises above it is silent.
 
@@ -65,7 +62,6 @@ class TextInversion(Method):
     """
 
     requires = ("audio_text",)
-    remembered: ClassVar = {"invert": ("audio_text", "template", *SEARCH)}
 
     def __init__(
         self,
@@ -97,53 +93,27 @@ class TextInversion(Method):
         self.template = check_prompt(template, "template")
         self.prompt = check_prompt(prompt, "prompt")
         self.hands_embedding = decoding == "embedding" or (decoding == "auto" and accepts_embeddings)
-        self.search = {
-            "steps": steps,
-            "learning_rate": learning_rate,
-            "patience": patience,
-            "min_delta": min_delta,
-            "starts": starts,
-            "seed": seed,
-        }
-        self.ridge = ridge
-        self.min_similarity = min_similarity
-        self.silence_db = silence_db
+        self.search = {"steps": steps, "learning_rate": learning_rate, "patience": patience, "min_delta": min_delta}
+        self.search |= {"starts": starts, "seed": seed}
+        self.ridge, self.min_similarity, self.silence_db = ridge, min_similarity, silence_db
 
     def propose(self, samples: Sequence[Sample]) -> list[Proposal]:
         """See `Method.propose`."""
-        silent = [is_silent(sample.waveform, sample.sampling_rate, self.silence_db) for sample in samples]
-        audible = [sample for sample, is_quiet in zip(samples, silent, strict=True) if not is_quiet]
-        inverted = iter(self._invert(audible))
-        return [silence(self.silence_db) if is_quiet else next(inverted) for is_quiet in silent]
+        return unless_silent(samples, self.silence_db, self._invert)
 
     def prepare(self) -> None:
         """See `Method.prepare`."""
         _ = self._bridge if self.hands_embedding else self._word_embeds
 
     def invert(self, audio_embeds: Sequence[np.ndarray]) -> list[dict[str, Any]]:
-        """Finds the sentence that means a sound, for each sound.
-
-        Args:
-            audio_embeds: (D,) float32 each, L2-normalised.
-
-        Returns:
-            Per sound "text_embed", (D,) float32; "similarity", its cosine with the sound; "losses", see
-            `methods._inversion.Inversion`.
-        """
-        return [
-            {"text_embed": found.text_embed, "similarity": found.similarity, "losses": list(found.losses)}
-            for found in self._inverter.invert(np.stack(audio_embeds))
-        ]
+        """For each sound, (D,) float32 L2-normalised, what `methods._inversion.Inversion` says of its sentence."""
+        found = self._inverter.invert(np.stack(audio_embeds))
+        return [{name: getattr(own, name) for name in ("text_embed", "similarity", "losses")} for own in found]
 
     def _invert(self, samples: Sequence[Sample]) -> list[Proposal]:
-        if not samples:
-            return []
-        audio_embeds = self.models["audio_text"].encode_audio(
-            [sample.waveform for sample in samples], [sample.sampling_rate for sample in samples]
-        )  # (N, D)
-        return [
-            self._choose(found, embed) for found, embed in zip(self.invert(audio_embeds), audio_embeds, strict=True)
-        ]
+        audio_embeds = self.models["audio_text"].encode_audio(*sounds_of(samples))  # (N, D)
+        found = self.recall(self.invert, audio_embeds, ["audio_text"], {"template": self.template, **self.search})
+        return [self._choose(own, embed) for own, embed in zip(found, audio_embeds, strict=True)]
 
     def _choose(self, found: Mapping[str, Any], audio_embed: np.ndarray) -> Proposal:
         to_word = self._word_embeds @ found["text_embed"]  # (V,)
@@ -159,10 +129,9 @@ class TextInversion(Method):
             return abstain(reason, heard="an unknown sound", candidates=near, **further)
         heard = "a pseudo-word W* close to " + ", ".join(row["text"] for row in near[:3])
         word, embedding = near[0]["text"], None
-        further["decoding"] = "nearest_word"
+        further["decoding"] = "embedding" if self.hands_embedding else "nearest_word"
         if self.hands_embedding:
             word, embedding = f"W* (near {word})", self._bridge(found["text_embed"][None])[0]
-            further["decoding"] = "embedding"
             further["arrives_near"] = self._nearest_asked(embedding)
         query = Query(fill(self.prompt, word), found["similarity"], embedding)
         return ask_for([query], heard, candidates=near, **further)
@@ -185,6 +154,8 @@ class TextInversion(Method):
 
     @cached_property
     def _bridge(self) -> Bridge:
+        from methods._inversion import fit_bridge
+
         return fit_bridge(self._word_embeds, self._asked_embeds, self.ridge)
 
     def _nearest_asked(self, embedding: np.ndarray) -> list[dict[str, Any]]:

@@ -7,23 +7,15 @@ Conventions:
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from typing import Any
 
 import numpy as np
+import soxr  # what librosa resamples with; importing librosa itself takes seconds
 
 
 def resample(waveform: np.ndarray, sampling_rate: int, target_rate: int) -> np.ndarray:
-    """Changes the sampling rate.
-
-    Args:
-        waveform: (T,) at `sampling_rate` Hz.
-        sampling_rate: Hz, positive.
-        target_rate: Hz, positive.
-
-    Returns:
-        (T * target_rate / sampling_rate, rounded,) float32.
-    """
+    """Changes the sampling rate, in Hz and positive: (T,) -> (T * target_rate / sampling_rate, rounded,) float32."""
     waveform = np.asarray(waveform, dtype=np.float32)
     if waveform.ndim != 1 or sampling_rate <= 0:
         raise ValueError(
@@ -31,8 +23,6 @@ def resample(waveform: np.ndarray, sampling_rate: int, target_rate: int) -> np.n
         )
     if sampling_rate == target_rate or not waveform.size:
         return waveform
-    import soxr  # what librosa resamples with; importing librosa itself takes seconds
-
     return soxr.resample(waveform, sampling_rate, target_rate)
 
 
@@ -45,8 +35,8 @@ def cut(waveform: np.ndarray, length: int, min_length: int = 1) -> list[np.ndarr
         min_length: shorter sounds are padded with silence up to here.
 
     Returns:
-        One window (T,) if T <= length, else windows (length,) that cover the sound, the last two overlapping where
-        T is no multiple of `length`. Never empty.
+        At least one: (T,) if T <= length, else windows (length,) that cover the sound, the last two overlapping where T
+        is no multiple of `length`.
     """
     if len(waveform) < min_length:
         waveform = np.pad(waveform, (0, min_length - len(waveform)))
@@ -56,30 +46,30 @@ def cut(waveform: np.ndarray, length: int, min_length: int = 1) -> list[np.ndarr
     return [waveform[start : start + length] for start in starts]
 
 
-def average(window_values: np.ndarray, counts: Sequence[int]) -> np.ndarray:
-    """Averages what was said of the windows over each sound.
+def average_over_windows(
+    sounds: Sequence[Sequence[np.ndarray]], answer: Callable[[list[np.ndarray]], np.ndarray]
+) -> np.ndarray:
+    """Averages what a network says of the windows over each sound.
 
     Args:
-        window_values: (sum of counts, D), the windows of the first sound first.
-        counts: windows of each sound, each at least 1.
+        sounds: N sounds, at least one, each cut into one or more windows.
+        answer: windows -> (their number, D).
 
     Returns:
-        (len(counts), D) float32.
+        (N, D) float32.
     """
-    ends = np.cumsum(counts)
-    sounds = [window_values[end - count : end].mean(axis=0) for end, count in zip(ends, counts, strict=True)]
-    return np.asarray(sounds, dtype=np.float32).reshape(len(counts), window_values.shape[1])
+    values = answer([window for windows in sounds for window in windows])
+    ends = np.cumsum([len(windows) for windows in sounds])
+    means = [values[end - len(windows) : end].mean(axis=0) for end, windows in zip(ends, sounds, strict=True)]
+    return np.asarray(means, dtype=np.float32)
 
 
 def groups_of_one_shape(features: Sequence[Any], size: int) -> list[list[Any]]:
-    """Splits what was made of the windows into batches, so that nothing has to be padded.
+    """Splits what was made of the windows into batches of 1 to `size` of one shape, so that nothing is padded.
 
     Args:
-        features: arrays or tensors, one a window.
+        features: arrays or tensors, one a window; they stay in order.
         size: at most so many in a batch.
-
-    Returns:
-        Runs of equal shapes, in order, each of 1 to `size`.
     """
     groups: list[list[Any]] = []
     for item in features:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
 from pathlib import Path
 from typing import Any, ClassVar
 
@@ -43,10 +42,14 @@ class ChatModel(Pretrained):
     @classmethod
     def load(cls, folder: Path, dtype: torch.dtype, trust_remote_code: bool) -> tuple[Any, Any]:
         """See `Pretrained.load`."""
-        from transformers import AutoConfig
+        import transformers
 
-        config = AutoConfig.from_pretrained(folder, trust_remote_code=trust_remote_code, local_files_only=True)
-        name, network_class = _route(config, cls.network_classes)
+        config = transformers.AutoConfig.from_pretrained(
+            folder, trust_remote_code=trust_remote_code, local_files_only=True
+        )
+        tables = {name: getattr(transformers, name)._model_mapping for name in cls.network_classes}
+        name = next((name for name, table in tables.items() if type(config) in table), cls.network_classes[0])
+        network_class = tables[name].get(type(config), None)
         if network_class is None and not trust_remote_code:
             raise ValueError(f"a {config.model_type} checkpoint is none of {', '.join(cls.network_classes)}")
         if "audio" in getattr(network_class, "output_modalities", ()):
@@ -60,13 +63,10 @@ class ChatModel(Pretrained):
         return network, processor
 
     def inputs(self, medium: dict[str, Any]) -> Any:
-        """The question as the checkpoint's own processor and chat template put it.
+        """The question as the checkpoint's own processor and chat template put it, on the network's device.
 
         Args:
             medium: {"type": "image", "image": PIL image} or {"type": "audio", "audio": (T,) float32}.
-
-        Returns:
-            What the network takes, as a batch of one on its device; floating tensors in its dtype.
         """
         question = [{"role": "user", "content": [medium, {"type": "text", "text": self.prompt}]}]
         inputs = self.processor.apply_chat_template(
@@ -83,14 +83,3 @@ class ChatModel(Pretrained):
             tokens = tokens[inputs["input_ids"].shape[1] :]
         answer = self.processor.tokenizer.decode(tokens, skip_special_tokens=True)
         return answer.rpartition("</think>")[2].strip()
-
-
-def _route(config: Any, names: Sequence[str]) -> tuple[str, type | None]:
-    """The first of the library's Auto classes that knows an architecture, and its class for it; None if none does."""
-    import transformers
-
-    for name in names:
-        mapping = getattr(transformers, name)._model_mapping
-        if type(config) in mapping:
-            return name, mapping[type(config)]
-    return names[0], None

@@ -32,8 +32,7 @@ class Config:
     """One choice of networks and settings, checked.
 
     Attributes:
-        name: file name without extension.
-        path: the file it was read from.
+        name, path: of the file; the name without extension.
         summary: one line, what this config is good for.
         roles: role -> {"family", **WEIGHTS_KEYS, **settings of the family's class}; a family of several networks has
             one mapping of WEIGHTS_KEYS for each of its parts instead, under the part's name.
@@ -49,14 +48,9 @@ class Config:
 
 @dataclass(frozen=True)
 class Source:
-    """Where one network of a config comes from.
+    """Where one network of a config comes from: WEIGHTS_KEYS as the config says or by default.
 
-    Attributes:
-        role, family: whose it is.
-        part: name within the family; "" where the family is one network.
-        weights: folder or hub id.
-        revision, license, dtype, trust_remote_code: as the config says, or the defaults of
-            `Pretrained.from_pretrained`.
+    Its `part` is the name within the family; "" where the family is one network.
     """
 
     role: str
@@ -69,10 +63,12 @@ class Source:
     trust_remote_code: bool = False
 
 
-def sources(config: Config) -> list[Source]:
-    """Every network of a config, in its order."""
+def sources(config: Config, used: Collection[str] | None = None) -> list[Source]:
+    """Every network of a config, or of the roles that are used, in its order."""
     found = []
     for role, entry in config.roles.items():
+        if used is not None and role not in used:
+            continue
         parts = parts_of(family_class(role, entry["family"]))
         for part, keys in [(part, entry[part]) for part in parts] or [("", entry)]:
             known = {key: keys[key] for key in WEIGHTS_KEYS if key in keys}
@@ -80,8 +76,19 @@ def sources(config: Config) -> list[Source]:
     return found
 
 
+def files_of(source: Source) -> tuple[str, ...]:
+    """What a family reads where its checkpoints are of another kind than the library's: its class says so."""
+    if not source.role:
+        return ()
+    family = family_class(source.role, source.family)
+    return getattr(family.parts[source.part] if source.part else family, "hub_files", ())
+
+
 def load_config(
-    name_or_path: str | Path = DEFAULT_CONFIG, overrides: Iterable[str] = (), methods: Collection[str] | None = None
+    name_or_path: str | Path = DEFAULT_CONFIG,
+    overrides: Iterable[str] = (),
+    methods: Collection[str] | None = None,
+    used: Collection[str] | None = None,
 ) -> Config:
     """Reads a config and applies overrides.
 
@@ -92,14 +99,13 @@ def load_config(
             config says of the role belongs to its own family; and other weights drop revision, license and
             trust_remote_code.
         methods: the names that settings may be given to; None leaves those of the config unread.
-
-    Returns:
-        The config, every role, family and setting key of it known.
+        used: the roles to look into, beside those that overrides name, so that no other's family is imported; None for
+            all.
 
     Raises:
         UserError: no such config, not the form of a config, or a name or value that does not fit; says which would.
     """
-    path = _find(name_or_path)
+    path, overrides = _find(name_or_path), tuple(overrides)
     try:
         text = path.read_text(encoding="utf-8")
     except (OSError, UnicodeDecodeError) as error:
@@ -113,8 +119,10 @@ def load_config(
     _check_known(roles, ROLES, "role", str(path))
     if methods is not None:
         _check_known(settings, methods, "method", str(path))
+    named = {override.partition(".")[0].strip() for override in overrides}
     for role, entry in roles.items():
-        _check_role(role, entry)
+        if used is None or role in {*used, *named}:
+            _check_role(role, entry)
     return Config(path.stem, path, str(content.get("summary") or ""), roles, settings if methods is not None else {})
 
 

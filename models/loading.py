@@ -1,25 +1,20 @@
-"""Loads the networks a config names, each once, onto one device, and gives each a memory."""
+"""Loads the networks a config names, each once, onto one device."""
 
 from __future__ import annotations
 
 from collections.abc import Iterable
 from typing import TYPE_CHECKING, Any
 
-from models.checkpoints.hub import find, local_folder
-from models.checkpoints.inventory import files_of, look
-from models.config import Config, family_class, sources
-from models.remembering import remember
+from models.config import Config, family_class, files_of, sources
+from models.weights import local_path
 from utils.errors import UserError
 
 if TYPE_CHECKING:
-    from models.stage_cache import DiskCache
+    from models.remembering import Memory
 
 
 def load_models(
-    config: Config,
-    roles: Iterable[str],
-    device: str = "auto",
-    cache: DiskCache | None = None,
+    config: Config, roles: Iterable[str], device: str = "auto", memory: Memory | None = None
 ) -> dict[str, Any]:
     """Loads what plays the given roles.
 
@@ -27,56 +22,42 @@ def load_models(
         config: from `load_config`.
         roles: role names, e.g. ("audio_text", "segmenter"); repeated ones count once.
         device: "auto" or a torch device, see `resolve_device`.
-        cache: keeps what they say, for later runs.
+        memory: what they remember their answers in; None for none.
 
     Returns:
-        Role -> model that fulfils the role's contract, with a memory (`models/remembering.py`) and `.provenance`.
+        Role -> model that fulfils the role's contract, with `.provenance`.
 
     Raises:
         UserError: the config has nobody for a role, or a network cannot be loaded completely.
     """
-    from models.network import load_once  # torch: not before a config has been found to be sound
+    from models.network import find, load_once  # torch: not before a config has been found to be sound
 
-    device = resolve_device(device)
-    roles = list(dict.fromkeys(roles))
+    device, roles = resolve_device(device), list(dict.fromkeys(roles))
     for role in roles:
         if role not in config.roles:
+            there = ", ".join(config.roles) or "none"
             raise UserError(
-                f"the config {config.name} ({config.path}) names no network for the role {role}; it has: "
-                f"{', '.join(config.roles) or 'none'}; add it there or with --set {role}.family=... {role}.weights=..."
+                f"the config {config.name} ({config.path}) names no network for the role {role}; it has: {there}; add "
+                f"it there or with --set {role}.family=... {role}.weights=..."
             )
-    for source in sources(config):  # what lacks is said, or fetched, before the first network takes its time to load
-        if source.role in roles and not look(source).ready and local_folder(source.weights) is None:
-            find(
-                source.weights,
-                source.revision,
-                trust_remote_code=source.trust_remote_code,
-                files=files_of(source),
-            )
-    models = {}
+    for source in sources(config, roles):  # what lacks is fetched before the first network takes its time to load
+        if local_path(source.weights) is None:
+            options = {"trust_remote_code": source.trust_remote_code, "files": files_of(source)}
+            find(source.weights, source.revision, **options)
+    models: dict[str, Any] = {}
     loaded: dict[str, Any] = {}  # a network that plays several roles, or parts of them, is loaded once
     for role in roles:
         entry = dict(config.roles[role])
         model_class = family_class(role, entry.pop("family"))
-        models[role] = load_once(model_class, entry, loaded, device)
-    # A network that is also a part of another role's keeps what it says in the store of its own.
-    for role in sorted(roles, key=lambda role: hasattr(models[role], "networks")):
-        store = cache and cache.of_role(role, config.roles[role], models[role].provenance, device)
-        remember(models[role], store=store)
+        models[role] = load_once(model_class, entry, loaded, device, memory)
     return models
 
 
 def resolve_device(device: str = "auto") -> str:
-    """Settles where networks run.
-
-    Args:
-        device: "auto" takes CUDA, else Apple's MPS, else the CPU; or "cpu", "cuda", "cuda:1", "mps".
-
-    Returns:
-        A device this machine has.
+    """Settles where networks run: "auto" takes CUDA, else Apple's MPS, else the CPU; or "cpu", "cuda", "cuda:1", "mps".
 
     Raises:
-        UserError: no such device, or not here.
+        UserError: no such device, or not on this machine.
     """
     import torch
 

@@ -1,7 +1,7 @@
 """Loads a network from a folder or a hub id, completely or not at all, and remembers where it came from.
 
-Complete means: safetensors weights for every learned tensor, the right architecture, no code from the checkpoint unless
-a config asks for it. Whatever is missing ends in one sentence; nothing is ever left at its random initial values.
+Complete means: weights for every learned tensor, the right architecture, no code from the checkpoint unless a config
+asks for it. Whatever is missing ends in one sentence; nothing is ever left at its random initial values.
 """
 
 from __future__ import annotations
@@ -14,43 +14,45 @@ from typing import Any, ClassVar
 
 import numpy as np
 import torch
+from safetensors import SafetensorError
 
-from models.checkpoints.hub import ANOTHER, Checkpoint, find
-from models.checkpoints.published import license_of
 from models.config import DTYPES
-from models.microbatch import split_large
-from models.precision import Float32Convolutions, needs_float32_convolutions
+from models.cpu import Float32Convolutions, needs_float32_convolutions, split_large
+from models.remembering import Memory, Rememberable
+from models.weights import ANOTHER, Checkpoint, faults, first_sentence, local_path, refusal
 from utils.errors import UserError
 
 MAX_BATCH = 16  # images, windows or queries a forward pass
 TEXTS_AT_ONCE = 32  # sentences a forward pass
 
 
-class Pretrained:
+class Pretrained(Rememberable):
     """A network with its processor; the classes of the roles derive from it.
 
     Attributes:
         family: name in the role's table.
-        network_class, processor_class: names in transformers; imported when a checkpoint is loaded. A family of another
-            library overrides `load` instead.
+        network_class, processor_class: names in transformers; a family of another library overrides `load` instead.
+        encoders: names of its modules that treat the items of a batch each by itself, see `models.cpu`.
+        hub_files: what it reads, where its checkpoints are of another kind than the library's.
+        dtypes: what its weights may be kept in.
+        remedy: what to do where a checkpoint cannot be loaded.
         network: in eval mode, without gradients of its own.
-        encoders: names of its modules that treat the items of a batch each by itself, see `models.microbatch`.
         processor: the checkpoint's own preprocessing and tokenizer.
-        provenance: "family", "id" (folder or hub id), "revision", "sha256" (local weights), "config_sha256" (what
-            lies beside them), "license", "dtype",
-            "trust_remote_code"; None if unknown. And "convolutions": "float32" where the processor
-            computes those of "dtype" wrongly, see `models.precision`.
+        provenance: "family", "id" (folder or hub id), "revision", "sha256" (local weights), "config_sha256" (what lies
+            beside them), "license", "dtype", "trust_remote_code"; None if unknown. And "convolutions": "float32" where
+            the processor computes those of "dtype" wrongly, see `models.cpu`.
     """
 
     family: ClassVar[str]
     network_class: ClassVar[str]
     processor_class: ClassVar[str]
     encoders: ClassVar[tuple[str, ...]] = ()
+    hub_files: ClassVar[tuple[str, ...]] = ()
+    dtypes: ClassVar[tuple[str, ...]] = DTYPES
+    remedy: ClassVar[str] = f"name the family these weights are of, or {ANOTHER}"
 
     def __init__(self, network: Any, processor: Any, provenance: dict[str, Any]) -> None:
-        self.network = network
-        self.processor = processor
-        self.provenance = provenance
+        self.network, self.processor, self.provenance = network, processor, provenance
 
     @classmethod
     def from_pretrained(
@@ -68,8 +70,8 @@ class Pretrained:
         Args:
             weights: folder, absolute or relative to the current folder or to the repository root; or hub id.
             revision: commit, tag or branch of a hub id.
-            license: of the weights, where neither the checkpoint's own config nor models/checkpoints/published.yaml says.
-            dtype: "float32", "bfloat16" or "float16": what the weights are kept in.
+            license: of the weights, where neither the checkpoint's own config nor the catalogue of published ones says.
+            dtype: one of `dtypes`: what the weights are kept in.
             trust_remote_code: whether code that comes with the checkpoint may run.
             device: where the network runs, for example "cuda".
             settings: keyword arguments of the class.
@@ -77,37 +79,40 @@ class Pretrained:
         Raises:
             UserError: anything is missing or does not fit.
         """
-        if dtype not in DTYPES:
-            raise UserError(f"expected dtype to be one of {', '.join(DTYPES)}, found {dtype!r}")
-        checkpoint = find(str(weights), revision, trust_remote_code=trust_remote_code)
-        with _one_sentence(cls.family, checkpoint):
-            network, processor = cls.load(checkpoint.folder, getattr(torch, dtype), trust_remote_code)
-        provenance = {
-            "family": cls.family,
-            "id": str(weights),
-            "revision": checkpoint.revision,
-            "sha256": None if checkpoint.revision else checkpoint.sha256(),
-            "config_sha256": None if checkpoint.revision else checkpoint.config_sha256(),
-            "license": license or _license_in(checkpoint.folder) or license_of(str(weights)),
-            "dtype": dtype,
-            "trust_remote_code": trust_remote_code,
-        }
-        if needs_float32_convolutions(getattr(torch, dtype), device):
-            provenance["convolutions"] = "float32"
-        split_large(network, cls.encoders, device)
-        with _one_sentence(cls.family, checkpoint):
+        if dtype not in cls.dtypes:
+            raise UserError(f"expected dtype {' or '.join(cls.dtypes)} for {cls.family}, found {dtype}")
+        further = cls.before_loading(str(weights), settings)
+        checkpoint = find(str(weights), revision, trust_remote_code=trust_remote_code, files=cls.hub_files)
+        with _one_sentence(cls, checkpoint):
+            network, processor = cls.load(checkpoint.path, getattr(torch, dtype), trust_remote_code, **further)
+            sha256, config_sha256 = checkpoint.hashes(cls.hub_files)
+            provenance = {
+                "family": cls.family,
+                "id": str(weights),
+                "revision": checkpoint.revision,
+                "sha256": sha256,
+                "config_sha256": config_sha256,
+                "license": license or _license_in(checkpoint.path) or checkpoint.license,
+                "dtype": dtype,
+                "trust_remote_code": trust_remote_code,
+            }
+            if needs_float32_convolutions(getattr(torch, dtype), device):
+                provenance["convolutions"] = "float32"
+            split_large(network, cls.encoders, device)
             return cls(network.to(device).eval().requires_grad_(False), processor, provenance, **settings)
 
     @classmethod
-    def load(cls, folder: Path, dtype: torch.dtype, trust_remote_code: bool) -> tuple[Any, Any]:
-        """Loads what the folder holds, on the CPU.
+    def before_loading(cls, weights: str, settings: Mapping[str, Any]) -> dict[str, Any]:
+        """Refuses (UserError) what lacks for the family before anything is fetched; returns what `load` takes beside."""
+        return {}
 
-        Returns:
-            network, processor.
+    @classmethod
+    def load(cls, folder: Path, dtype: torch.dtype, trust_remote_code: bool) -> tuple[Any, Any]:
+        """Loads network and processor from what the folder holds, on the CPU.
 
         Raises:
-            OSError, ValueError, RuntimeError, KeyError: the folder does not hold a complete checkpoint of this family;
-                `from_pretrained` makes one sentence of it.
+            Exception: the folder does not hold a complete checkpoint of this family; `from_pretrained` makes one
+                sentence of it.
         """
         import transformers
 
@@ -134,19 +139,11 @@ class Pretrained:
         return next(self.network.parameters()).dtype
 
     def pixel_values(self, images: Sequence[np.ndarray]) -> torch.Tensor:
-        """Images as the checkpoint's own processor prepares them.
-
-        Args:
-            images: (H, W, 3) uint8 RGB each, sizes may differ.
-
-        Returns:
-            (N, 3, h, w) float32.
-        """
+        """Images, (H, W, 3) uint8 RGB each, as the checkpoint's own processor prepares them: (N, 3, h, w) float32."""
         # Copies, since torch takes neither flipped views nor read-only arrays. Without the channels named, an image of
         # height 3 would be taken for (3, W, C).
-        return self.processor.image_processor(
-            images=[np.array(image) for image in images], input_data_format="channels_last", return_tensors="pt"
-        )["pixel_values"]
+        how = {"input_data_format": "channels_last", "return_tensors": "pt"}
+        return self.processor.image_processor(images=[np.array(image) for image in images], **how)["pixel_values"]
 
     @contextmanager
     def inference(self) -> Iterator[None]:
@@ -155,13 +152,14 @@ class Pretrained:
         No gradients; on CUDA, float32 weights compute in float16; on a processor that convolves wrongly in the weights'
         dtype, convolutions compute in float32.
         """
-        half = self.device.type == "cuda" and self.dtype == torch.float32
+        weight = next(self.network.parameters())
+        half = weight.device.type == "cuda" and weight.dtype == torch.float32
         convolutions = Float32Convolutions() if self.provenance.get("convolutions") == "float32" else nullcontext()
         with torch.inference_mode(), torch.autocast("cuda", torch.float16, enabled=half), convolutions:
             yield
 
 
-class Composite:
+class Composite(Rememberable):
     """Several networks that play one role together; each part is named and loaded by itself.
 
     Attributes:
@@ -175,34 +173,37 @@ class Composite:
     parts: ClassVar[Mapping[str, type[Pretrained]]]
 
     def __init__(self, networks: Mapping[str, Pretrained], provenance: dict[str, Any]) -> None:
-        self.networks = networks
-        self.provenance = provenance
+        self.networks, self.provenance = networks, provenance
 
     @classmethod
-    def from_pretrained(
-        cls,
-        device: str = "cpu",
-        loaded: dict[str, Any] | None = None,
-        **entry: Any,
-    ) -> Composite:
-        """Loads every part.
+    def from_pretrained(cls, device: str = "cpu", **entry: Any) -> Composite:
+        """Loads every part; `entry` is what a config says of the role, without "family". Raises: see `load_once`."""
+        return load_once(cls, entry, {}, device)
 
-        Args:
-            device: where the networks run.
-            loaded: what is here already, see `load_once`.
-            entry: each part's name -> {"weights", ["revision"], ["license"], ["dtype"], ["trust_remote_code"]}; all
-                other keys are settings of the class.
 
-        Raises:
-            UserError: anything is missing or does not fit.
-        """
-        loaded = {} if loaded is None else loaded
-        networks = {name: load_once(part, entry.pop(name), loaded, device) for name, part in cls.parts.items()}
-        provenance = {
-            "family": cls.family,
-            "parts": {name: network.provenance for name, network in networks.items()},
-        }
-        return cls(networks, provenance, **entry)
+def find(
+    weights: str, revision: str | None = None, *, trust_remote_code: bool = False, files: Sequence[str] = ()
+) -> Checkpoint:
+    """Finds a checkpoint's files, fetching what a hub id lacks here.
+
+    Args:
+        weights: folder or file, absolute or relative to the current folder or to the repository root; or hub id.
+        revision: commit, tag or branch of a hub id.
+        trust_remote_code: whether Python files are wanted too.
+        files: exactly these, for a family whose checkpoints are of another kind than transformers' and open_clip's.
+
+    Raises:
+        UserError: a file is missing; which, why, and the way out.
+    """
+    path = local_path(weights)
+    if path:
+        found = faults(path, code=trust_remote_code, files=files)
+        if found:
+            raise refusal(weights, path, found)
+        return Checkpoint(weights, path)
+    from models.checkpoints import hub  # which what lies in a folder never enters
+
+    return hub.find(weights, revision, trust_remote_code=trust_remote_code, files=files)
 
 
 def load_once(
@@ -210,6 +211,7 @@ def load_once(
     entry: Mapping[str, Any],
     loaded: dict[str, Any],
     device: str = "cpu",
+    memory: Memory | None = None,
 ) -> Any:
     """Loads a network, or hands out the one that has been loaded from the same weights with the same settings.
 
@@ -218,6 +220,7 @@ def load_once(
         entry: what the config says of it, without "family".
         loaded: what has been loaded so far; gets what is new.
         device: where it runs.
+        memory: what it remembers its answers in; None for none.
 
     Raises:
         UserError: anything is missing or does not fit.
@@ -225,22 +228,22 @@ def load_once(
     if hasattr(model_class, "resolve"):
         model_class = model_class.resolve(**entry)
     key = f"{model_class.__module__}.{model_class.__qualname__} {sorted(entry.items())}"
-    if key not in loaded:
-        further = {"loaded": loaded} if issubclass(model_class, Composite) else {}
-        loaded[key] = model_class.from_pretrained(**entry, device=device, **further)
+    if key in loaded:
+        return loaded[key]
+    if issubclass(model_class, Composite):
+        networks, settings = {}, dict(entry)
+        for name, part in model_class.parts.items():
+            networks[name] = load_once(part, settings.pop(name), loaded, device, memory)
+        parts = {name: network.provenance for name, network in networks.items()}
+        model = model_class(networks, {"family": model_class.family, "parts": parts}, **settings)
+    else:
+        model = model_class.from_pretrained(**entry, device=device)
+    loaded[key] = model if memory is None else memory.wrap(model, entry, device)
     return loaded[key]
 
 
 def blocks_by_length(lengths: Sequence[int], size: int) -> list[np.ndarray]:
-    """Sorts what is of different lengths into blocks, so that little has to be padded.
-
-    Args:
-        lengths: of N items.
-        size: items a block at most.
-
-    Returns:
-        Their numbers, 0 to N - 1, each in one block, the shortest first.
-    """
+    """The numbers of items sorted by length, in blocks of `size` at most, so that little has to be padded."""
     order = np.argsort(np.asarray(lengths), kind="stable")
     return [order[first : first + size] for first in range(0, len(order), size)]
 
@@ -250,7 +253,7 @@ def check_complete(network: torch.nn.Module, report: Mapping[str, Any]) -> None:
 
     Args:
         network: as loaded.
-        report: "missing_keys" and "mismatched_keys", as `from_pretrained(output_loading_info=True)` gives them.
+        report: of `from_pretrained(output_loading_info=True)`.
 
     Raises:
         ValueError: how many lack, and the first one's name.
@@ -270,26 +273,23 @@ def _license_in(folder: Path) -> str | None:
 
 
 @contextmanager
-def _one_sentence(family: str, checkpoint: Checkpoint) -> Iterator[None]:
+def _one_sentence(model_class: type[Pretrained], checkpoint: Checkpoint) -> Iterator[None]:
     """Turns what goes wrong inside the library into a UserError: whose files, the reason, the way out."""
-    from safetensors import SafetensorError
-
     try:
         yield
     except (UserError, torch.OutOfMemoryError):
         raise
     except Exception as error:  # a library may fail in any way on a file it did not expect
-        text = " ".join(str(error).split())
-        reason = text.split(". ")[0].rstrip(".")
-        if "trust_remote_code" in text:
+        if "trust_remote_code" in str(error):
             out = f"read its Python files, and if you trust them set `trust_remote_code: true` beside it, or {ANOTHER}"
         elif isinstance(error, ImportError):
             out = f"install the package it names, or {ANOTHER}"
         elif isinstance(error, SafetensorError) and checkpoint.revision:
-            out = f"delete {checkpoint.folder} and run `python -m models.fetch {checkpoint.weights}`, or {ANOTHER}"
+            out = f"delete {checkpoint.path} and run `python -m models.fetch {checkpoint.weights}`, or {ANOTHER}"
         else:
-            out = f"name the family these weights are of, or {ANOTHER}"
-        raise UserError(f"cannot load {checkpoint.weights} as {family}: {reason}; {out}") from error
+            out = model_class.remedy
+        said = f"cannot load {checkpoint.weights} as {model_class.family}: {first_sentence(error)}; {out}"
+        raise UserError(said) from error
 
 
 @contextmanager

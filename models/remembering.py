@@ -1,162 +1,152 @@
-"""Shared work is done once: an object that remembers what it said about the same sound, image or sentence.
+"""Shared work is done once: what a network said of a sound, an image or a sentence is remembered.
 
-Five frames with one clip encode it once, and several methods in one run share captions, embeddings and what a segmenter
-makes of an image, unseen by the methods. Score maps are large and rarely asked for twice: `segment` is not remembered.
+Five frames with one clip encode it once, and methods share captions, embeddings and what a segmenter makes of an image,
+unseen by them. Score maps are large and rarely asked for twice: `segment` is not remembered.
 
 An answer depends, in its last bits, on what else was in the batch that asked for it. An evaluation therefore forgets
-between its batches (`forget`): what it says of a batch follows from that batch, whichever came before it, in whichever
-process. What is to be known in another batch, or in another run, goes through a store (`models/stage_cache.py`).
+between its batches: what it says of a batch follows from that batch alone. What is to be known in another run goes
+through a cache on disk (`models/stage_cache.py`).
 """
 
 from __future__ import annotations
 
 import copy
-import functools
 import hashlib
 import inspect
+import json
 from collections import OrderedDict
-from collections.abc import Callable, Hashable, Iterable, Mapping
-from dataclasses import fields, is_dataclass
-from typing import Any, Protocol, TypeVar
+from collections.abc import Callable, Collection, Hashable, Mapping
+from dataclasses import is_dataclass
+from functools import partial
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
+if TYPE_CHECKING:
+    from models.stage_cache import StageCache
+
+STAGES = ("encode_audio", "encode_text", "tag", "caption", "encode_images")  # of `models.roles`
 ENCODED = "encode_images"  # what a segmenter makes of pixels: large, on its device, and no value to keep in a file
-REMEMBERED = ("encode_audio", "encode_text", "tag", "caption", ENCODED)
-MAX_ITEMS = 2048
-MAX_BYTES = 2 << 30
-
-Key = tuple[Hashable, ...]
-Asked = TypeVar("Asked")
 
 
-class Store(Protocol):
-    """Keeps answers for longer than a memory."""
-
-    def read(self, stage: str, keys: Iterable[Key]) -> dict[Key, Any]:
-        """Returns what is known of these questions."""
-
-    def write(self, stage: str, answers: Mapping[Key, Any]) -> None:
-        """Keeps answers, all or none."""
-
-
-def remember(asked: Asked, max_items: int = MAX_ITEMS, max_bytes: int = MAX_BYTES, store: Store | None = None) -> Asked:
-    """Gives an object a memory, keyed by the content of what it is asked.
+class Memory:
+    """What the networks and methods of a run have said.
 
     Args:
-        asked: a model that plays a role of `models/roles.py`, and with it the parts it is made of; or a connection
-            strategy. Its methods named in REMEMBERED, or by itself in `remembered`, are replaced on this one object, so
-            it stays an instance of its class with all its attributes.
-        max_items, max_bytes: kept for each method; the one not used for longest goes first.
-        store: asked for what the memory does not hold, and given what is new; never what a segmenter makes of images.
-
-    Returns:
-        The same object. Each item of a list is looked up by itself; only what is new, once, reaches the object.
+        cache: asked for what is not remembered, and given what is new; never what a segmenter makes of images.
+        max_items, max_bytes: kept of each stage of a network; the one not used for longest goes first.
     """
-    for part in getattr(asked, "networks", {}).values():
-        remember(part, max_items, max_bytes)
-    for name in _stages(asked):
-        if hasattr(getattr(asked, name), "memory"):
-            continue  # it plays another role too
-        memory = _Memory(max_items, max_bytes)
-        kept = None if name == ENCODED else store
-        setattr(asked, name, _remembering(getattr(asked, name), memory, kept))
-    return asked
 
+    def __init__(self, cache: StageCache | None = None, max_items: int = 2048, max_bytes: int = 2 << 30) -> None:
+        self.cache, self.max_items, self.max_bytes = cache, max_items, max_bytes
+        self._answers: dict[tuple[str, str], _Answers] = {}
 
-def forget(*asked: Any) -> None:
-    """Empties the memories of objects, where they have any, and of their parts; stores keep what they have."""
-    for one in asked:
-        forget(*getattr(one, "networks", {}).values())
-        for name in _stages(one):
-            memory = getattr(getattr(one, name, None), "memory", None)
-            if memory is not None:
-                memory.clear()
+    def wrap(self, model: Any, entry: Mapping[str, Any], device: str = "cpu") -> Remembering:
+        """A loaded network that remembers here; the parts of a `Composite` have been wrapped before it.
 
+        Args:
+            model, entry: of a family, and of the config: weights, settings.
+            device: where it runs; its kind counts.
+        """
+        networks = (model, *getattr(model, "networks", {}).values())
+        versions = [getattr(network, "version", 1) for network in networks]  # of the families' code
+        identity = [type(model).__qualname__, versions, entry, getattr(model, "provenance", None), device.split(":")[0]]
+        return Remembering(model, self, json.dumps(identity, sort_keys=True, default=str))
 
-def _stages(asked: Any) -> list[str]:
-    return [*(name for name in REMEMBERED if hasattr(asked, name)), *getattr(asked, "remembered", ())]
+    def recall(self, identity: str, stage: str, ask: Callable[..., Any], *args: Any, **kwargs: Any) -> Any:
+        """Answers as `ask` would; it is asked for what is not known, each distinct item once.
 
-
-class _Memory:
-    """Answers by question, the one used last at the end."""
-
-    def __init__(self, max_items: int, max_bytes: int) -> None:
-        self.max_items, self.max_bytes = max_items, max_bytes
-        self._answers: OrderedDict[Key, tuple[Any, int]] = OrderedDict()
-        self._bytes = 0
-
-    def __contains__(self, key: Key) -> bool:
-        return key in self._answers
-
-    def __getitem__(self, key: Key) -> Any:
-        return self._answers[key][0]
-
-    def keep(self, key: Key, answer: Any) -> None:
-        """Keeps an answer, or makes it the last one used."""
-        if key not in self._answers:
-            self._answers[key] = answer, size_of(answer)
-            self._bytes += self._answers[key][1]
-        self._answers.move_to_end(key)
-        while len(self._answers) > self.max_items or self._bytes > self.max_bytes:
-            _, (_, size) = self._answers.popitem(last=False)
-            self._bytes -= size
-
-    def clear(self) -> None:
-        self._answers.clear()
-        self._bytes = 0
-
-
-def _remembering(ask: Callable[..., Any], memory: _Memory, store: Store | None) -> Callable[..., Any]:
-    signature, stage = inspect.signature(ask), ask.__name__
-
-    @functools.wraps(ask)
-    def asked(*args: Any, **kwargs: Any) -> Any:
-        bound = signature.bind(*args, **kwargs)
+        Args:
+            identity, stage: all that decides the answers beside the question, and what is asked for.
+            ask: answers item by item, from the item and what holds for all items alone.
+            args, kwargs: of `ask`. Lists and arrays have one entry an item; what is neither holds for all items.
+        """
+        bound = inspect.signature(ask).bind(*args, **kwargs)
         bound.apply_defaults()
-        # Lists have one entry an item; what is no list (top_k) holds for all items.
-        lists = {name: value for name, value in bound.arguments.items() if isinstance(value, (list, tuple, np.ndarray))}
-        if len({len(column) for column in lists.values()} - {0}) != 1:
-            return ask(*args, **kwargs)  # nothing to look up, or wrong in a way the model will name
-        shared = tuple((name, value) for name, value in bound.arguments.items() if name not in lists)
-        keys = [(tuple(map(_content, row)), shared) for row in zip(*lists.values(), strict=True)]
-        answers = {key: memory[key] for key in keys if key in memory}
-        unknown = dict.fromkeys(key for key in keys if key not in answers)
-        if store is not None and unknown:
-            answers |= store.read(stage, unknown)
+        columns = {
+            name: value for name, value in bound.arguments.items() if isinstance(value, (list, tuple, np.ndarray))
+        }
+        if len({len(column) for column in columns.values()} - {0}) != 1:
+            return ask(*args, **kwargs)  # nothing to look up, or wrong in a way the network will name
+        for_all = tuple((name, value) for name, value in bound.arguments.items() if name not in columns)
+        keys = [(tuple(map(_content, row)), for_all) for row in zip(*columns.values(), strict=True)]
+        kept, cache = self._answers.setdefault((identity, stage), _Answers()), self.cache if stage != ENCODED else None
+        answers = {key: kept[key] for key in keys if key in kept}
+        if cache and len(answers) < len(keys):
+            answers |= cache.read(identity, stage, [key for key in keys if key not in answers])
         rows = [row for row, key in enumerate(keys) if key not in answers and keys.index(key) == row]
         if rows:
-            new = {name: [column[row] for row in rows] for name, column in lists.items()}
+            new = {name: [column[row] for row in rows] for name, column in columns.items()}
             found = dict(zip((keys[row] for row in rows), ask(**{**bound.arguments, **new}), strict=True))
-            if store is not None:
-                store.write(stage, found)
+            if cache:
+                cache.write(identity, stage, found)
             answers |= found
         for key in keys:
-            memory.keep(key, answers[key])
+            kept.keep(key, answers[key], self.max_items, self.max_bytes)
         if isinstance(answers[keys[0]], np.ndarray):
-            return np.stack([answers[key] for key in keys])
+            return np.stack([answers[key] for key in keys])  # a row an item
         return [copy.copy(answers[key]) for key in keys]
 
-    asked.memory = memory
-    return asked
+    def forget(self) -> None:
+        """Empties the memory; the cache on disk keeps what it has."""
+        self._answers.clear()
+
+
+class Remembering:
+    """A network, `model`, whose stages answer from a memory; `identity` is what decides its answers, in words."""
+
+    def __init__(self, model: Any, memory: Memory, identity: str) -> None:
+        self.model, self.memory, self.identity = model, memory, identity
+        if isinstance(model, Rememberable):
+            model.remembering = self
+
+    def __getattr__(self, name: str) -> Any:
+        if name.startswith("__"):  # of Python's own, which copies and pickles ask for
+            raise AttributeError(name)
+        own = getattr(self.model, name)
+        remembers = getattr(self.model, "remembers", STAGES)
+        return partial(self.memory.recall, self.identity, name, own) if name in remembers else own
+
+
+class Rememberable:
+    """A network that asks for its own stages through `remembered`, so that it shares them with whoever else asks."""
+
+    version: int = 1  # of the family: raised where its answers change, so that a cache on disk holds none of them
+    remembers: Collection[str] = STAGES  # fewer where a part remembers what is costly
+    remembering: Remembering | None = None
+
+    @property
+    def remembered(self) -> Any:
+        """What remembers for it, or the network itself."""
+        return self.remembering or self
+
+
+class _Answers(OrderedDict[Hashable, Any]):
+    """Answers by question, the one used last at the end."""
+
+    bytes = 0
+
+    def keep(self, key: Hashable, answer: Any, max_items: int, max_bytes: int) -> None:
+        self.bytes += 0 if key in self else size_of(answer)
+        self[key] = answer
+        self.move_to_end(key)
+        while len(self) > max_items or self.bytes > max_bytes:
+            self.bytes -= size_of(self.popitem(last=False)[1])
 
 
 def size_of(value: Any) -> int:
     """Bytes of the arrays and tensors in a value, wherever they lie in it."""
-    if hasattr(value, "nbytes"):
-        return value.nbytes
-    if isinstance(value, Mapping):
-        return sum(map(size_of, value.values()))
-    if isinstance(value, (list, tuple)):
-        return sum(map(size_of, value))
-    if is_dataclass(value):
-        return sum(size_of(getattr(value, field.name)) for field in fields(value))
-    return 0
+    size, within = 0, [value]
+    while within:
+        one = within.pop()
+        size += getattr(one, "nbytes", 0)
+        one = vars(one) if is_dataclass(one) else one
+        within += one.values() if isinstance(one, Mapping) else one if isinstance(one, (list, tuple)) else ()
+    return size
 
 
 def _content(value: Any) -> Hashable:
     """What makes two inputs the same: the bytes, shape and type of an array, the value of anything else."""
     if not isinstance(value, np.ndarray):
         return value
-    digest = hashlib.blake2b(np.ascontiguousarray(value).data, digest_size=16).digest()
-    return value.dtype.str, value.shape, digest
+    return value.dtype.str, value.shape, hashlib.blake2b(np.ascontiguousarray(value).data, digest_size=16).digest()

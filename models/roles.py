@@ -33,10 +33,10 @@ class AudioTextEncoder(Protocol):
         """Returns text_embeds: (N, embed_dim) float32, rows L2-normalised."""
 
     def pseudo_word_encoder(self, template: str) -> tuple[Callable[[torch.Tensor], torch.Tensor], torch.Tensor]:
-        """What text inversion needs: a sentence with a free word in it.
+        """A sentence with a free word in it, for text inversion.
 
         Args:
-            template: sentence with exactly one "{}" where the pseudo-word stands, e.g. "a sound of {}".
+            template: with exactly one "{}" where the pseudo-word stands, e.g. "a sound of {}".
 
         Returns:
             encode: differentiable map (B, W) word embeddings -> (B, embed_dim) L2-normalised text_embeds.
@@ -79,8 +79,8 @@ class Segmenter(Protocol):
     """Queries to soft maps in the image's own pixel frame.
 
     Optional: `encode_images(images)` returns a list with what the network makes of each image's pixels alone, which
-    `segment` asks for through `self` and leaves as it is. A segmenter that has it, itself or in its parts, encodes an
-    image once however many methods ask about it (`models/remembering.py`).
+    `segment` asks for through `self.remembered` and leaves as it is. A segmenter that has it, itself or in its parts,
+    encodes an image once however many methods ask about it (`models/remembering.py`).
 
     Optional: `presence(images, texts)` returns (len(images), len(texts)) float32 in [0, 1], how surely each thing is in
     view, without a full segmentation; 0 for a text that means nothing to the network. `known_names(query, k)` returns

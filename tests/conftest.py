@@ -25,7 +25,7 @@ def fakes() -> ModuleType:
 
 @pytest.fixture(scope="session")
 def random_config(tmp_path_factory) -> Path:
-    """The path of a config that names a small random checkpoint for every role, see tests/checkpoints.py."""
-    from tests.checkpoints import save_config
+    """The path of a config that names a tiny random network for every role, see tests/checkpoints/tiny_config.py."""
+    from tests.checkpoints.tiny_config import save_config
 
     return save_config(tmp_path_factory.mktemp("checkpoints"))

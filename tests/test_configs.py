@@ -7,10 +7,10 @@ import re
 import pytest
 
 import methods
-from models.checkpoints.published import catalogue
-from models.checkpoints.readiness import DEFAULT
+from models.checkpoints import catalogue
 from models.config import ROLES, ROOT, config_names, load_config, sources
-from models.random_weights import available
+from tests.checkpoints.published import available
+from utils.cli import DEFAULT_CONFIG as DEFAULT
 from utils.errors import UserError
 
 RESEARCH = ("base", "large", "paper")

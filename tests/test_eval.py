@@ -21,9 +21,9 @@ import methods
 import models.loading
 from datasets.folder import FolderDataset
 from datasets.manifest import Manifest, write_manifest
-from models.checkpoints.readiness import DEFAULT
+from utils.cli import DEFAULT_CONFIG as DEFAULT
 from utils.errors import UserError, run_script
-from utils.media.masks import resize_mask
+from utils.media.images import resize_mask
 from utils.runs.results import SCHEMA, SampleRecord
 from utils.types import Entry
 
@@ -59,7 +59,9 @@ def fake_models(monkeypatch, fakes):
     played = fakes.make_models()
     played["segmenter"].provenance = {"id": "fake", "sha256": "0" * 64}
     monkeypatch.setattr(
-        models.loading, "load_models", lambda config, roles, *_: {role: played[role] for role in sorted(set(roles))}
+        models.loading,
+        "load_models",
+        lambda config, roles, *_, **__: {role: played[role] for role in sorted(set(roles))},
     )
     return played
 
@@ -202,6 +204,19 @@ def test_visualizations_have_the_image_size(data, tmp_path):
             assert overlay.size == SCENES[stem][2][::-1]
 
 
+def test_the_gallery_shows_what_was_predicted_and_asks_no_method_again(data, tmp_path, fake_models):
+    results = evaluate(data, tmp_path, "--baselines", "nothing")
+    assert len(fake_models["segmenter"].queries) == len(SCENES)
+    assert len(results.gallery) == 6
+    for one in results.gallery:
+        record = next(r for r in rows_of(tmp_path) if (r["id"], r["method"]) == (one["id"], "cross_modal"))
+        answer = one["methods"]["cross_modal"]
+        assert (answer["area"], one["blank"]) == (float(record["area"]), record["gt_empty"] == "True")
+        assert ["asked", f'"{record["query"]}"'] in answer["trail"] or not record["query"]
+        for path in (one["image"], one["truth"], answer["map"], one["methods"]["nothing"]["map"]):
+            assert (tmp_path / path).is_file()
+
+
 @pytest.mark.parametrize("size", ["0", "-1", "inf", "nan", "much"])
 def test_a_cache_without_a_size_is_refused(size, capsys):
     with pytest.raises(SystemExit, match="2"):
@@ -229,7 +244,7 @@ class Nosy:
 
 
 def test_the_ground_truth_never_reaches_a_method(data, tmp_path, monkeypatch):
-    monkeypatch.setattr(methods, "create", lambda name, models, values: Nosy())
+    monkeypatch.setattr(methods, "create", lambda name, models, values, memory: Nosy())
     results = evaluate(data, tmp_path, "--baselines")
     assert results.controls["original"]["cross_modal"]["empty"]["value"] == 1
 
@@ -244,7 +259,7 @@ class Wrong(Nosy):
 
 
 def test_score_maps_of_another_size_than_the_image_are_refused(data, tmp_path, monkeypatch):
-    monkeypatch.setattr(methods, "create", lambda name, models, values: Wrong())
+    monkeypatch.setattr(methods, "create", lambda name, models, values, memory: Wrong())
     with pytest.raises(ValueError, match=r"expected a score map of \(48, 80\) for sample a.mp4_1, found \(5, 5\)"):
         evaluate(data, tmp_path)
 
@@ -325,7 +340,7 @@ def copy_of_data(data, tmp_path):
 
 
 def test_a_broken_file_is_found_before_any_model_is_loaded(copy_of_data, tmp_path, monkeypatch):
-    monkeypatch.setattr(models.loading, "load_models", lambda *_: pytest.fail("models were loaded"))
+    monkeypatch.setattr(models.loading, "load_models", lambda *_, **__: pytest.fail("models were loaded"))
     (copy_of_data / "gt_seg" / "c.png").write_bytes(b"no picture")
     with pytest.raises(UserError) as caught:
         evaluate(copy_of_data, tmp_path / "out")

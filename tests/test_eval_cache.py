@@ -3,16 +3,21 @@
 from __future__ import annotations
 
 import csv
+import functools
 
 import pytest
 
 import eval as script
 from models.audio_text.clap import ClapEncoder
-from models.image_captioner.blip import BlipCaptioner
+from models.image_captioner.image_to_text import BlipCaptioner
 
 
-def refuse(*_, **__):
-    raise AssertionError("a network was asked")
+def refused(ask):
+    @functools.wraps(ask)
+    def refuse(*_, **__):
+        raise AssertionError("a network was asked")
+
+    return refuse
 
 
 @pytest.fixture
@@ -30,8 +35,9 @@ def evaluate(random_config, tmp_path):
 def test_a_second_run_asks_no_network_but_the_segmenter(evaluate, monkeypatch):
     first = evaluate("first")
     assert all(row["query"] for row in csv.DictReader(first.decode().splitlines()))  # every stage had something to do
-    for one, stage in ((ClapEncoder, "hear"), (ClapEncoder, "read"), (BlipCaptioner, "_caption")):
-        monkeypatch.setattr(one, stage, refuse)
+    for stage in ("encode_audio", "encode_text", "pseudo_word_encoder"):
+        monkeypatch.setattr(ClapEncoder, stage, refused(getattr(ClapEncoder, stage)))
+    monkeypatch.setattr(BlipCaptioner, "caption", refused(BlipCaptioner.caption))
     assert evaluate("second") == first
     with pytest.raises(AssertionError, match="a network was asked"):
         evaluate("other", "--set", "image_captioner.max_new_tokens=3")

@@ -17,7 +17,7 @@ from PIL import Image
 from soundfile import write
 
 import inference_demo
-from utils.errors import UserError, run_script
+from utils.errors import run_script
 from utils.types import Prediction
 
 ROOT = Path(__file__).resolve().parents[1]
@@ -29,7 +29,7 @@ def scene(tmp_path, fakes, monkeypatch):
     """A folder with input.png and input.wav (a violin sounds beside a dog), fake networks behind the demo."""
     loaded = []
 
-    def load_models(config, roles, device):
+    def load_models(config, roles, device, memory):
         loaded.append((config.name, tuple(roles), device))
         return {role: model for role, model in fakes.make_models().items() if role in roles}
 
@@ -147,7 +147,7 @@ def test_where_nothing_is_found_the_nearest_is_said_and_shown(scene, capsys, fak
     assert "highest score 0.90; a pixel counts above 0.95" in lines
     assert "nearest names violin, cello" in lines and asked == [("A photo of violin", 5)]
     assert (
-        "or try python -m models.fetch --config base --convert && python inference_demo.py --config base "
+        "or try python -m models.fetch --config base && python inference_demo.py --config base "
         "--methods cross_modal --img_path 'my picture.png' --wav_path input.wav"
     ) in lines
     inference_demo.parse_arguments(shlex.split(lines[-1].split(" && ")[1])[2:])  # a command that is one
@@ -183,7 +183,7 @@ def test_silence_is_an_answer_not_an_error(scene, capsys):
     assert capsys.readouterr().out.count("nothing: the sound is silent") == 4
 
 
-def test_without_arguments_the_first_bundled_example_is_used(scene, monkeypatch):
+def test_without_arguments_the_bundled_example_is_used(scene, monkeypatch):
     examples = scene.folder / "examples"
     for name in ("image/b.jpg", "image/a.jpg", "wav/a.wav", "wav/b.wav"):
         (examples / name).parent.mkdir(parents=True, exist_ok=True)
@@ -192,19 +192,14 @@ def test_without_arguments_the_first_bundled_example_is_used(scene, monkeypatch)
         else:
             shutil.copy("input.wav", examples / name)
     monkeypatch.setattr(inference_demo, "EXAMPLES", examples)
-    monkeypatch.setattr(inference_demo, "DEFAULT_EXAMPLE", None)
+    monkeypatch.setattr(inference_demo, "EXAMPLE", "a")
     assert inference_demo.input_paths(None, None) == (Path("examples/image/a.jpg"), Path("examples/wav/a.wav"))
     demo = inference_demo.main(["--config", "fake.yaml"])
     assert demo.answers["cross_modal"].files["mask"].name == "a_cross_modal_mask.png"
-    monkeypatch.setattr(inference_demo, "DEFAULT_EXAMPLE", "b")
+    monkeypatch.setattr(inference_demo, "EXAMPLE", "b")
     (scene.folder / "elsewhere").mkdir()
     monkeypatch.chdir(scene.folder / "elsewhere")
     assert inference_demo.input_paths(None, None) == (examples / "image/b.jpg", examples / "wav/b.wav")
-    monkeypatch.chdir(scene.folder)
-    monkeypatch.setattr(inference_demo, "EXAMPLES", scene.folder / "nowhere")
-    monkeypatch.setattr(inference_demo, "DEFAULT_EXAMPLE", None)
-    with pytest.raises(UserError, match="no bundled example"):
-        inference_demo.main(["--config", "fake.yaml"])
 
 
 @pytest.mark.parametrize(

@@ -15,7 +15,7 @@ from PIL import Image
 import eval as script
 import models.loading
 from utils.errors import UserError
-from utils.runs.shards import Share, cores_of
+from utils.runs.journal import Shard
 
 ROOT = Path(script.__file__).resolve().parent
 SCENES = [("dog", ("dog", "violin")), ("violin", ("dog", "violin")), ("drum", ("drum",)), (None, ("dog",))] * 2
@@ -39,7 +39,7 @@ def mortal(images, queries):
 
 
 played["segmenter"].segment = mortal
-models.loading.load_models = lambda config, roles, *_: {{role: played[role] for role in sorted(set(roles))}}
+models.loading.load_models = lambda config, roles, *_, **__: {{role: played[role] for role in sorted(set(roles))}}
 import eval
 from utils.errors import run_script
 sys.exit(run_script(eval.main))
@@ -63,7 +63,9 @@ def data(tmp_path_factory, fakes):
 def fake_models(monkeypatch, fakes):
     played = fakes.make_models()
     monkeypatch.setattr(
-        models.loading, "load_models", lambda config, roles, *_: {role: played[role] for role in sorted(set(roles))}
+        models.loading,
+        "load_models",
+        lambda config, roles, *_, **__: {role: played[role] for role in sorted(set(roles))},
     )
 
 
@@ -95,6 +97,10 @@ def undisturbed(data, tmp_path):
     return (tmp_path / "undisturbed" / "per_sample.csv").read_bytes()
 
 
+def pictures_of(output):
+    return {path.name: path.read_bytes() for path in (output / "gallery").iterdir()}
+
+
 def records_of(output):
     assert not (output / "unfinished").exists()
     return (output / "per_sample.csv").read_bytes()
@@ -120,6 +126,7 @@ def test_shards_are_collected_to_the_same_records(data, tmp_path, undisturbed, c
     script.main(command(data, output))  # the second shard was never run: its batch is found missing, and measured
     assert "going on: 3 of 4 batches were measured before" in capsys.readouterr().out
     assert records_of(output) == undisturbed
+    assert pictures_of(output) == pictures_of(tmp_path / "undisturbed")
 
 
 def test_three_processes_give_the_same_records(data, tmp_path, undisturbed):
@@ -142,9 +149,9 @@ def test_one_of_two_processes_that_is_killed_loses_nothing(data, tmp_path, undis
 def test_cores_are_shared_among_the_processes_of_a_machine(monkeypatch):
     monkeypatch.setattr(os, "sched_getaffinity", lambda _: {0, 3, 5, 7, 8}, raising=False)
     monkeypatch.setenv("LOCAL_WORLD_SIZE", "2")
-    assert [cores_of(share) for share in (Share(), Share(0, 2), Share(1, 2, together=True))] == [5, 5, 2]
+    assert [shard.cores for shard in (Shard(), Shard(0, 2), Shard(1, 2, together=True))] == [5, 5, 2]
     monkeypatch.setenv("LOCAL_WORLD_SIZE", "8")
-    assert cores_of(Share(1, 8, together=True)) == 1
+    assert Shard(1, 8, together=True).cores == 1
 
 
 @pytest.mark.parametrize("shard", ["0/3", "4/3", "1", "a/b"])
@@ -166,25 +173,24 @@ def test_an_unfinished_run_is_not_mixed_with_another(data, tmp_path):
         script.main(command(data, output))
 
 
-def imprecise(played):
+def imprecise(played, memory):
     """The fake networks with a memory, and with what real ones have: digits that depend on who else was asked."""
-    from models.remembering import remember
-
     audio_text = played["audio_text"]
     encode_text, encode_audio = audio_text.encode_text, audio_text.encode_audio
     audio_text.encode_text = lambda texts: encode_text(texts) * (1 + 1e-3 * len(texts))
     audio_text.encode_audio = lambda waveforms, rates: encode_audio(waveforms, rates) * (1 + 1e-3 * len(waveforms))
-    return {role: remember(model) for role, model in played.items()}
+    return {role: memory.wrap(model, {}) for role, model in played.items()}
 
 
 def test_what_is_said_of_a_batch_follows_from_that_batch_alone(data, tmp_path, fakes, monkeypatch):
     """Networks that remembered earlier batches would be asked for fewer things at once than when resumed there."""
 
     def evaluate(output, *further):
-        played = imprecise(fakes.make_models())
-        monkeypatch.setattr(
-            models.loading, "load_models", lambda config, roles, *_: {role: played[role] for role in sorted(set(roles))}
-        )
+        def load_models(config, roles, device, memory):
+            played = imprecise(fakes.make_models(), memory)
+            return {role: played[role] for role in sorted(set(roles))}
+
+        monkeypatch.setattr(models.loading, "load_models", load_models)
         inverting = ("--methods", "text_inversion", "cross_modal", "--set", "cross_modal.audio_prompt=a sound of {}")
         script.main(command(data, output, *inverting, "--batch_size", "3", *further))
 

@@ -10,44 +10,18 @@ import argparse
 import json
 import sys
 from collections.abc import Sequence
-from dataclasses import asdict, dataclass
+from dataclasses import asdict
+from itertools import zip_longest
 from pathlib import Path
 
 from utils.errors import UserError, run_script
 from utils.files import write_text_atomic
-from utils.runs.changes import Change, changes, remarks
-from utils.runs.comparison import MethodComparison, Run, compare_methods
-from utils.runs.comparison_text import describe, verdict
-from utils.runs.results import read_results
+from utils.runs.comparison import ColumnComparison, MethodComparison, RunComparison, compare
+from utils.runs.provenance import ABSENT, Change
 
-__all__ = ["RunComparison", "compare", "main"]
-
-
-@dataclass(frozen=True)
-class RunComparison:
-    """Two runs side by side; A is the first, B the second.
-
-    Attributes:
-        first, second: where they lie; the same where methods of one run are compared.
-        samples: number of samples in each.
-        warnings: why the numbers of a run mean nothing (random weights).
-        incomparable: why the scores cannot be compared at all; empty where they can.
-        other_data: whether the samples are not known to be the same.
-        changes, remarks: see `utils.runs.changes`.
-        methods: one comparison for each method in both, or of the two that were asked for.
-        told: the methods of A whose headline the verdict tells: those that listen, or all where none does.
-    """
-
-    first: str
-    second: str
-    samples: tuple[int, int]
-    warnings: tuple[str, ...]
-    incomparable: tuple[str, ...]
-    other_data: bool
-    changes: tuple[Change, ...]
-    remarks: tuple[str, ...]
-    methods: tuple[MethodComparison, ...]
-    told: tuple[str, ...]
+LONGEST = 60  # characters of a setting
+NAMED = 3  # columns in the verdict
+OVERLAP = {True: "intervals apart", False: "intervals overlap", None: "no interval"}
 
 
 def main(argv: Sequence[str] | None = None) -> RunComparison:
@@ -62,7 +36,7 @@ def main(argv: Sequence[str] | None = None) -> RunComparison:
     parser.add_argument("--methods", nargs=2, metavar=("X", "Y"), help="compare method X of A with method Y of B")
     parser.add_argument("--json", type=Path, metavar="PATH", help="also write the comparison there")
     arguments = parser.parse_args(argv)
-    found = compare(_read(arguments.first), _read(arguments.second), arguments.methods)
+    found = compare(arguments.first, arguments.second, arguments.methods)
     if arguments.json:
         text = json.dumps({"verdict": verdict(found), **asdict(found)}, indent=2, allow_nan=False)
         try:
@@ -73,44 +47,153 @@ def main(argv: Sequence[str] | None = None) -> RunComparison:
     return found
 
 
-def compare(first: Run, second: Run, methods: Sequence[str] | None = None) -> RunComparison:
-    """Compares two runs.
+def verdict(found: RunComparison) -> str:
+    """One sentence on the headline (mean IoU) of each method that listens."""
+    if found.incomparable:
+        return f"The scores are not comparable: {'; '.join(found.incomparable)}."
+    if not found.methods:
+        return "The runs have no method in common; compare one of each with --methods X Y."
+    where = _where(found)
+    if not any(map(_telling, found.methods)):
+        return f"The scores are identical: {_listed([_name(one) for one in found.methods])}, {where}."
+    told = [one for one in found.methods if one.first in found.told]
+    certain = [one for one in told if one.headline.differs]
+    alike = [one for one in told if one.headline.differs is False]
+    unknown = [one for one in told if one.headline.differs is None]
+    parts = []
+    if certain:
+        parts.append(f"{', '.join(f'{_better(one, found)} by {_points(one.headline)}' for one in certain)} {where}")
+        if alike:
+            does = "does" if len(alike) == 1 else "do"
+            parts.append(f"{_listed([_name(one) for one in alike])} {does} not differ beyond chance")
+    elif alike:
+        most = max(alike, key=lambda one: abs(one.headline.change))
+        parts.append(
+            f"The scores do not differ beyond chance: {_name(most)} {_points(most.headline)}"
+            f"{', the largest of ' + str(len(alike)) + ' differences,' if len(alike) > 1 else ''} {where}"
+        )
+    if unknown:
+        said = ", ".join(f"{_name(one)} {_points(one.headline)}" for one in unknown)
+        parts.append(
+            f"{'it' if parts else 'It'} cannot be told whether this is chance: {said}{'' if parts else ' ' + where}"
+        )
+    further = [f"{one.first} {_title(row)}" for one in told for row in _telling(one) if row.differs and row.protocol]
+    if further and not certain:
+        more = f" and {len(further) - NAMED} more" if len(further) > NAMED else ""
+        parts.append(f"other columns do: {', '.join(further[:NAMED])}{more}")
+    return "; ".join(parts) + "."
 
-    Args:
-        first, second: the runs.
-        methods: a method of the first and one of the second; None for each method that both have.
 
-    Raises:
-        UserError: a run has no such method.
-    """
-    runs = {"A": first, "B": second}
-    if methods is None:
-        pairs = [(name, name) for name in first.results["methods"] if name in second.results["methods"]]
-        told = [name for name, _ in pairs if first.results["methods"][name]["listens"]]
+def describe(found: RunComparison) -> str:
+    """All of it for a terminal."""
+    parts = [verdict(found)]
+    if found.first == found.second:
+        parts.append(f"A, B  {found.first}")
     else:
-        pairs, told = [(methods[0], methods[1])], []
-        for (letter, run), name in zip(runs.items(), methods, strict=True):
-            if name not in run.results["methods"]:
-                known = ", ".join(run.results["methods"])
-                raise UserError(f'there is no method "{name}" in {letter} ({run.folder}); choose from: {known}')
-    different = changes(first.results, second.results)
-    measured = tuple(one for one in different if one.part == "measurement")
-    return RunComparison(
-        first=str(first.folder / "results.json"),
-        second=str(second.folder / "results.json"),
-        samples=(first.results["data"]["samples"], second.results["data"]["samples"]),
-        warnings=tuple(f"{name}: {run.results['warning']}" for name, run in runs.items() if run.results["warning"]),
-        incomparable=tuple(f"{one.key} is {one.first} in A and {one.second} in B" for one in measured),
-        other_data=any(one.part == "data" for one in different),
-        changes=tuple(different),
-        remarks=tuple(remarks(first.results, second.results)),
-        methods=tuple(compare_methods(first, second, pair, not measured) for pair in pairs),
-        told=tuple(told or (name for name, _ in pairs)),
-    )
+        parts += [f"A  {found.first}\nB  {found.second}", _settings(found)]
+    parts += [_scores(one, found) for one in found.methods if _telling(one)]
+    if same := [_name(one) for one in found.methods if not _telling(one)]:
+        parts.append(f"The same in every column: {', '.join(same)}")
+    return "\n\n".join(part for part in (*parts, _notes(found)) if part)
 
 
-def _read(path: Path) -> Run:
-    return Run(path if path.is_dir() else path.parent, read_results(path))
+def _settings(found: RunComparison) -> str:
+    width = max((len(one.part) for one in found.changes), default=0)
+    lines = [f"  {one.part:<{width}}  {_setting(one)}" for one in found.changes]
+    lines += [f"  remark: {one}" for one in found.remarks]
+    return "\n".join([f"What differs between A and B{'' if found.changes else ': nothing'}", *lines])
+
+
+def _setting(one: Change) -> str:
+    first, second = (value if isinstance(value, str) else json.dumps(value) for value in (one.first, one.second))
+    start = 0
+    if max(len(first), len(second)) > LONGEST and ABSENT not in (first, second):
+        shared = next(index for index, pair in enumerate(zip_longest(first, second)) if pair[0] != pair[1])
+        start = max(shared - LONGEST // 4, 0)
+    first, second = (_cut(text, start) for text in (first, second))
+    return f"{one.key + ': ' if one.key else ''}{first} -> {second}"
+
+
+def _cut(text: str, start: int) -> str:
+    """A text that may be long, from about where it differs; of a hash the beginning."""
+    if len(text) >= 32 and all(letter in "0123456789abcdef" for letter in text):
+        return f"{text[:12]}..."
+    shown = text[start : start + LONGEST]
+    return f"{'...' if start else ''}{shown}{'...' if start + LONGEST < len(text) else ''}"
+
+
+def _telling(one: MethodComparison) -> list[ColumnComparison]:
+    """The rows that are not the same in both; AVSBench's IoU is the headline once more."""
+    rows = (one.headline, *(row for row in one.columns if (row.protocol, row.column) != ("avsbench", "IoU")))
+    return [row for row in rows if not row.same]
+
+
+def _scores(one: MethodComparison, found: RunComparison) -> str:
+    rows = _telling(one)
+    second = "B" if one.first == one.second else f"B {one.second}"
+    width, wide = max(len(text) for text in (one.first, *map(_title, rows))), max(7, len(second))
+    lines = [f"{one.first:<{width}}  {'A':>7}  {second:>{wide}}{'' if found.incomparable else '   B - A'}"]
+    for row in rows:
+        first, other = ("-" if value is None else f"{100 * value:.1f}" for value in (row.first, row.second))
+        lines.append(f"{_title(row):<{width}}  {first:>7}  {other:>{wide}}  {_change(row)}".rstrip())
+    return "\n".join(lines)
+
+
+def _title(row: ColumnComparison) -> str:
+    marks = [row.kind] * (row.kind == "oracle") + [f"{row.better} is better"] * (row.better == "lower")
+    return f"{row.protocol or 'headline'} {row.column}{', '.join(['', *marks])}"
+
+
+def _change(row: ColumnComparison) -> str:
+    if row.change is None:
+        return ""
+    interval = f"({OVERLAP[row.differs]})" if row.low is None else f"[{100 * row.low:+.1f}, {100 * row.high:+.1f}]"
+    return f"{100 * row.change:+6.1f} {interval:<19} {'*' if row.differs else ''}"
+
+
+def _points(row: ColumnComparison) -> str:
+    """The size of a difference; which way round it is has been said."""
+    sign = -1 if row.change < 0 else 1
+    if row.low is None:
+        return f"{100 * sign * row.change:.1f} points ({OVERLAP[row.differs]})"
+    low, high = sorted((100 * sign * row.low, 100 * sign * row.high))
+    return f"{100 * sign * row.change:.1f} points [{low:.1f}, {high:.1f}]"
+
+
+def _notes(found: RunComparison) -> str:
+    rows = [row for one in found.methods for row in _telling(one)]
+    notes = []
+    if any(row.how for row in rows):
+        notes.append("Percent. * differs beyond chance: each at 95 % by itself, so one in twenty does by chance alone.")
+    if any(row.how == "paired" for row in rows):
+        notes.append("[ ] of the difference: paired bootstrap on the same samples, whole groups at a time.")
+    if any(row.how == "intervals" for row in rows):
+        notes.append("Intervals apart or overlapping: not paired; a difference may be real although they overlap.")
+    notes += [f"Not paired: {reason}." for reason in dict.fromkeys(one.unpaired for one in found.methods) if reason]
+    return "\n".join(notes)
+
+
+def _better(one: MethodComparison, found: RunComparison) -> str:
+    if one.first == one.second:
+        return f"{one.first} is better in {'B' if one.headline.change > 0 else 'A'}"
+    names = [one.first, one.second]
+    if found.first != found.second:
+        names = [f"{one.first} of A", f"{one.second} of B"]
+    return "{} is better than {}".format(*(names if one.headline.change < 0 else reversed(names)))
+
+
+def _name(one: MethodComparison) -> str:
+    return one.first if one.first == one.second else f"{one.second} against {one.first}"
+
+
+def _where(found: RunComparison) -> str:
+    if found.other_data:
+        return f"on data that are not the same ({found.samples[0]} samples in A, {found.samples[1]} in B)"
+    return f"on {found.samples[0]} samples{' in both' if found.first != found.second else ''}"
+
+
+def _listed(names: Sequence[str]) -> str:
+    return names[0] if len(names) == 1 else f"{', '.join(names[:-1])} and {names[-1]}"
 
 
 if __name__ == "__main__":

@@ -1,4 +1,4 @@
-"""Folders and files for results: a folder that can be written to, and files that appear whole or not at all."""
+"""Files: those that have to be there, a folder for results, and files that appear whole or not at all."""
 
 from __future__ import annotations
 
@@ -9,7 +9,24 @@ from pathlib import Path
 
 from utils.errors import UserError
 
-__all__ = ["atomic_path", "make_folder", "remove_partials", "write_text_atomic"]
+__all__ = ["atomic_path", "make_folder", "remove_partials", "require_file", "write_text_atomic"]
+
+
+def require_file(path: str | os.PathLike, kind: str) -> None:
+    """Checks that there is a file that holds something.
+
+    Args:
+        path: where.
+        kind: "an image", "a sound": what it should be.
+
+    Raises:
+        UserError: there is none, or an empty one.
+    """
+    if not Path(path).is_file():
+        found = "a folder" if Path(path).is_dir() else "nothing"
+        raise UserError(f"expected {kind} file at {path}, found {found}; check the path")
+    if Path(path).stat().st_size == 0:
+        raise UserError(f"expected {kind} file at {path}, found an empty file (0 bytes); copy or download it again")
 
 
 def make_folder(path: Path) -> None:
@@ -24,16 +41,6 @@ def make_folder(path: Path) -> None:
         raise UserError(f"cannot make the folder {path}: {error.strerror}; choose another for the results") from error
     if not os.access(path, os.W_OK):
         raise UserError(f"the folder {path} cannot be written to; choose another for the results")
-
-
-def write_text_atomic(path: Path, text: str) -> None:
-    """Writes a text file so that a reader finds the old content or the new, never a part."""
-    partial_path = path.with_name(f".{path.name}.{os.getpid()}.partial")  # of this process alone
-    with partial_path.open("w", encoding="utf-8") as file:
-        file.write(text)
-        file.flush()
-        os.fsync(file.fileno())
-    os.replace(partial_path, path)
 
 
 @contextmanager
@@ -52,6 +59,14 @@ def atomic_path(path: Path) -> Iterator[Path]:
         os.replace(partial_path, path)
     finally:
         partial_path.unlink(missing_ok=True)
+
+
+def write_text_atomic(path: Path, text: str) -> None:
+    """Writes a text file so that a reader finds the old content or the new, never a part, whatever fails."""
+    with atomic_path(path) as partial_path, partial_path.open("w", encoding="utf-8") as file:
+        file.write(text)
+        file.flush()
+        os.fsync(file.fileno())
 
 
 def remove_partials(*folders: Path) -> None:

@@ -1,119 +1,147 @@
-"""What is wrong with the images and sounds of a dataset, and what all findings are drawn from."""
+"""What is wrong with a dataset's images, sounds and masks: the conditions are here, the sentences in `findings.csv`."""
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Mapping, Sequence
+import csv
+import unicodedata
+from collections import defaultdict
+from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass
+from functools import cache, cached_property
+from pathlib import Path
 from typing import Any
 
-from datasets.check.pictures import PictureFacts
-from datasets.check.sounds import SoundFacts
-from datasets.faults import Finding, Severity, count
+from datasets.findings import Finding, count
 from datasets.layout import Layout
 from datasets.manifest import Manifest
+from utils.scoring.sample_scores import EVAL_SIZE
 from utils.types import Entry
-
-__all__ = ["Looked", "find_in_images", "find_in_sounds", "find_unreadable", "several"]
 
 SMALL_SIDE = 32  # pixels; below it networks have next to nothing to see
 SHORT_SECONDS = 0.5
-CLIPPED_SHARE = 0.001
+CLIPPED_FRACTION = 0.001
+NUMBERS = {"small_side": SMALL_SIDE, "short_seconds": SHORT_SECONDS, "scored": f"{EVAL_SIZE[1]} x {EVAL_SIZE[0]}"}
 
 
 @dataclass(frozen=True)
-class Looked:
-    """A dataset folder and what was learnt of its files.
-
-    Attributes:
-        layout: its files.
-        stems: the samples that were looked at.
-        images, sounds, masks, ignores: stem -> facts, of samples and of files without partners.
-        manifest: what it says of itself; None where it says nothing or cannot be read.
-        entries: stem (Unicode NFC) -> entry of the manifest.
-    """
+class Survey:
+    """A dataset folder and what was learnt of its files."""
 
     layout: Layout
-    stems: tuple[str, ...]
-    images: Mapping[str, PictureFacts]
-    sounds: Mapping[str, SoundFacts]
-    masks: Mapping[str, PictureFacts]
-    ignores: Mapping[str, PictureFacts]
-    manifest: Manifest | None
-    entries: Mapping[str, Entry]
+    stems: tuple[str, ...]  # the samples that were looked at
+    facts: Mapping[str, Mapping[str, Any]]  # role -> stem -> PictureFacts or SoundFacts, of files without partners too
+    manifest: Manifest | None  # what the folder says of itself; None where it says nothing or cannot be read
 
-    def is_blank(self, stem: str) -> bool:
-        """Whether a sample's mask is known to have no foreground."""
-        facts = self.masks.get(stem)
-        return facts is not None and facts.values is not None and facts.values.share == 0
+    @cached_property
+    def entries(self) -> dict[str, Entry]:
+        """Stem (Unicode NFC) -> entry of the manifest."""
+        entries = {} if self.manifest is None else self.manifest.samples
+        return {unicodedata.normalize("NFC", stem): entry for stem, entry in entries.items()}
 
-    def of_role(self, role: str) -> Mapping[str, Any]:
-        """Stem -> facts of "images", "sounds", "masks" or "ignores"."""
-        return getattr(self, role)
+    @cached_property
+    def blank(self) -> set[str]:
+        """The stems whose masks are known to have no foreground."""
+        return {stem for stem, values in self.values("masks").items() if values.fraction == 0}
 
-    def name(self, role: str, stem: str) -> str:
-        """A file's path within the folder."""
-        return getattr(self.layout, role)[stem].relative_to(self.layout.root).as_posix()
+    def values(self, role: str) -> dict[str, Any]:
+        """Stem -> MaskValues; empty where only headers were read."""
+        return {stem: facts.values for stem, facts in self.facts[role].items() if facts.values is not None}
 
-    def names(self, role: str, applies: Callable[[Any], bool]) -> list[str]:
-        """The files of a role whose facts are such, without those that cannot be read."""
-        facts = self.of_role(role).items()
-        return sorted(self.name(role, stem) for stem, fact in facts if not fact.problem and applies(fact))
+    def readable(self, role: str) -> dict[str, Any]:
+        """Stem -> facts of the files that can be read."""
+        return {stem: facts for stem, facts in self.facts[role].items() if not facts.problem}
 
-
-def find_unreadable(looked: Looked) -> Iterator[Finding]:
-    """Files that cannot be opened or decoded."""
-    for role, noun in (("images", "image"), ("sounds", "sound"), ("masks", "mask"), ("ignores", "gt_ignore file")):
-        names = [
-            f"{looked.name(role, stem)}: {facts.problem}"
-            for stem, facts in looked.of_role(role).items()
-            if facts.problem
-        ]
-        advice = "copy or download them again, or convert them"
-        yield from several("error", f"unreadable_{role}", noun, "that cannot be read", names, advice)
+    def findings(self, role: str, found: Mapping[str, Iterable[str]]) -> Iterator[Finding]:
+        """One finding for each kind, in the files of its stems; a mapping says what is special about each of them."""
+        for kind, stems in found.items():
+            remarks = stems if isinstance(stems, Mapping) else dict.fromkeys(stems)
+            paths = (self.layout.files[role][stem].relative_to(self.layout.root).as_posix() for stem in remarks)
+            pairs = zip(paths, remarks.values(), strict=True)
+            yield from several(kind, [f"{path}: {text}" if text else path for path, text in pairs])
 
 
-def find_in_images(looked: Looked) -> Iterator[Finding]:
-    """Images that are tiny or turned."""
-    small = looked.names("images", lambda facts: min(facts.size) < SMALL_SIDE)
-    what = f"of less than {SMALL_SIDE} pixels on a side"
-    yield from several("warning", "tiny_images", "image", what, small, "see whether thumbnails were taken for images")
-    turned = looked.names("images", lambda facts: facts.orientation != 1)
-    yield from several(
-        "warning",
-        "turned_images",
-        "image",
-        "turned by EXIF",
-        turned,
-        "they are read upright, and their masks must lie upright too: look at one",
-    )
-
-
-def find_in_sounds(looked: Looked) -> Iterator[Finding]:
-    """Sounds that are cut, empty, short, clipped or silent."""
-    cut = [f"{looked.name('sounds', stem)}: {facts.missing}" for stem, facts in looked.sounds.items() if facts.missing]
-    what = "shorter than the header says"
-    yield from several("error", "cut_sounds", "sound", what, cut, "copy or download them again")
-    empty = looked.names("sounds", lambda facts: facts.seconds == 0)
-    advice = "record or download them again; for silence, save zeros"
-    yield from several("error", "empty_sounds", "sound", "without a single sample", empty, advice)
-    short = looked.names("sounds", lambda facts: 0 < facts.seconds < SHORT_SECONDS)
-    what = f"shorter than {SHORT_SECONDS:g} s"
-    yield from several("warning", "short_sounds", "sound", what, short, "networks expect seconds: see whether cut")
-    clipped = looked.names("sounds", lambda facts: facts.clipped is not None and facts.clipped >= CLIPPED_SHARE)
-    what = "clipped at full scale"
-    yield from several("warning", "clipped_sounds", "sound", what, clipped, "take quieter copies where there are any")
-    silent = {stem for stem, facts in looked.sounds.items() if facts.silent and facts.seconds}
-    blank = {stem for stem in silent if looked.is_blank(stem)}
-    names = [looked.name("sounds", stem) for stem in silent - blank]
-    advice = "methods answer them with an empty mask: see whether the recordings are right"
-    yield from several("warning", "silent_sounds", "sound", "with nothing to hear", names, advice)
-    names = [looked.name("sounds", stem) for stem in blank]
-    yield from several("note", "silent_and_blank", "silent sound", "with a blank mask, as expected", names)
-
-
-def several(
-    severity: Severity, kind: str, noun: str, what: str, names: Sequence[str], advice: str = ""
-) -> Iterator[Finding]:
+def several(kind: str, names: Iterable[str]) -> Iterator[Finding]:
     """One finding, "3 masks without foreground", where there are names; otherwise none."""
-    if names:
-        yield Finding(severity, kind, f"{count(len(names), noun)} {what}", tuple(sorted(names)), advice)
+    if names := tuple(sorted(names)):
+        row = _sentences()[kind]
+        found = f"{count(len(names), row['noun'])} {row['what'].format(**NUMBERS)}"
+        yield Finding(row["severity"], kind, found, names, row["advice"])
+
+
+@cache
+def _sentences() -> dict[str, dict[str, str]]:
+    """Kind -> severity, noun, what and advice."""
+    with Path(__file__).with_name("findings.csv").open(encoding="utf-8", newline="") as file:
+        return {row["kind"]: row for row in csv.DictReader(file)}
+
+
+def find_unreadable(survey: Survey) -> Iterator[Finding]:
+    """Files that cannot be opened or decoded."""
+    for role, of_role in survey.facts.items():
+        problems = {stem: one.problem for stem, one in of_role.items() if one.problem}
+        yield from survey.findings(role, {f"unreadable_{role}": problems})
+
+
+def find_in_images(survey: Survey) -> Iterator[Finding]:
+    """Images that are tiny or turned."""
+    images = survey.readable("images")
+    tiny = [stem for stem, one in images.items() if min(one.size) < SMALL_SIDE]
+    turned = [stem for stem, one in images.items() if one.orientation != 1]
+    return survey.findings("images", {"tiny_images": tiny, "turned_images": turned})
+
+
+def find_in_masks(survey: Survey) -> Iterator[Finding]:
+    """Masks that do not lie over their images, that are read otherwise than meant, or that hold nothing or all."""
+    for role, suffix in (("masks", ""), ("ignores", "_in_ignore")):
+        yield from survey.findings(role, _misfits(survey, role))
+        for kind in _sentences():  # in the order of the table
+            shown = {stem: one.shown for stem, one in survey.values(role).items() if one.reading + suffix == kind}
+            yield from survey.findings(role, {kind: shown})
+    masks, sounds, blank = survey.values("masks"), survey.facts["sounds"], survey.blank
+    known = {stem for stem in blank if stem in survey.entries and survey.entries[stem].blank}
+    silent = {stem for stem in blank if stem in sounds and sounds[stem].silent}
+    mistaken = {stem for stem in blank if masks[stem].reading == "lossy_labels"}  # an error already
+    found = {
+        "blank_masks": blank - known - silent - mistaken,
+        "known_blank_masks": known,
+        "full_masks": [stem for stem, one in masks.items() if one.fraction == 1],
+        "lost_foreground": [stem for stem, one in masks.items() if one.fraction > 0 and one.fraction_scored == 0],
+    }
+    yield from survey.findings("masks", found)
+    all_ignored = [stem for stem, one in survey.values("ignores").items() if one.fraction_scored == 1]
+    yield from survey.findings("ignores", {"ignores_everything": all_ignored})
+    if not survey.layout.has_gt:
+        said = f"no folder gt_seg in {survey.layout.root}, and without ground truth there is no score"
+        yield Finding("error", "no_gt", said, (), "add the masks")
+
+
+def _misfits(survey: Survey, role: str) -> dict[str, dict[str, str]]:
+    """Kind of finding -> stem -> both sizes, where a mask and its image differ."""
+    images, found = survey.readable("images"), defaultdict(dict)
+    for stem, mask in survey.readable(role).items():
+        if stem not in images or mask.size == images[stem].size:
+            continue
+        (height, width), (image_height, image_width) = mask.size, images[stem].size
+        if mask.size == (image_width, image_height):
+            kind = "across"
+        elif abs(width * image_height - height * image_width) <= max(image_height, image_width):  # a pixel of rounding
+            kind = "resized"
+        else:
+            kind = "of_other_shape"
+        found[kind][stem] = f"{width}x{height} over {image_width}x{image_height}"
+    return {f"{role}_{kind}": found[kind] for kind in ("across", "of_other_shape", "resized")}
+
+
+def find_in_sounds(survey: Survey) -> Iterator[Finding]:
+    """Sounds that are cut, empty, short, clipped or silent."""
+    sounds = survey.readable("sounds")
+    silent = {stem for stem, one in sounds.items() if one.silent and one.seconds}
+    found = {
+        "cut_sounds": {stem: one.missing for stem, one in sounds.items() if one.missing},
+        "empty_sounds": [stem for stem, one in sounds.items() if one.seconds == 0],
+        "short_sounds": [stem for stem, one in sounds.items() if 0 < one.seconds < SHORT_SECONDS],
+        "clipped_sounds": [stem for stem, one in sounds.items() if (one.clipped or 0) >= CLIPPED_FRACTION],
+        "silent_sounds": silent - survey.blank,
+        "silent_and_blank": silent & survey.blank,
+    }
+    return survey.findings("sounds", found)

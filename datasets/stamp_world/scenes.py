@@ -1,10 +1,15 @@
-"""Scenes of the stamps world: photographic cut-outs on varied backgrounds, one of which sounds.
+"""Scenes of the stamps world: photographic cut-outs on photographs or textures, planned first and rendered after.
 
-A scene is planned first (which kinds, where, how large, which of them sounds) and rendered after, so that the same
-plan gives the same picture at any size. Held out for testing are: random seeds, background photographs and one
-texture family (`datasets/stamp_world/backgrounds.py`), every unordered pair of kinds in `is_test_pair` (no training scene
-shows both), sound variations (`datasets/stamp_world/sounds.py`), and the second photographs of `Kind.unseen_photos`, which
-only the split "unseen_photos" shows.
+A plan (which kinds, where, how large, which of them sounds) gives the same picture at any size. Held out for testing
+are: random seeds; background photographs, by file, and the texture family "cells"; every unordered pair of kinds in
+`is_test_pair` (no training scene shows both); sound variations (`datasets/stamp_world/sounds.py`); and the second
+photographs of `Kind.unseen_photos`, which only the split "unseen_photos" shows.
+
+Conventions:
+    rng: the only source of chance.
+    root: unpacked packages.
+    split: one of SPLITS.
+    size: (width, height) of the canvas in pixels.
 """
 
 from __future__ import annotations
@@ -18,67 +23,68 @@ from pathlib import Path
 import numpy as np
 from PIL import Image
 
-from datasets.stamp_world.backgrounds import background
-from datasets.stamp_world.catalog import SILENT, SOUNDING, Kind, check_root, stamp_path
+from datasets.stamp_world.catalog import SILENT, SOUNDING, Kind, background_photos, check_root, stamp_path
 
 SPLITS = ("train", "test", "unseen_photos")
+CANVASES = ((256, 256), (288, 224), (320, 240), (224, 288))
 TEST_PAIR_SHARE = 0.2
 MIN_VISIBLE = 0.6
-CANVASES = ((256, 256), (288, 224), (320, 240), (224, 288))
+PHOTO_SHARE = 0.55  # of backgrounds; the others are textures
+TRAIN_TEXTURES = ("plain", "gradient", "clouds", "grain", "stripes", "blobs")
+TEST_TEXTURES = (*TRAIN_TEXTURES, "cells")
+
+Size = tuple[int, int]
 
 
 @dataclass(frozen=True)
 class Placed:
-    """One cut-out in a scene; lengths are shares of the canvas, so a plan has no pixels in it.
-
-    Attributes:
-        kind: what it is.
-        stamp: which photograph.
-        x, y: centre, shares of width and height.
-        size: geometric mean of its sides over that of the canvas.
-        stretch: width over height, relative to the photograph.
-        tilt: degrees, counter-clockwise.
-        flip: mirrored left to right.
-        gains: colour gain of each channel.
-    """
+    """One cut-out in a scene; lengths are shares of the canvas, so a plan has no pixels in it."""
 
     kind: Kind
-    stamp: str
-    x: float
-    y: float
-    size: float
-    stretch: float
-    tilt: float
-    flip: bool
-    gains: tuple[float, float, float]
+    stamp: str  # which photograph
+    x: float  # of the centre, a share of the width
+    y: float  # of the centre, a share of the height
+    size: float  # geometric mean of its sides over that of the canvas
+    stretch: float  # width over height, relative to the photograph
+    tilt: float  # degrees, counter-clockwise
+    flip: bool  # mirrored left to right
+    gains: tuple[float, float, float]  # of each colour channel
 
 
 @dataclass(frozen=True, eq=False)
 class Scene:
-    """A rendered scene.
+    """A rendered scene."""
 
-    Attributes:
-        image: (H, W, 3) uint8 RGB.
-        label_map: (H, W) int16, index into `objects` of the topmost cut-out, -1 for background.
-        objects: the cut-outs, back to front.
-        planned: indices into `objects` in the order they were planned: what is to be heard comes first.
-        offscreen: kinds that go with the scene by the rules of its split and are not in view.
-    """
+    image: np.ndarray  # (H, W, 3) uint8 RGB
+    label_map: np.ndarray  # (H, W) int16, index into `objects` of the topmost cut-out, -1 for background
+    objects: tuple[Placed, ...]  # the cut-outs, back to front
+    planned: tuple[int, ...]  # indices into `objects` in the order they were planned: what is to be heard comes first
+    offscreen: tuple[Kind, ...] = ()  # kinds that go with the scene by the rules of its split and are not in view
 
-    image: np.ndarray
-    label_map: np.ndarray
-    objects: tuple[Placed, ...]
-    planned: tuple[int, ...]
-    offscreen: tuple[Kind, ...] = ()
 
-    @property
-    def sounding(self) -> int:
-        """Index into `objects` of the one that sounds, where one does."""
-        return self.planned[0]
+@dataclass(frozen=True)
+class Cast:
+    """How many things a scene has."""
 
-    def mask(self, index: int) -> np.ndarray:
-        """(H, W) bool, the visible pixels of one object."""
-        return self.label_map == index
+    sounding: int  # kinds in view that have a sound, at least 1
+    silent: int  # distractors in view
+    heard: int = 1  # of `sounding`, to be heard; in the split "unseen_photos" these show such a photograph
+    offscreen: int = 0  # kinds that have a sound, chosen with the others and not drawn
+
+
+def scene(rng: np.random.Generator, root: Path, split: str, size: Size, cast: Cast) -> Scene:
+    """Draws a random scene."""
+    check_root(root)
+    for _ in range(1000):
+        # after a few failures the same kinds would fail again: everything is drawn anew
+        kinds = _pick_kinds(rng, split, cast)
+        absent = slice(cast.sounding, cast.sounding + cast.offscreen)
+        in_view = kinds[: absent.start] + kinds[absent.stop :]
+        drawn = render(rng, plan(rng, split, in_view), root, split, size)
+        if drawn is not None:
+            return replace(drawn, offscreen=tuple(kinds[absent]))
+    things = cast.sounding + cast.silent
+    raise RuntimeError(f"expected a scene of {things} things within 1000 attempts, found none at {size[0]}x{size[1]}")
 
 
 def is_test_pair(first: Kind, second: Kind) -> bool:
@@ -87,34 +93,25 @@ def is_test_pair(first: Kind, second: Kind) -> bool:
     return int(hashlib.sha256(key.encode()).hexdigest()[:8], 16) / 2**32 < TEST_PAIR_SHARE
 
 
-def _fits(kind: Kind, chosen: list[Kind], split: str) -> bool:
-    wanted = split != "train"
-    return all(other is not kind and is_test_pair(kind, other) == wanted for other in chosen)
-
-
-def _pick_kinds(rng: np.random.Generator, split: str, sounding: int, silent: int, heard: int) -> list[Kind]:
-    """Sounding kinds, those that are heard first, then silent ones; all pairs belong to the split."""
+def _pick_kinds(rng: np.random.Generator, split: str, cast: Cast) -> list[Kind]:
+    """Sounding kinds, those that are heard first and those offscreen last, then silent ones; all pairs of the split."""
     heads = [kind for kind in SOUNDING if split != "unseen_photos" or kind.unseen_photos]
+    sounding, wanted = cast.sounding + cast.offscreen, split != "train"
     while True:
         chosen = [heads[rng.integers(len(heads))]]
-        for pool, count in ((heads, heard - 1), (SOUNDING, sounding - heard), (SILENT, silent)):
+        for pool, count in ((heads, cast.heard - 1), (SOUNDING, sounding - cast.heard), (SILENT, cast.silent)):
             for _ in range(count):
-                fitting = [kind for kind in pool if _fits(kind, chosen, split)]
+                others = [kind for kind in pool if kind not in chosen]
+                fitting = [kind for kind in others if all(is_test_pair(kind, one) == wanted for one in chosen)]
                 if not fitting:
                     break
                 chosen.append(fitting[rng.integers(len(fitting))])
-        if len(chosen) == sounding + silent:
+        if len(chosen) == sounding + cast.silent:
             return chosen
 
 
 def plan(rng: np.random.Generator, split: str, kinds: Sequence[Kind]) -> tuple[Placed, ...]:
-    """Plans the cut-outs of a scene, one for each kind and in their order.
-
-    Args:
-        rng: the only source of chance.
-        split: one of SPLITS.
-        kinds: what is in view.
-    """
+    """Plans the cut-outs of a scene, one for each kind in view and in their order."""
     placed = []
     for kind in kinds:
         photos = kind.unseen_photos if split == "unseen_photos" and kind.unseen_photos else kind.photos
@@ -136,11 +133,38 @@ def plan(rng: np.random.Generator, split: str, kinds: Sequence[Kind]) -> tuple[P
     return tuple(placed)
 
 
+def render(rng: np.random.Generator, objects: tuple[Placed, ...], root: Path, split: str, size: Size) -> Scene | None:
+    """Draws planned objects, in random depth order, over a random background.
+
+    Returns:
+        The scene, or None where an object would be less than MIN_VISIBLE visible: plan again.
+    """
+    order = rng.permutation(len(objects))
+    canvas = background(rng, root, split, size)
+    label_map = np.full(canvas.shape[:2], -1, np.int16)
+    drawn_areas = []
+    for depth, index in enumerate(order):
+        cut_out = _cut_out(objects[index], root, size)
+        if cut_out is None:
+            return None
+        pixels, left, top = cut_out
+        area = (slice(top, top + pixels.shape[0]), slice(left, left + pixels.shape[1]))
+        alpha = pixels[..., 3:] / 255
+        canvas[area] = canvas[area] * (1 - alpha) + pixels[..., :3]
+        solid = pixels[..., 3] > 127
+        drawn_areas.append(int(solid.sum()))
+        label_map[area][solid] = depth
+    visible = np.bincount(label_map[label_map >= 0].ravel(), minlength=len(order))
+    if any(seen < max(12, MIN_VISIBLE * drawn) for seen, drawn in zip(visible, drawn_areas, strict=True)):
+        return None
+    image = np.clip(canvas + 0.5, 0, 255).astype(np.uint8)
+    return Scene(image, label_map, tuple(objects[i] for i in order), tuple(int(depth) for depth in np.argsort(order)))
+
+
 @lru_cache(maxsize=256)
 def _mipmaps(path: Path) -> tuple[Image.Image, ...]:
     """The cut-out cropped to what is visible, premultiplied, at full, half, quarter... size."""
-    image = Image.open(path)
-    image = image.convert("RGBA")
+    image = Image.open(path).convert("RGBA")
     image = image.crop(image.getchannel("A").point(lambda alpha: 255 * (alpha > 40)).getbbox())
     longest = max(image.size)
     if longest > 360:
@@ -151,8 +175,9 @@ def _mipmaps(path: Path) -> tuple[Image.Image, ...]:
     return tuple(level.convert("RGBa") for level in levels)
 
 
-def _cut_out(placed: Placed, root: Path, width: int, height: int) -> tuple[np.ndarray, int, int] | None:
+def _cut_out(placed: Placed, root: Path, size: Size) -> tuple[np.ndarray, int, int] | None:
     """One cut-out, clipped to the canvas: premultiplied (h, w, 4) float32 in [0, 255], and where its corner goes."""
+    width, height = size
     levels = _mipmaps(stamp_path(root, placed.stamp, "png"))
     full = levels[0]
     side = placed.size * (width * height) ** 0.5
@@ -183,67 +208,73 @@ def _cut_out(placed: Placed, root: Path, width: int, height: int) -> tuple[np.nd
     return pixels, left, top
 
 
-def render(
-    rng: np.random.Generator, objects: tuple[Placed, ...], root: Path, split: str, width: int, height: int
-) -> Scene | None:
-    """Draws planned objects, in random depth order, over a random background.
-
-    Returns:
-        The scene, or None where an object would be less than MIN_VISIBLE visible: plan again.
-    """
-    order = rng.permutation(len(objects))
-    canvas = background(rng, root, "train" if split == "train" else "test", width, height)
-    label_map = np.full((height, width), -1, np.int16)
-    drawn_areas = []
-    for depth, index in enumerate(order):
-        cut_out = _cut_out(objects[index], root, width, height)
-        if cut_out is None:
-            return None
-        pixels, left, top = cut_out
-        area = (slice(top, top + pixels.shape[0]), slice(left, left + pixels.shape[1]))
-        alpha = pixels[..., 3:] / 255
-        canvas[area] = canvas[area] * (1 - alpha) + pixels[..., :3]
-        solid = pixels[..., 3] > 127
-        drawn_areas.append(int(solid.sum()))
-        label_map[area][solid] = depth
-    visible = np.bincount(label_map[label_map >= 0].ravel(), minlength=len(order))
-    if any(seen < max(12, MIN_VISIBLE * drawn) for seen, drawn in zip(visible, drawn_areas, strict=True)):
-        return None
-    image = np.clip(canvas + 0.5, 0, 255).astype(np.uint8)
-    return Scene(image, label_map, tuple(objects[i] for i in order), tuple(int(depth) for depth in np.argsort(order)))
+def background(rng: np.random.Generator, root: Path, split: str, size: Size) -> np.ndarray:
+    """A crop of a photograph or a texture, (height, width, 3) float32 in [0, 255]."""
+    if rng.random() < PHOTO_SHARE:
+        photos = background_photos(root, "train" if split == "train" else "test")
+        image = _photo_crop(rng, photos[rng.integers(len(photos))], size)
+    else:
+        families = TRAIN_TEXTURES if split == "train" else TEST_TEXTURES
+        image = _texture(rng, str(rng.choice(families)), size)
+    gain = rng.uniform(0.6, 1.2) * rng.uniform(0.88, 1.12, 3)
+    return np.clip(image * gain.astype(np.float32), 0, 255)
 
 
-def scene(
-    rng: np.random.Generator,
-    root: Path,
-    split: str,
-    sounding: int,
-    silent: int,
-    width: int,
-    height: int,
-    heard: int = 1,
-    offscreen: int = 0,
-) -> Scene:
-    """A random scene.
+@lru_cache(maxsize=64)
+def _photo(path: Path) -> Image.Image:
+    image = Image.open(path).convert("RGB")
+    image.thumbnail((640, 640), Image.LANCZOS)
+    return image
 
-    Args:
-        rng: the only source of chance.
-        root: unpacked packages.
-        split: one of SPLITS.
-        sounding: how many kinds in view have a sound, at least 1.
-        silent: how many distractors are in view.
-        width, height: pixels.
-        heard: how many of `sounding` are to be heard; in the split "unseen_photos" these show such a photograph.
-        offscreen: how many kinds that have a sound are chosen with the others and not drawn.
-    """
-    check_root(root)
-    for _ in range(1000):
-        # after a few failures the same kinds would fail again: everything is drawn anew
-        kinds = _pick_kinds(rng, split, sounding + offscreen, silent, heard)
-        in_view = kinds[:sounding] + kinds[sounding + offscreen :]
-        drawn = render(rng, plan(rng, split, in_view), root, split, width, height)
-        if drawn is not None:
-            return replace(drawn, offscreen=tuple(kinds[sounding : sounding + offscreen]))
-    raise RuntimeError(
-        f"expected a scene of {sounding + silent} things within 1000 attempts, found none at {width}x{height}"
-    )
+
+def _photo_crop(rng: np.random.Generator, path: Path, size: Size) -> np.ndarray:
+    photo = _photo(path)
+    scale = rng.uniform(0.35, 1.0) * min(photo.width / size[0], photo.height / size[1])
+    w, h = size[0] * scale, size[1] * scale
+    x, y = rng.uniform(0, photo.width - w), rng.uniform(0, photo.height - h)
+    crop = photo.resize(size, Image.BILINEAR, box=(x, y, x + w, y + h), reducing_gap=1.5)
+    if rng.random() < 0.5:
+        crop = crop.transpose(Image.FLIP_LEFT_RIGHT)
+    return np.asarray(crop, np.float32)
+
+
+def _noise(rng: np.random.Generator, size: Size, cells: int) -> np.ndarray:
+    """(height, width) float32 in [0, 1]: random values on a grid of about `cells` cells across, smoothly upsampled."""
+    width, height = size
+    grid = rng.random((max(2, cells * height // max(size)), max(2, cells * width // max(size))))
+    field = Image.fromarray(grid.astype(np.float32)).resize(size, Image.BICUBIC)
+    return np.clip(np.asarray(field), 0, 1)
+
+
+def _texture(rng: np.random.Generator, family: str, size: Size) -> np.ndarray:
+    """Three muted colours around a common tone, blended by what the family draws."""
+    width, height = size
+    colours = np.clip(rng.uniform(30, 225, 3) + rng.normal(0, 45, (3, 3)), 0, 255)
+    first, second, third = colours.astype(np.float32)
+    y, x = np.mgrid[0:height, 0:width].astype(np.float32)
+    if family == "plain":
+        weight = np.zeros((height, width), np.float32)
+    elif family == "gradient":
+        angle = rng.uniform(0, 2 * np.pi)
+        ramp = np.cos(angle) * x / width + np.sin(angle) * y / height
+        weight = (ramp - ramp.min()) / (np.ptp(ramp) + 1e-6)
+    elif family == "clouds":
+        weight = sum(_noise(rng, size, 2 ** (k + 1)) / 2**k for k in range(4)) / 1.875
+    elif family == "grain":
+        weight = 0.5 * _noise(rng, size, 48) + 0.5 * rng.random((height, width), np.float32)
+    elif family == "stripes":
+        angle, period = rng.uniform(0, np.pi), rng.uniform(0.04, 0.3) * max(size)
+        wave = np.sin(2 * np.pi * (np.cos(angle) * x + np.sin(angle) * y) / period)
+        weight = 1 / (1 + np.exp(-rng.uniform(1, 8) * wave))
+    elif family == "blobs":
+        weight = (_noise(rng, size, int(rng.integers(4, 12))) > 0.5).astype(np.float32)
+    else:  # cells
+        points = rng.random((int(rng.integers(8, 30)), 2)).astype(np.float32) * (width, height)
+        distance = (x[..., None] - points[:, 0]) ** 2 + (y[..., None] - points[:, 1]) ** 2
+        shade = rng.random(len(points)).astype(np.float32)
+        weight = shade[distance.argmin(-1)]
+    weight = weight[..., None].astype(np.float32)
+    speckle = rng.normal(0, rng.uniform(0, 8), (height, width, 1)).astype(np.float32)
+    blend = first * (1 - weight) + second * weight
+    tint = _noise(rng, size, 3)[..., None] * 0.25
+    return np.clip(blend * (1 - tint) + third * tint + speckle, 0, 255)

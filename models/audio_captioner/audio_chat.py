@@ -48,30 +48,14 @@ class AudioChat(ChatModel):
         self.window_seconds = window_seconds
 
     def caption(self, waveforms: Sequence[np.ndarray], sampling_rates: Sequence[int]) -> list[str]:
-        """Describes sounds.
-
-        Args:
-            waveforms: (T,) float32 mono each, of any length.
-            sampling_rates: Hz each.
-
-        Returns:
-            One caption per sound, stripped; "" where the model says nothing.
-        """
+        """See `models.roles.AudioCaptioner`."""
         return [
             first_line(self.ask({"type": "audio", "audio": self.window(waveform, rate)}))
             for waveform, rate in zip(waveforms, sampling_rates, strict=True)
         ]
 
     def window(self, waveform: np.ndarray, sampling_rate: int) -> np.ndarray:
-        """What is heard of a sound.
-
-        Args:
-            waveform: (T,) float32 mono.
-            sampling_rate: Hz.
-
-        Returns:
-            (L,) float32 at the network's own rate; a very short sound is followed by silence.
-        """
+        """What is heard of a sound: (L,) float32 at the network's own rate; a very short one is followed by silence."""
         rate = self.processor.feature_extractor.sampling_rate
         length, min_length = round(self.window_seconds * rate), round(MIN_SECONDS * rate)
         return cut(resample(waveform, sampling_rate, rate), length, min_length)[0]

@@ -10,12 +10,10 @@ from typing import Any, ClassVar
 
 import numpy as np
 
-from models.audio_tagger.any_tagger import AnyTagger
+from models.audio_tagger.audio_classification import AnyTagger
 from models.network import Composite, Pretrained
 from utils.language import audioset, imagenet
-from utils.language.nouns import is_plural, with_article
-
-__all__ = ["TagsCaptioner", "sentence"]
+from utils.language.phrases import is_plural, with_article
 
 VERBS = Path(__file__).with_name("verbs.csv")
 UNCOUNTED = {"water", "fire", "lightning"}
@@ -25,8 +23,8 @@ INSTRUMENT = "musical instrument"  # is played
 class TagsCaptioner(Composite):
     """What any tagger hears, as a sentence: "a dog is barking", "a guitar is being played".
 
-    A label of AudioSet is translated to what makes the sound (`utils.language.audioset`); one that nothing visible makes is said
-    as it is: "wind can be heard". Where the tagger is sure of nothing, nothing is said.
+    A label of AudioSet is translated to what makes the sound (`utils.language.audioset`); one that nothing visible
+    makes is said as it is: "wind can be heard". Where the tagger is sure of nothing, nothing is said.
 
     Args (settings):
         min_probability: in [0, 1], of a label that is put into words.
@@ -44,12 +42,11 @@ class TagsCaptioner(Composite):
 
     def caption(self, waveforms: Sequence[np.ndarray], sampling_rates: Sequence[int]) -> list[str]:
         """See `models.roles.AudioCaptioner`."""
-        return [self._say(tags) for tags in self.tagger.tag(waveforms, sampling_rates, top_k=1)]
-
-    def _say(self, tags: Sequence[tuple[str, float]]) -> str:
-        if not tags or tags[0][1] < self.min_probability:
-            return ""
-        return sentence(tags[0][0])
+        captions = []
+        for tags in self.tagger.tag(waveforms, sampling_rates, top_k=1):
+            is_sure = bool(tags) and tags[0][1] >= self.min_probability
+            captions.append(sentence(tags[0][0]) if is_sure else "")
+        return captions
 
 
 def sentence(label: str) -> str:
@@ -68,12 +65,9 @@ def _verb(label: str, thing: str) -> str:
     known = _verbs().get(label) or _verbs().get(thing)
     if known:
         return known
-    return "being played" if _is_instrument(thing) else "making a sound"
-
-
-def _is_instrument(thing: str) -> bool:
     classes, instruments = imagenet.lookup(thing), imagenet.lookup(INSTRUMENT)
-    return classes is not None and not (classes > instruments).any()
+    is_instrument = classes is not None and not (classes > instruments).any()
+    return "being played" if is_instrument else "making a sound"
 
 
 @lru_cache(maxsize=1)

@@ -39,7 +39,7 @@ class WhisperCaptioner(Pretrained):
         self,
         network: Any,
         processor: Any,
-        provenance: dict[str, str | None],
+        provenance: dict[str, Any],
         *,
         prompt: str = "",
         language: str | None = None,
@@ -57,22 +57,16 @@ class WhisperCaptioner(Pretrained):
         self.generation.update(max_length=length, max_new_tokens=None, num_beams=num_beams, do_sample=False)
 
     def caption(self, waveforms: Sequence[np.ndarray], sampling_rates: Sequence[int]) -> list[str]:
-        """Describes sounds.
-
-        Args:
-            waveforms: (T,) float32 mono each, of any length.
-            sampling_rates: Hz each.
-
-        Returns:
-            One caption per sound, stripped; "" where the model says nothing.
-        """
+        """See `models.roles.AudioCaptioner`."""
         extractor = self.processor.feature_extractor
         windows = [
             cut(resample(waveform, rate, extractor.sampling_rate), extractor.n_samples)[0]
             for waveform, rate in zip(waveforms, sampling_rates, strict=True)
         ]
-        batches = [windows[i : i + MAX_BATCH] for i in range(0, len(windows), MAX_BATCH)]
-        return [caption for batch in batches for caption in self._caption(batch)]
+        captions = []
+        for start in range(0, len(windows), MAX_BATCH):
+            captions += self._caption(windows[start : start + MAX_BATCH])
+        return captions
 
     def _caption(self, windows: list[np.ndarray]) -> list[str]:
         from transformers import GenerationMixin

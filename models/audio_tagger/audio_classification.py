@@ -2,20 +2,26 @@
 
 from __future__ import annotations
 
+import csv
+import json
+import re
 from collections.abc import Sequence
 from typing import Any
 
 import numpy as np
 import torch
 
-from models.audio_input import average, cut, groups_of_one_shape, resample
-from models.audio_tagger.label_names import label_names
-from models.network import MAX_BATCH, Pretrained
+from models.audio_input import average_over_windows, cut, groups_of_one_shape, resample
+from models.audio_tagger.soundnet import ARCHITECTURE, SoundNetTagger
+from models.network import MAX_BATCH, Pretrained, find
 from utils.errors import UserError
+from utils.language import audioset
 
 MIN_SECONDS = 0.025  # one analysis frame
 ACTIVATIONS = ("auto", "sigmoid", "softmax", "none")
 GIVES_PROBABILITIES = {"ced"}  # model types whose "logits" have been through the sigmoid already
+NUMBERED = re.compile(r"(LABEL_)?\d+")  # what the library writes where a checkpoint names nothing
+MACHINE_ID = re.compile(r"/[mtg]/[\w-]+")  # "/m/09x0r"
 
 
 class AudioClassifier(Pretrained):
@@ -48,7 +54,7 @@ class AudioClassifier(Pretrained):
         self,
         network: Any,
         processor: Any,
-        provenance: dict[str, str | None],
+        provenance: dict[str, Any],
         *,
         activation: str = "auto",
         window_seconds: float | None = None,
@@ -56,7 +62,11 @@ class AudioClassifier(Pretrained):
         super().__init__(network, processor, provenance)
         if activation not in ACTIVATIONS:
             raise UserError(f"expected activation to be one of {', '.join(ACTIVATIONS)}, found {activation!r}")
-        self.activation = _activation(network.config) if activation == "auto" else activation
+        if activation == "auto":
+            one_label = network.config.problem_type == "single_label_classification"
+            activation = "softmax" if one_label else "sigmoid"
+            activation = "none" if network.config.model_type in GIVES_PROBABILITIES else activation
+        self.activation = activation
         frames = getattr(processor, "max_length", None) if hasattr(processor, "num_mel_bins") else None
         # n frames of 10 ms need the 25 ms of the last one.
         covered = 10.0 if frames is None else frames * 0.01 - 0.01 + MIN_SECONDS
@@ -67,16 +77,7 @@ class AudioClassifier(Pretrained):
     def tag(
         self, waveforms: Sequence[np.ndarray], sampling_rates: Sequence[int], top_k: int = 5
     ) -> list[list[tuple[str, float]]]:
-        """Names what is heard.
-
-        Args:
-            waveforms: (T,) float32 mono each, of any length.
-            sampling_rates: Hz each.
-            top_k: labels a sound, at most.
-
-        Returns:
-            Per sound the `top_k` (label, probability in [0, 1]), best first; equal ones in the network's order.
-        """
+        """See `models.roles.AudioTagger`; equal ones in the network's order."""
         rate = self.processor.sampling_rate
         length, min_length = round(self.window_seconds * rate), round(MIN_SECONDS * rate)
         sounds = [
@@ -85,9 +86,7 @@ class AudioClassifier(Pretrained):
         ]
         if not sounds:
             return []
-        probabilities = average(
-            self._probabilities([window for sound in sounds for window in sound]), [len(sound) for sound in sounds]
-        )
+        probabilities = average_over_windows(sounds, self._probabilities)
         order = np.argsort(-probabilities, axis=1, kind="stable")[:, :top_k]
         return [[(self.labels[i], float(row[i])) for i in best] for row, best in zip(probabilities, order, strict=True)]
 
@@ -108,7 +107,33 @@ class AudioClassifier(Pretrained):
         return features[self.network.main_input_name].float()  # (1, ...)
 
 
-def _activation(config: Any) -> str:
-    if config.model_type in GIVES_PROBABILITIES:
-        return "none"
-    return "softmax" if config.problem_type == "single_label_classification" else "sigmoid"
+class AnyTagger(Pretrained):
+    """SoundNet where a checkpoint's config says so, else an audio classifier: for roles that are made of a tagger."""
+
+    family = "audio_tagger"
+
+    @classmethod
+    def resolve(cls, weights: str, revision: str | None = None, **further: Any) -> type[Pretrained]:
+        """The family of a checkpoint, see `models.network.load_once`."""
+        config = json.loads((find(str(weights), revision).path / "config.json").read_text(encoding="utf-8"))
+        return SoundNetTagger if config.get("architecture") == ARCHITECTURE else AudioClassifier
+
+
+def label_names(given: Sequence[str]) -> list[str]:
+    """What a network calls its labels, as names people use.
+
+    Args:
+        given: as the checkpoint's config has them, in the network's order.
+
+    Returns:
+        As many: as given where they are names; AudioSet's names where they are AudioSet's machine ids, or where they
+        are 527 mere numbers, which are taken to be in AudioSet's official order.
+    """
+    official = audioset.labels()
+    if len(given) == len(official) and all(NUMBERED.fullmatch(label) for label in given):
+        return list(official)
+    if given and all(MACHINE_ID.fullmatch(label) for label in given):
+        with audioset.TABLE.open(encoding="utf-8", newline="") as file:
+            names = {row["mid"]: row["label"] for row in csv.DictReader(file)}
+        return [names.get(label, label) for label in given]
+    return list(given)

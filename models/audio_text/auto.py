@@ -40,7 +40,6 @@ class AutoAudioTextEncoder(WindowedEncoder):
 
     @classmethod
     def load(cls, folder: Path, dtype: torch.dtype, trust_remote_code: bool) -> tuple[Any, Any]:
-        """See `Pretrained.load`."""
         network, processor = super().load(folder, dtype, trust_remote_code)
         for name in ("get_audio_features", "get_text_features"):
             if not hasattr(network, name):
@@ -51,16 +50,8 @@ class AutoAudioTextEncoder(WindowedEncoder):
         return network, processor
 
     @property
-    def sampling_rate(self) -> int:
-        return self.processor.feature_extractor.sampling_rate
-
-    @property
     def window_length(self) -> int:
         return round(self.window_seconds * self.sampling_rate)
-
-    @property
-    def tokenizer(self) -> Any:
-        return self.processor.tokenizer
 
     @property
     def max_tokens(self) -> int:

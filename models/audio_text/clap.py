@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-from typing import Any
-
 import numpy as np
 import torch
 from torch.nn.functional import normalize
@@ -40,16 +38,8 @@ class ClapEncoder(WindowedEncoder):
         return self.network.config.projection_dim
 
     @property
-    def sampling_rate(self) -> int:
-        return self.processor.feature_extractor.sampling_rate
-
-    @property
     def window_length(self) -> int:
         return int(self.processor.feature_extractor.nb_max_samples)
-
-    @property
-    def tokenizer(self) -> Any:
-        return self.processor.tokenizer
 
     @property
     def max_tokens(self) -> int:

@@ -9,8 +9,7 @@ from typing import Any
 import numpy as np
 import torch
 
-from models.audio_input import average, cut, resample
-from models.audio_text.pseudo_word import pseudo_word_encoder
+from models.audio_input import average_over_windows, cut, resample
 from models.network import TEXTS_AT_ONCE, Pretrained, blocks_by_length
 
 
@@ -22,20 +21,27 @@ class WindowedEncoder(Pretrained, ABC):
 
     What a family gives:
         embed_dim: D.
-        sampling_rate: Hz.
         window_length: samples heard at once.
-        tokenizer, max_tokens, token_table: of its text encoder; the table is where token ids are looked up.
-        ending: what closes every sentence, beside what the tokenizer adds by itself.
+        token_table: where the text encoder looks its token ids up.
+        max_tokens: that it reads.
         hear, read: see there.
+    Where its processor has no feature_extractor or tokenizer, also sampling_rate (Hz) and tokenizer; and `ending`, what
+    closes every sentence, beside what the tokenizer adds by itself.
     """
 
     embed_dim: int
-    sampling_rate: int
     window_length: int
-    tokenizer: Any
     max_tokens: int
     token_table: torch.nn.Embedding
     ending = ""
+
+    @property
+    def sampling_rate(self) -> int:
+        return self.processor.feature_extractor.sampling_rate
+
+    @property
+    def tokenizer(self) -> Any:
+        return self.processor.tokenizer
 
     @abstractmethod
     def hear(self, windows: list[np.ndarray]) -> np.ndarray:
@@ -61,31 +67,18 @@ class WindowedEncoder(Pretrained, ABC):
         """
 
     def encode_audio(self, waveforms: Sequence[np.ndarray], sampling_rates: Sequence[int]) -> np.ndarray:
-        """Embeds sounds.
-
-        Args:
-            waveforms: (T,) float32 mono each, of any length.
-            sampling_rates: Hz each.
-
-        Returns:
-            audio_embeds: (N, embed_dim) float32, rows L2-normalised.
-        """
+        """See `models.roles.AudioTextEncoder`."""
         sounds = [
             cut(resample(waveform, rate, self.sampling_rate), self.window_length)
             for waveform, rate in zip(waveforms, sampling_rates, strict=True)
         ]
         if not sounds:
             return np.zeros((0, self.embed_dim), dtype=np.float32)
-        embeds = self.hear([window for sound in sounds for window in sound])
-        audio_embeds = average(embeds, [len(sound) for sound in sounds])
+        audio_embeds = average_over_windows(sounds, self.hear)
         return audio_embeds / np.linalg.norm(audio_embeds, axis=1, keepdims=True).clip(1e-12)
 
     def encode_text(self, texts: Sequence[str]) -> np.ndarray:
-        """Embeds sentences; what is longer than the encoder reads is cut off.
-
-        Returns:
-            text_embeds: (N, embed_dim) float32, rows L2-normalised.
-        """
+        """See `models.roles.AudioTextEncoder`; what is longer than the encoder reads is cut off."""
         if not len(texts):
             return np.zeros((0, self.embed_dim), dtype=np.float32)
         blocks = blocks_by_length(self.tokenize(list(texts))["attention_mask"].sum(1), TEXTS_AT_ONCE)
@@ -101,5 +94,43 @@ class WindowedEncoder(Pretrained, ABC):
         return self.tokenizer(texts, padding=True, truncation=True, max_length=self.max_tokens, return_tensors="pt")
 
     def pseudo_word_encoder(self, template: str) -> tuple[Callable[[torch.Tensor], torch.Tensor], torch.Tensor]:
-        """Opens the text encoder for a free word; see `models.audio_text.pseudo_word`."""
-        return pseudo_word_encoder(template, self.tokenizer, self.token_table, self.read, self.ending)
+        """See `models.roles.AudioTextEncoder`: the text encoder reads token ids as ever, and is given the word for one.
+
+        What encodes is on the device of what it is given; it computes in the dtype of the table, without autocast.
+
+        Raises:
+            ValueError: not exactly one "{}".
+        """
+        table = self.token_table
+        left, word, right = self._around_a_word(template)
+        sentence = torch.tensor([[*left, word, *right]], device=table.weight.device)  # (1, T)
+
+        def encode(word_embeds: torch.Tensor) -> torch.Tensor:
+            words = word_embeds.to(table.weight.device, table.weight.dtype)[:, None]  # (B, 1, W)
+
+            def put(module: torch.nn.Module, inputs: Any, looked_up: torch.Tensor) -> torch.Tensor:
+                return torch.cat([looked_up[:, : len(left)], words, looked_up[:, len(left) + 1 :]], dim=1)
+
+            hook = table.register_forward_hook(put)
+            try:
+                return self.read(sentence.expand(len(words), -1)).to(word_embeds.device)
+            finally:
+                hook.remove()
+
+        return encode, table.weight.detach().float().cpu().clone()
+
+    def _around_a_word(self, template: str) -> tuple[list[int], int, list[int]]:
+        """Token ids before the free word, one to stand in its place, and those after it."""
+        if template.count("{}") != 1:
+            raise ValueError(f'expected a template with exactly one "{{}}", found {template!r}')
+
+        def tokens(text: str, **how: Any) -> list[int]:
+            return self.tokenizer(text, **how)["input_ids"]
+
+        # What the tokenizer puts around a sentence, seen on one that is a single ordinary word.
+        (word, *_), whole = tokens("a", add_special_tokens=False), tokens("a")
+        before, after = template.split("{}")
+        # A byte-level token carries the space before its word: so it goes with the pseudo-word, and is kept after it.
+        left = [*whole[: whole.index(word)], *tokens(before.rstrip(" "), add_special_tokens=False)]
+        right = [*tokens(after + self.ending, add_special_tokens=False), *whole[whole.index(word) + 1 :]]
+        return left, word, right

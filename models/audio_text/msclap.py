@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+import re
+import warnings
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
@@ -10,15 +13,15 @@ import torch
 from torch.nn.functional import normalize
 
 from models.audio_input import groups_of_one_shape
-from models.audio_text import msclap_network
 from models.audio_text.encoder import WindowedEncoder
-from models.audio_text.msclap_network import FILE, SAMPLING_RATE, SECONDS
-from models.checkpoints.hub import find
-from models.checkpoints.published import license_of
-from models.network import MAX_BATCH
+from models.network import MAX_BATCH, find, quiet
+from models.weights import ANOTHER
 from utils.errors import UserError
 
-TOKENIZER_FILE = "tokenizer.json"
+FILE, TOKENIZER_FILE = "CLAP_weights_2023.pth", "tokenizer.json"
+SAMPLING_RATE, SECONDS = 44100, 7  # of a window
+# Masks that GPT-2 kept among its tensors in older releases of transformers, and a number only training needs.
+NOT_LEARNED = re.compile(r"caption_encoder\.base\.h\.\d+\.attn\.(masked_)?bias|logit_scale")
 
 
 class MsClapEncoder(WindowedEncoder):
@@ -42,6 +45,13 @@ class MsClapEncoder(WindowedEncoder):
 
     family = "msclap"
     hub_files = (FILE,)
+    dtypes = ("float32",)  # its spectrogram is a layer of the network
+    remedy = f"fetch {FILE} again, or {ANOTHER}"
+    sampling_rate = SAMPLING_RATE
+    window_length = SECONDS * SAMPLING_RATE
+    max_tokens = 77
+    ending = " <|endoftext|>"  # what a sentence is read off
+    tokenizer: Any = None  # of its own, not a processor's
 
     def __init__(
         self,
@@ -51,51 +61,26 @@ class MsClapEncoder(WindowedEncoder):
         *,
         tokenizer: str = "openai-community/gpt2",
     ) -> None:
+        from transformers import PreTrainedTokenizerFast
+
         super().__init__(network, processor, provenance)
-        self.tokenizer = _load_tokenizer(tokenizer)
+        file = find(tokenizer, files=(TOKENIZER_FILE,)).path / TOKENIZER_FILE
+        self.tokenizer = PreTrainedTokenizerFast(tokenizer_file=str(file))
+        # GPT-2's first token, as in training; what is padded is masked.
+        self.tokenizer.add_special_tokens({"pad_token": "!"})
         self.provenance["tokenizer"] = tokenizer
 
     @classmethod
-    def from_pretrained(
-        cls,
-        weights: str | Path,
-        revision: str | None = None,
-        license: str | None = None,
-        dtype: str = "float32",
-        trust_remote_code: bool = False,
-        device: str = "cpu",
-        **settings: Any,
-    ) -> MsClapEncoder:
-        """Loads the weights of 2023.
+    def before_loading(cls, weights: str, settings: Mapping[str, Any]) -> dict[str, Any]:
+        """See `Pretrained.before_loading`; a missing package is said before anything is fetched."""
+        import_package()
+        return {}
 
-        Args:
-            weights: the .pth file, or hub id of a repository with CLAP_weights_2023.pth.
-            dtype: float32 only: its spectrogram is a layer of the network.
-            revision, license, trust_remote_code, device, settings: see `Pretrained.from_pretrained`.
-
-        Raises:
-            UserError: the package is not installed, the weights are not there or do not fit.
-        """
-        if dtype != "float32":
-            raise UserError(f"expected dtype float32 for msclap, which takes its spectrogram itself, found {dtype}")
-        msclap_network.import_package()  # a missing one is said before anything is fetched
-        path, commit = msclap_network.find(str(weights), revision)
-        network = msclap_network.load(path)
-        provenance = {
-            "family": cls.family,
-            "id": str(weights),
-            "revision": commit,
-            "sha256": None if commit else msclap_network.sha256(path),
-            "license": license or license_of(str(weights)),
-            "dtype": dtype,
-            "trust_remote_code": False,
-        }
-        return cls(network.to(device).eval().requires_grad_(False), None, provenance, **settings)
-
-    sampling_rate = SAMPLING_RATE
-    window_length = SECONDS * SAMPLING_RATE
-    max_tokens = 77
-    ending = " <|endoftext|>"  # what a sentence is read off
+    @classmethod
+    def load(cls, folder: Path, dtype: torch.dtype, trust_remote_code: bool) -> tuple[Any, Any]:
+        """See `Pretrained.load`; reads the .pth file, or the one in a folder, with torch's `weights_only`."""
+        path = folder if folder.is_file() else folder / FILE
+        return build(torch.load(path, map_location="cpu", weights_only=True)["model"]), None
 
     @property
     def embed_dim(self) -> int:
@@ -130,10 +115,59 @@ class MsClapEncoder(WindowedEncoder):
         return self.tokenizer.pad({"input_ids": ids}, padding=True, return_tensors="pt")
 
 
-def _load_tokenizer(where: str) -> Any:
-    from transformers import PreTrainedTokenizerFast
+def import_package() -> Any:
+    """Imports the package's `models.clap`.
 
-    folder = find(where, files=(TOKENIZER_FILE,)).folder
-    tokenizer = PreTrainedTokenizerFast(tokenizer_file=str(folder / TOKENIZER_FILE))
-    tokenizer.add_special_tokens({"pad_token": "!"})  # GPT-2's first token, as in training; what is padded is masked
-    return tokenizer
+    Raises:
+        UserError: it is not installed, or cannot be imported.
+    """
+    import transformers
+
+    try:
+        # It switches all warnings off, and the library's messages, when it is imported.
+        with warnings.catch_warnings(), quiet(transformers):
+            from msclap.models import clap
+    except ImportError as error:
+        raise UserError(
+            f"the family msclap needs the package msclap, which cannot be imported ({error}); install it with "
+            "`pip install --no-deps msclap torchlibrosa` (without --no-deps it would put back numpy 1, librosa 0.10 "
+            "and transformers 4), or take another family"
+        ) from error
+    return clap
+
+
+def build(tensors: Mapping[str, torch.Tensor]) -> torch.nn.ModuleDict:
+    """Makes the network that tensors are of, and fills it completely.
+
+    Returns:
+        "audio_encoder": (B, 308700) at 44.1 kHz -> (B, 1024) and AudioSet probabilities; "caption_encoder": "base"
+        (GPT-2) and "projection".
+
+    Raises:
+        ValueError: tensors are missing.
+    """
+    from transformers import GPT2Config, GPT2Model
+
+    clap = import_package()
+    words, positions = (tensors[f"caption_encoder.base.{name}.weight"].shape for name in ("wte", "wpe"))
+    blocks = {name.split(".")[3] for name in tensors if name.startswith("caption_encoder.base.h.")}
+    sizes = dict(vocab_size=words[0], n_embd=words[1], n_positions=positions[0], n_head=words[1] // 64)
+    width, heard = tensors["audio_encoder.projection.linear1.weight"].shape
+    # The spectrogram's numbers are in the package's own config module, whatever is given here.
+    spectrogram = dict(sample_rate=SAMPLING_RATE, window_size=1024, hop_size=320, mel_bins=64, fmin=50, fmax=8000)
+    network = torch.nn.ModuleDict(
+        {
+            "audio_encoder": clap.AudioEncoder("HTSAT", heard, width, classes_num=527, **spectrogram),
+            "caption_encoder": torch.nn.ModuleDict(
+                {
+                    "base": GPT2Model(GPT2Config(n_layer=len(blocks), **sizes)),
+                    "projection": clap.Projection(words[1], width),
+                }
+            ),
+        }
+    )
+    learned = {name: tensor for name, tensor in tensors.items() if not NOT_LEARNED.fullmatch(name)}
+    missing = network.load_state_dict(learned, strict=False).missing_keys
+    if missing:
+        raise ValueError(f"{len(missing)} of its tensors are missing, the first being {missing[0]}")
+    return network

@@ -83,16 +83,8 @@ class PeAvEncoder(WindowedEncoder):
         return self.network.audio_head.proj.out_features
 
     @property
-    def sampling_rate(self) -> int:
-        return self.processor.feature_extractor.sampling_rate
-
-    @property
     def window_length(self) -> int:
         return round(self.window_seconds * self.sampling_rate)
-
-    @property
-    def tokenizer(self) -> Any:
-        return self.processor.tokenizer
 
     @property
     def max_tokens(self) -> int:

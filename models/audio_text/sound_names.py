@@ -9,13 +9,11 @@ import numpy as np
 import torch
 from torch.nn.functional import normalize
 
-from models.audio_tagger.soundnet import OBJECTS_WEIGHT, SoundNetTagger
+from models.audio_tagger.soundnet import OBJECTS_WEIGHT, SoundNetTagger, classes_of
 from models.network import Composite, Pretrained
 from models.pocket.class_names import ClassNames
 from utils.language import imagenet
-from utils.language.prompts import check_prompt, fill
-
-__all__ = ["SoundNameEncoder"]
+from utils.language.phrases import check_prompt, fill
 
 NOWHERE = -1e-3  # of a sound some 16 long: what nothing is known of is a little less like any sound than zero
 
@@ -34,6 +32,7 @@ class SoundNameEncoder(Composite):
     """
 
     family = "sound_names"
+    remembers = ("encode_text",)  # what is heard, its part "sounds" remembers
     parts: ClassVar[Mapping[str, type[Pretrained]]] = {"sounds": SoundNetTagger, "words": ClassNames}
 
     def __init__(self, networks: Mapping[str, Any], provenance: dict[str, Any]) -> None:
@@ -41,13 +40,13 @@ class SoundNameEncoder(Composite):
         self.sounds, self.words = networks["sounds"], networks["words"]
         self._objects_factor = torch.from_numpy(self.sounds.table("objects_factor"))  # (D, 1000)
         self._groups_factor = torch.from_numpy(self.sounds.table("groups_factor"))  # (G, G)
-        classes = torch.from_numpy(self.sounds.group_classes)
+        classes = torch.from_numpy(classes_of(self.sounds.group_labels))
         self._overlap = classes / classes.sum(1, keepdim=True).clamp(min=1)  # (G, 1000)
         self.embed_dim = len(self._objects_factor) + len(self._groups_factor) + 1
 
     def encode_audio(self, waveforms: Sequence[np.ndarray], sampling_rates: Sequence[int]) -> np.ndarray:
         """See `models.roles.AudioTextEncoder`."""
-        objects, groups = self.sounds.standing(self.sounds.encode_audio(waveforms, sampling_rates))
+        objects, groups = self.sounds.z_scores(self.sounds.encode_audio(waveforms, sampling_rates))
         spread = [
             objects @ self.sounds.table("objects_whitening").T,
             groups @ self.sounds.table("groups_whitening").T,

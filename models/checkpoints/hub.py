@@ -1,149 +1,256 @@
-"""Where a checkpoint's files are: a folder, or a hub id whose files are in the hub's cache or get there.
+"""Published networks, found in the hub's cache or fetched into it by huggingface_hub; one sentence where that fails.
 
-The hub is asked only for what is not here yet: whatever is in the cache is used without a network.
+The hub is asked only for what is not here yet, once, and an answer comes within seconds, whatever the network does.
 """
 
 from __future__ import annotations
 
-import hashlib
+import os
 import re
-from collections.abc import Sequence
+import shutil
+import sys
+import threading
+from collections.abc import Callable, Mapping, Sequence
+from concurrent import futures
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
-from models.checkpoints.files import faults
-from models.config import ROOT
+from huggingface_hub import HfApi, constants, errors, is_offline_mode, snapshot_download
+from huggingface_hub.file_download import repo_folder_name
+
+from models.checkpoints import catalogue
+from models.weights import (
+    ANOTHER,
+    Checkpoint,
+    faults,
+    first_sentence,
+    needed,
+    no_folder,
+    pickled_among,
+    weights_among,
+)
 from utils.errors import UserError
 
-ANOTHER = "name another folder or hub id in the config or with --set ROLE.weights=..."
-FILE_ENDINGS = (".pth", ".pt", ".tar", ".safetensors")  # of the families that read one file; hub ids do not end so
-DECISIVE = (".json", ".txt", ".model", ".py", ".tiktoken")  # of a checkpoint's files beside its weights
+PATIENCE = 3.0  # s for the hub's answer; HF_HUB_ETAG_TIMEOUT overrides it
+CONVERTER = "SFconvertbot"  # the hub's own account that proposes safetensors versions as pull requests
+
+
+class HubError(UserError):
+    """The hub does not give what was asked for.
+
+    Its `kind` is "unreachable", with the `reason`, or "gated", "absent", "pickled" or "refused".
+    """
+
+    def __init__(self, kind: str, sentence: str, reason: str = "") -> None:
+        super().__init__(sentence)
+        self.kind, self.reason = kind, reason
 
 
 @dataclass(frozen=True)
-class Checkpoint:
-    """Files of a network, all of them on this machine.
-
-    Attributes:
-        weights: as the config names it, folder or hub id.
-        folder: where the files are.
-        revision: the hub's commit; None for a folder.
-    """
+class Listing:
+    """What the hub says of a repository asked for: the commit, whether it is gated, name of each file -> bytes."""
 
     weights: str
-    folder: Path
     revision: str | None
+    commit: str
+    gated: bool
+    sizes: Mapping[str, int]
 
-    def sha256(self) -> str:
-        """Of all safetensors files, in the order of their names, one after the other."""
-        digest = hashlib.sha256()
-        for path in sorted(self.folder.glob("*.safetensors")):
-            with path.open("rb") as file:
-                while block := file.read(1 << 20):
-                    digest.update(block)
-        return digest.hexdigest()
+    def needed(self, trust_remote_code: bool = False, files: Sequence[str] = ()) -> list[str]:
+        """The files that a loader reads, or exactly `files`.
 
-    def config_sha256(self) -> str:
-        """Of everything beside the weights that decides an answer: configs, tokenizer, code; in the order of names."""
-        digest = hashlib.sha256()
-        for path in sorted(path for path in self.folder.rglob("*") if path.suffix in DECISIVE and path.is_file()):
-            digest.update(path.relative_to(self.folder).as_posix().encode() + b"\0" + path.read_bytes() + b"\0")
-        return digest.hexdigest()
+        Raises:
+            HubError: they are not there, or no safetensors weights are.
+        """
+        pickled, page = pickled_among(self.sizes), f"see {constants.ENDPOINT}/{self.weights}; {ANOTHER}"
+        for name in files:
+            if name not in self.sizes:
+                raise HubError("absent", f"{self.weights}: it has no {name}, {page}")
+        if files or weights_among(name for name in self.sizes if "/" not in name):
+            return list(files) or needed(self.sizes, trust_remote_code)
+        if not pickled:
+            raise HubError("absent", f"{self.weights}: it holds no weights (*.safetensors), {page}")
+        proposed = _conversion(self.weights)
+        other = f", or `revision: {proposed}` beside the weights takes the hub's own conversion" if proposed else ""
+        raise HubError(
+            "pickled",
+            f"{self.weights}: it has only pickled weights ({pickled[0]}), which can run code when opened and are never "
+            f"loaded here; `python -m models.convert {self.weights}` makes safetensors of them once, without running "
+            f"code{other}",
+        )
+
+    def missing(self, names: Sequence[str]) -> dict[str, int]:
+        """The files among `names` that are not in the cache -> bytes."""
+        snapshot = cache_folder(self.weights) / "snapshots" / self.commit
+        return {name: self.sizes[name] for name in names if not (snapshot / name).is_file()}
 
 
-def find(
-    weights: str, revision: str | None = None, *, trust_remote_code: bool = False, files: Sequence[str] = ()
-) -> Checkpoint:
-    """Finds a checkpoint's files, fetching what a hub id lacks here.
-
-    Args:
-        weights: folder, absolute or relative to the current folder or to the repository root; or hub id.
-        revision: commit, tag or branch of a hub id.
-        trust_remote_code: whether Python files of a hub id are wanted too.
-        files: exactly these, for a family whose checkpoints are of another kind than transformers' and open_clip's.
-
-    Raises:
-        UserError: a file is missing; which, why, and the way out.
-    """
-    folder = local_folder(weights)
-    if folder:
-        _check_folder(weights, folder, faults(folder, code=trust_remote_code, files=files))
-        return Checkpoint(weights, folder, None)
+def find(weights: str, revision: str | None, *, trust_remote_code: bool, files: Sequence[str]) -> Checkpoint:
+    """See `models.network.find`, for a hub id."""
     checkpoint = cached(weights, revision)
-    if checkpoint and not faults(checkpoint.folder, of_the_hub=True, code=trust_remote_code, files=files):
+    if checkpoint and not faults(checkpoint.path, of_the_hub=True, code=trust_remote_code, files=files):
         return checkpoint
-    from models.checkpoints.download import download
-    from models.checkpoints.refusals import HubError
-
     try:
-        folder = download(weights, revision, trust_remote_code=trust_remote_code, files=files)
+        listing = ask(weights, revision)
+        fetch(listing, listing.needed(trust_remote_code, files))
     except HubError as error:
         raise HubError(error.kind, f"cannot load {error}", error.reason) from error
-    return Checkpoint(weights, folder, folder.name)
-
-
-def local_folder(weights: str) -> Path | None:
-    """The folder that `weights` names, whether it exists or not; None for a hub id ("name" or "owner/name")."""
-    candidates = looked_at(weights)
-    found = next((folder for folder in candidates if folder.is_dir()), None)
-    parts = Path(weights).parts
-    is_path = (
-        weights.startswith((".", "~"))
-        or weights.endswith(FILE_ENDINGS)
-        or len(parts) > 2
-        or (len(parts) == 2 and (ROOT / parts[0]).is_dir())
-    )
-    return found or (candidates[-1] if is_path else None)
-
-
-def looked_at(weights: str) -> list[Path]:
-    """The folders that `weights` may mean: in the current folder, then in the repository."""
-    path = Path(weights).expanduser()
-    return list(dict.fromkeys([Path.cwd() / path, ROOT / path]))
+    return cached(weights, revision)
 
 
 def cached(weights: str, revision: str | None = None) -> Checkpoint | None:
-    """What the hub's cache has of a hub id, complete or not; no network.
-
-    Args:
-        weights: hub id.
-        revision: commit, tag or branch; None for the default branch.
-
-    Returns:
-        Its folder: the snapshot, or what `python -m models.convert` made of one that is pickled.
-    """
-    storage = cache_folder(weights)
-    name = storage / "refs" / (revision or "main")
-    commit = name.read_text(encoding="utf-8").strip() if name.is_file() else revision
-    if not commit or not re.fullmatch(r"[0-9a-f]{40}", commit):
+    """What the hub's cache has of a hub id, complete or not; no network."""
+    try:
+        path = Path(snapshot_download(weights, revision=revision, local_files_only=True, allow_patterns=[]))
+    except (OSError, ValueError):  # not there, or no possible hub id
         return None
-    places = (converted_folder(weights, commit), storage / "snapshots" / commit)
-    return next((Checkpoint(weights, folder, commit) for folder in places if folder.is_dir()), None)
+    known = catalogue().get(weights)
+    return Checkpoint(weights, path, path.name, known.license if known else None)
 
 
-def converted_folder(weights: str, commit: str) -> Path:
-    """Where `python -m models.convert` puts the safetensors it makes of a pickled hub id."""
-    return cache_folder(weights) / "converted" / commit
+def cache_folder(weights: str = "") -> Path:
+    """Where the hub's cache keeps a hub id; the cache itself without one."""
+    return Path(constants.HF_HUB_CACHE, repo_folder_name(repo_id=weights, repo_type="model") if weights else "")
 
 
-def cache_folder(weights: str) -> Path:
-    """Where the hub's cache keeps a hub id."""
-    from huggingface_hub import constants
+def ask(weights: str, revision: str | None = None) -> Listing:
+    """Asks the hub for a repository's files: one question, one attempt.
 
-    return Path(constants.HF_HUB_CACHE) / "--".join(["models", *weights.split("/")])
+    Raises:
+        HubError: no answer within `PATIENCE`, or a refusal.
+    """
+    if is_offline_mode():
+        raise _unreachable(weights, revision, "HF_HUB_OFFLINE is set, so the hub is not asked")
+    options = {"revision": revision, "files_metadata": True, "timeout": patience()}
+    try:
+        info = within(patience(), lambda: HfApi().model_info(weights, **options))
+    except (errors.HTTPError, OSError, ValueError, KeyError, TypeError) as error:
+        raise _refusal(weights, revision, error) from error
+    sizes = {file.rfilename: file.size or 0 for file in info.siblings or []}
+    return Listing(weights, revision, info.sha, bool(info.gated), sizes)
 
 
-def _check_folder(weights: str, folder: Path, found: Sequence[str]) -> None:
-    if not found:
-        return
-    if folder.is_dir():
-        what = f"cannot load the weights in {folder}: {'; '.join(found)}"
+def fetch(listing: Listing, names: Sequence[str]) -> Path:
+    """Brings files of a repository into the cache, but those that are there; returns the snapshot's folder.
+
+    Raises:
+        HubError: the hub does not give them.
+        UserError: there is no room for them.
+    """
+    weights, revision, lacking = listing.weights, listing.revision, listing.missing(names)
+    check_room(sum(lacking.values()))
+    print(f"fetching {weights}: {len(lacking)} files, {megabytes(sum(lacking.values()))}", file=sys.stderr, flush=True)
+    try:
+        options = {"allow_patterns": list(names), "etag_timeout": patience()}
+        return Path(snapshot_download(weights, revision=revision, **options))
+    except (errors.HTTPError, errors.EntryNotFoundError, ConnectionError, TimeoutError) as error:
+        raise _refusal(weights, revision, error) from error
+    except OSError as error:
+        if error.errno is None:  # a file that is not as long as the hub says
+            raise _refusal(weights, revision, error) from error
+        raise UserError(
+            f"cannot write to the hub's cache {cache_folder(weights)}: {error.strerror}; set HF_HOME to a folder with "
+            "room that can be written to"
+        ) from error
+
+
+def check_room(size: int) -> None:
+    """Raises a UserError where the disk of the cache has no room for `size` bytes."""
+    free = free_disk()
+    if size > free:
+        raise UserError(
+            f"{megabytes(size)} are to be fetched, and the disk of {cache_folder()} has {megabytes(free)} free; make "
+            "room, or set HF_HOME to a folder on a larger disk"
+        )
+
+
+def free_disk() -> int:
+    """Bytes free on the disk of the cache, which need not exist yet."""
+    folder = cache_folder()
+    return shutil.disk_usage(next(parent for parent in (folder, *folder.parents) if parent.is_dir())).free
+
+
+def megabytes(size: float) -> str:
+    """A number of bytes for people: "615 MB", "3.1 GB", "32 kB"."""
+    for unit, factor in (("GB", 1e9), ("MB", 1e6)):
+        if size >= factor:
+            return f"{size / factor:.{1 if size < 10 * factor else 0}f} {unit}"
+    return f"{size / 1e3:.0f} kB"
+
+
+def patience() -> float:
+    """Seconds to wait for the hub's answer."""
+    return float(os.environ.get("HF_HUB_ETAG_TIMEOUT") or PATIENCE)
+
+
+def within(seconds: float, work: Callable[[], Any]) -> Any:
+    """Does work in a thread that is given up (TimeoutError): looking up a host's name has no time limit of its own."""
+    outcome: futures.Future = futures.Future()
+
+    def run() -> None:
+        try:
+            outcome.set_result(work())
+        except Exception as error:
+            outcome.set_exception(error)
+
+    threading.Thread(target=run, daemon=True).start()
+    if not futures.wait([outcome], seconds).done:
+        raise TimeoutError(f"no answer within {seconds:g} s; HF_HUB_ETAG_TIMEOUT=30 waits longer")
+    return outcome.result()
+
+
+def _conversion(weights: str) -> str | None:
+    """The revision in which the hub's converter proposes safetensors; None where there is none or the hub is slow."""
+    options = {"author": CONVERTER, "discussion_type": "pull_request", "discussion_status": "open"}
+    try:
+        proposals = within(patience(), lambda: list(HfApi().get_repo_discussions(weights, **options)))
+        reference = f"refs/pr/{proposals[0].num}" if proposals else None
+        return reference if reference and weights_among(ask(weights, reference).sizes) else None
+    except (errors.HTTPError, OSError, ValueError, UserError):
+        return None
+
+
+def _refusal(weights: str, revision: str | None, error: Exception) -> HubError:
+    """What went wrong with the hub, in one sentence."""
+    page, known = f"{constants.ENDPOINT}/{weights}", catalogue().get(weights)
+    status = getattr(getattr(error, "response", None), "status_code", None)
+    if isinstance(error, errors.GatedRepoError):
+        instead = f"; not gated: {known.alternative}" if known and known.alternative else ""
+        login = "then log in with `hf auth login` (or set HF_TOKEN) and try again"
+        kind, why = "gated", f"it is gated; accept its licence at {page}, {login}{instead}"
+    elif isinstance(error, errors.RevisionNotFoundError):
+        kind, why = "absent", f"it has no revision {revision!r}; {page}/commits/main lists them"
+    elif isinstance(error, (errors.RepositoryNotFoundError, errors.HFValidationError)):
+        nobody = "the hub has no such model, or a private one that this login may not see"
+        kind, why = "absent", f"{nobody}, and {no_folder(weights)}; {ANOTHER}"
+    elif status in (401, 403):
+        renew = "renew it with `hf auth login`, or the token in HF_TOKEN"
+        kind, why = "refused", f"the hub refuses it to this login ({_words(error)}); {renew}"
     else:
-        what = f"cannot load {weights}: there is no folder {' or '.join(map(str, looked_at(weights)))}"
-    out = ANOTHER
-    bundle = next((place for place in [folder, *folder.parents] if place.parent == ROOT / "models"), None)
-    if bundle and (bundle / "train").is_dir():
-        out = f"restore it from the repository, rebuild it with `python -m models.{bundle.name}.train`, or {ANOTHER}"
-    elif any(folder.glob("*.bin")) or any(folder.glob("*.pth")):
-        out = f"`python -m models.convert {weights}` makes safetensors of its pickled weights, or {out}"
-    raise UserError(f"{what}; {out}")
+        why = f"{'answers with an error' if status else 'cannot be reached'} ({_words(error)})"
+        if status == 404 or isinstance(error, (ValueError, KeyError, TypeError)):
+            why = "does not answer as a model hub (a login page of the network, or a wrong HF_ENDPOINT?)"
+        return _unreachable(weights, revision, f"{constants.ENDPOINT} {why}")
+    return HubError(kind, f"{weights}: {why}")
+
+
+def _unreachable(weights: str, revision: str | None, reason: str) -> HubError:
+    """What is not here, why it cannot be fetched, and how to get it."""
+    here = cached(weights, revision)
+    what = f"it is not on this machine (no config.json, no safetensors weights in {cache_folder(weights)})"
+    if here:
+        what = f"it is here only in part ({'; '.join(faults(here.path, of_the_hub=True))} in {here.path})"
+    what += "" if weights in catalogue() else f", {no_folder(weights)}"
+    command = f"python -m models.fetch {weights}{f' --revision {revision}' if revision else ''}"
+    out = f"`{command}` gets it where the hub can be reached, or copy that folder of the hub's cache from a machine"
+    return HubError("unreachable", f"{weights}: {what}, and {reason}; {out} that has it", reason)
+
+
+def _words(error: Exception) -> str:
+    """The first sentence of an error, on one line; the status and the hub's own words where it answered."""
+    response = getattr(error, "response", None)
+    if response is not None:
+        server = " ".join((getattr(error, "server_message", None) or "").split()).rstrip(".")
+        return f"{response.status_code} {response.reason_phrase}{': ' if server else ''}{server}"
+    return re.sub(r"^\[Errno -?\d+\] ", "", first_sentence(error)) or type(error).__name__

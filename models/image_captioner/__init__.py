@@ -1,7 +1,7 @@
 """Image captioners: what is seen, in words."""
 
 FAMILIES = {  # imported only where one is asked for
-    "blip": "models.image_captioner.blip:BlipCaptioner",
+    "blip": "models.image_captioner.image_to_text:BlipCaptioner",
     "florence2": "models.image_captioner.florence2:Florence2Captioner",
     "image_to_text": "models.image_captioner.image_to_text:ImageToText",
     "vision_chat": "models.image_captioner.vision_chat:VisionChat",

@@ -12,9 +12,7 @@ from torch.nn.functional import interpolate
 from models.network import Composite, Pretrained
 from models.pocket.image_classifier import ImageClassifier, Seen, checked_scales
 from utils.language import imagenet
-from utils.language.nouns import with_article
-
-__all__ = ["ClassifierCaptioner", "sentence"]
+from utils.language.phrases import with_article
 
 OPENING = "a photo of "
 WEARERS = "person"  # is in no class of ImageNet; whoever wears its clothes is said to be there
@@ -59,16 +57,25 @@ class ClassifierCaptioner(Composite):
 
     def caption(self, images: Sequence[np.ndarray]) -> list[str]:
         """See `models.roles.ImageCaptioner`."""
-        return [sentence(self._named(image)) for image in images]
+        captions = []
+        for image in images:
+            seen = []
+            for scale in self.scales:
+                seen += self.classifier.encode_images([image], scale)
+            shares = self.shares(seen)
+            first, *others = np.argsort(-shares, kind="stable")[: self.max_things]
+            named = [first] if shares[first] >= self.min_share / 2 else []
+            named += [thing for thing in others if shares[thing] >= self.min_share]
+            captions.append(sentence([self.things[thing] for thing in named]))
+        return captions
 
     def nouns(self, caption: str) -> list[str]:
         """The things named in a sentence of its own, in its order."""
         phrases = caption.removeprefix(OPENING).replace(" and ", ", ").split(", ") if caption else []
         return [phrase.removeprefix("an ").removeprefix("a ") for phrase in phrases]
 
-    def shares(self, image: np.ndarray) -> np.ndarray:
-        """How surely each of `things` is in view: (len(things),) float32 in [0, 1]."""
-        seen = [self.classifier.encode_images([image], scale)[0] for scale in self.scales]
+    def shares(self, seen: Sequence[Seen]) -> np.ndarray:
+        """How surely each of `things` is in an image seen at `scales`: (len(things),) float32 in [0, 1]."""
         finest = max((one.logits.shape[-2:] for one in seen), key=np.prod)
         places = np.mean([self._places(one, finest) for one in seen], axis=0)  # a scale's error is seldom the other's
         return 0.5 * places.max((1, 2)) + 0.5 * places.mean((1, 2))
@@ -81,14 +88,6 @@ class ClassifierCaptioner(Composite):
         things *= self._weights
         shares = torch.from_numpy(things / things.sum(0))[None]
         return interpolate(shares, size=size, mode="bilinear", align_corners=False)[0].numpy()
-
-    def _named(self, image: np.ndarray) -> list[str]:
-        shares = self.shares(image)
-        order = np.argsort(-shares, kind="stable")[: self.max_things]
-        first, *others = order
-        named = [first] if shares[first] >= self.min_share / 2 else []
-        named += [thing for thing in others if shares[thing] >= self.min_share]
-        return [self.things[thing] for thing in named]
 
 
 def sentence(things: Sequence[str]) -> str:

@@ -2,20 +2,17 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
 from typing import Any
 
-import numpy as np
-
-from models.image_captioner.captioner import BatchedCaptioner
-from models.image_captioner.named_things import as_caption
+from models.image_captioner.image_to_text import ImageToText
+from models.image_captioner.vision_chat import as_caption
 from utils.errors import UserError
 
 TASKS = ("<CAPTION>", "<DETAILED_CAPTION>", "<MORE_DETAILED_CAPTION>", "<OD>", "<DENSE_REGION_CAPTION>")
 ANY_SIZE = (1000, 1000)  # boxes are read in a frame of this size, and dropped
 
 
-class Florence2Captioner(BatchedCaptioner):
+class Florence2Captioner(ImageToText):
     """Florence-2 with a prompt of its own for each task.
 
     Args (settings):
@@ -41,30 +38,15 @@ class Florence2Captioner(BatchedCaptioner):
         max_new_tokens: int = 128,
         num_beams: int = 3,
     ) -> None:
-        super().__init__(network, processor, provenance)
+        super().__init__(network, processor, provenance, prompt=task)
         if task not in TASKS:
             raise UserError(f"expected Florence-2's task to be one of {', '.join(TASKS)}, found {task!r}")
-        self.task = task
-        self.max_new_tokens = max_new_tokens
-        self.num_beams = num_beams
+        self.generation = {"max_new_tokens": max_new_tokens, "num_beams": num_beams}
 
-    def _caption(self, images: Sequence[np.ndarray]) -> list[str]:
-        from PIL import Image
-
-        pictures = [Image.fromarray(image) for image in images]
-        inputs = self.processor(images=pictures, text=[self.task] * len(pictures), return_tensors="pt")
-        with self.inference():
-            tokens = self.network.generate(
-                **inputs.to(self.device, self.dtype),
-                do_sample=False,
-                num_beams=self.num_beams,
-                max_new_tokens=self.max_new_tokens,
-            )
-        return [self._read(row) for row in tokens]
-
-    def _read(self, tokens: Any) -> str:
+    def read(self, tokens: Any) -> str:
+        """The caption in one row of what was generated, (T,) int64, on one line."""
         tokenizer = self.processor.tokenizer
         # Padding is no special token to the processor: in a batch it would stay in the caption.
         text = tokenizer.decode(tokens[tokens != tokenizer.pad_token_id], skip_special_tokens=False)
-        answer = self.processor.post_process_generation(text, task=self.task, image_size=ANY_SIZE)[self.task]
+        answer = self.processor.post_process_generation(text, task=self.prompt, image_size=ANY_SIZE)[self.prompt]
         return as_caption(answer["labels"]) if isinstance(answer, dict) else " ".join(answer.split())

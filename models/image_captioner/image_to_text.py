@@ -1,4 +1,4 @@
-"""Captioners of no special family: BLIP-2, GIT and whatever else writes a text to an image."""
+"""BLIP, BLIP-2, GIT and whatever else writes a text to an image, as captioners."""
 
 from __future__ import annotations
 
@@ -6,11 +6,12 @@ from collections.abc import Sequence
 from typing import Any
 
 import numpy as np
+from PIL import Image
 
-from models.image_captioner.captioner import BatchedCaptioner
+from models.network import MAX_BATCH, Pretrained
 
 
-class ImageToText(BatchedCaptioner):
+class ImageToText(Pretrained):
     """Any transformers network that continues a text, or starts one, with an image before it.
 
     Chat models are asked by `vision_chat`; here nothing is put around the prompt.
@@ -42,9 +43,21 @@ class ImageToText(BatchedCaptioner):
     ) -> None:
         super().__init__(network, processor, provenance)
         self.prompt = prompt
-        self.max_new_tokens = max_new_tokens
-        self.num_beams = num_beams
-        self.repetition_penalty = repetition_penalty
+        self.generation = {
+            "max_new_tokens": max_new_tokens,
+            "num_beams": num_beams,
+            "repetition_penalty": float(repetition_penalty),
+        }
+
+    def caption(self, images: Sequence[np.ndarray]) -> list[str]:
+        """See `models.roles.ImageCaptioner`; at most MAX_BATCH images in one pass."""
+        captions = []
+        for start in range(0, len(images), MAX_BATCH):
+            inputs = self.inputs(images[start : start + MAX_BATCH])
+            with self.inference():
+                tokens = self.network.generate(**inputs, do_sample=False, **self.generation)
+            captions += [self.read(row) for row in tokens]
+        return captions
 
     def inputs(self, images: Sequence[np.ndarray]) -> Any:
         """Images and prompt as the checkpoint's own processor prepares them.
@@ -55,7 +68,6 @@ class ImageToText(BatchedCaptioner):
         Returns:
             What the network takes, on its device; floating tensors in its dtype.
         """
-        from PIL import Image
         from transformers import GenerationMixin
 
         pictures = [Image.fromarray(image) for image in images]
@@ -68,19 +80,37 @@ class ImageToText(BatchedCaptioner):
             inputs |= {key: inputs[key][:, :-1] for key in ("input_ids", "attention_mask")}
         return inputs.to(self.device, self.dtype)
 
-    def _caption(self, images: Sequence[np.ndarray]) -> list[str]:
-        with self.inference():
-            tokens = self.network.generate(
-                **self.inputs(images),
-                do_sample=False,
-                num_beams=self.num_beams,
-                max_new_tokens=self.max_new_tokens,
-                repetition_penalty=float(self.repetition_penalty),
-            )
-        captions = self.processor.tokenizer.batch_decode(tokens, skip_special_tokens=True)
-        return [self._without_prompt(" ".join(caption.split())) for caption in captions]
-
-    def _without_prompt(self, caption: str) -> str:
+    def read(self, tokens: Any) -> str:
+        """The caption in one row of what was generated, (T,) int64, on one line."""
+        caption = " ".join(self.processor.tokenizer.decode(tokens, skip_special_tokens=True).split())
         # Some networks repeat the prompt and some do not; tokenizers may have changed its case.
         prompt = " ".join(self.prompt.split())
         return caption[len(prompt) :].strip() if caption.lower().startswith(prompt.lower()) else caption
+
+
+class BlipCaptioner(ImageToText):
+    """BLIP, greedy; the defaults are the paper's settings.
+
+    Args (settings):
+        max_new_tokens: length of a caption at most. The paper's max_length of 17 counts the start token, this does not.
+        repetition_penalty: above 1 makes a word less likely each time it was said.
+
+    Reference: Li et al., "BLIP: bootstrapping language-image pre-training", ICML 2022.
+    """
+
+    family = "blip"
+    network_class = "BlipForConditionalGeneration"
+    processor_class = "BlipProcessor"
+    encoders = ("vision_model",)
+
+    def __init__(
+        self,
+        network: Any,
+        processor: Any,
+        provenance: dict[str, Any],
+        *,
+        max_new_tokens: int = 16,
+        repetition_penalty: float = 2.5,
+    ) -> None:
+        further = {"max_new_tokens": max_new_tokens, "repetition_penalty": repetition_penalty}
+        super().__init__(network, processor, provenance, **further)

@@ -8,18 +8,15 @@ Conventions:
         known of a text.
     kind: how a text is known: "exact" or "near" by the tables (`utils/language/imagenet.py`), "guessed" by the network.
 
-Reference:
-    Bojanowski et al., "Enriching word vectors with subword information", TACL 2017 (hashed pieces of words).
+Reference: Bojanowski et al., "Enriching word vectors with subword information", TACL 2017 (hashed pieces of words).
 """
 
 from __future__ import annotations
 
-import json
 import re
 import unicodedata
 import zlib
-from collections.abc import Sequence
-from pathlib import Path
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 import numpy as np
@@ -27,9 +24,8 @@ import torch
 from torch import nn
 
 from models.network import Pretrained
+from models.pocket import PocketFolder
 from utils.language import imagenet
-
-__all__ = ["ARCHITECTURE", "ClassNames", "WordNetwork", "pieces"]
 
 ARCHITECTURE = "hashed_pieces"
 FAINT = 0.1  # of the strongest class: what is weaker is left out of a guess
@@ -40,47 +36,11 @@ AROUND = {
 }
 
 
-class ClassNames(Pretrained):
-    """Texts to weights over the 1,000 classes, by the tables and by the network for what they do not know."""
-
-    family = "class_names"
-
-    @classmethod
-    def load(cls, folder: Path, dtype: torch.dtype, trust_remote_code: bool) -> tuple[Any, Any]:
-        """See `Pretrained.load`; the processor is the folder's config."""
-        from safetensors.torch import load_file
-
-        config = json.loads((folder / "config.json").read_text(encoding="utf-8"))
-        if config.get("architecture") != ARCHITECTURE:
-            raise ValueError(f"expected {ARCHITECTURE}, found {config.get('architecture')}")
-        network = WordNetwork(**config["sizes"])
-        network.load_state_dict(load_file(folder / "model.safetensors"), strict=True)
-        return network.to(dtype), config
-
-    def encode(self, texts: Sequence[str]) -> np.ndarray:
-        """Returns weights, see the module's conventions; the same text has the same row in any batch."""
-        rows = [imagenet.lookup(text) for text in texts]
-        rows = [self._guess(text) if row is None else row for text, row in zip(texts, rows, strict=True)]
-        return np.stack(rows) if rows else np.zeros((0, imagenet.CLASSES), np.float32)
-
-    def kind(self, texts: Sequence[str]) -> list[str | None]:
-        """Tells for each text how it is known: "exact", "near", "guessed", or None."""
-        return [imagenet.kind(text) or ("guessed" if self._guess(text).any() else None) for text in texts]
-
-    def _guess(self, text: str) -> np.ndarray:
-        probabilities, known = self.network.read([text])
-        if known[0] < self.processor["threshold"]:
-            return np.zeros(imagenet.CLASSES, np.float32)
-        weights = (probabilities[0] / probabilities[0].max()).numpy()
-        return np.where(weights < FAINT, np.float32(0), weights)
-
-
 class WordNetwork(nn.Module):
     """Bags of hashed pieces to logits over the classes and "nothing".
 
     Args:
-        buckets: how many embeddings there are.
-        width: of an embedding.
+        buckets, width: how many embeddings there are, and of what width.
         hidden: units of the layer between.
         shortest, longest: letters in a piece of a word, its ends counted.
     """
@@ -101,11 +61,40 @@ class WordNetwork(nn.Module):
     @torch.no_grad()
     def read(self, texts: Sequence[str]) -> tuple[torch.Tensor, torch.Tensor]:
         """Returns (N, 1000) probabilities of the classes that sum to 1, and (N,) how sure it is to know the text."""
-        logits = self([pieces(text, **self._hash()) for text in texts]).float().cpu()
+        hashing = {key: self.sizes[key] for key in ("buckets", "shortest", "longest")}
+        logits = self([pieces(text, **hashing) for text in texts]).float().cpu()
         return logits[:, :-1].softmax(1), 1 - logits.softmax(1)[:, -1]
 
-    def _hash(self) -> dict[str, int]:
-        return {key: self.sizes[key] for key in ("buckets", "shortest", "longest")}
+
+class ClassNames(PocketFolder, Pretrained):
+    """Texts to weights over the 1,000 classes, by the tables and by the network for what they do not know."""
+
+    family = "class_names"
+    architecture = ARCHITECTURE
+    module = WordNetwork
+
+    @staticmethod
+    def arguments(config: Mapping[str, Any]) -> Mapping[str, Any]:
+        return config["sizes"]
+
+    def encode(self, texts: Sequence[str]) -> np.ndarray:
+        """Returns weights, see the module's conventions; the same text has the same row in any batch."""
+        rows = np.zeros((len(texts), imagenet.CLASSES), np.float32)
+        for row, text in zip(rows, texts, strict=True):
+            known = imagenet.lookup(text)
+            row[:] = self._guess(text) if known is None else known
+        return rows
+
+    def kind(self, texts: Sequence[str]) -> list[str | None]:
+        """Tells for each text how it is known: "exact", "near", "guessed", or None."""
+        return [imagenet.kind(text) or ("guessed" if self._guess(text).any() else None) for text in texts]
+
+    def _guess(self, text: str) -> np.ndarray:
+        probabilities, known = self.network.read([text])
+        if known[0] < self.processor["threshold"]:
+            return np.zeros(imagenet.CLASSES, np.float32)
+        weights = (probabilities[0] / probabilities[0].max()).numpy()
+        return np.where(weights < FAINT, np.float32(0), weights)
 
 
 def pieces(text: str, buckets: int, shortest: int, longest: int) -> list[int]:

@@ -12,13 +12,12 @@ from typing import Any
 import numpy as np
 import torch
 from PIL import Image
+from safetensors.torch import load_file
 from torch.nn.functional import normalize
 
 from models.network import Pretrained
 from utils.errors import UserError
 from utils.language.imagenet import CLASSES
-
-__all__ = ["ImageClassifier", "Seen", "checked_scales"]
 
 LEVELS = (4, 8, 16, 32)  # strides of the features that are handed on
 SMALLEST = 64  # pixels of an image's longer side
@@ -39,11 +38,7 @@ class Seen:
 
 
 def checked_scales(classifier: ImageClassifier, scales: Sequence[int]) -> tuple[int, ...]:
-    """The scales a role looks at images in, where they and the classifier are such that it can be asked for names.
-
-    Raises:
-        UserError: a scale is too small, or the classes are not ImageNet's.
-    """
+    """The scales a role looks at images in; UserError where one is too small, or the classes are not ImageNet's."""
     if not scales or min(scales) < SMALLEST:
         raise UserError(f"expected scales to be one or more of {SMALLEST} pixels and above, found {list(scales)}")
     if classifier.num_names != CLASSES:
@@ -66,7 +61,6 @@ class ImageClassifier(Pretrained):
     def load(cls, folder: Path, dtype: torch.dtype, trust_remote_code: bool) -> tuple[Any, Any]:
         """See `Pretrained.load`; the processor is timm's data config, with "mean", "std" and "interpolation"."""
         import timm
-        from safetensors.torch import load_file
 
         config = json.loads((folder / "config.json").read_text(encoding="utf-8"))
         if "architecture" not in config:
@@ -101,39 +95,24 @@ class ImageClassifier(Pretrained):
         by_stride = {level["reduction"]: level["num_chs"] for level in self.network.feature_info}
         return tuple(by_stride[stride] for stride in LEVELS)
 
-    @property
-    def _resampling(self) -> Image.Resampling:
-        return Image.Resampling[str(self.processor["interpolation"]).upper()]
-
     def prepare(self, image: np.ndarray, long_side: int) -> torch.Tensor:
-        """An image as the network sees it.
+        """An image as the network sees it, its longer side of about `long_side` pixels: (3, h, w) float32, on the host.
 
-        Args:
-            image: (H, W, 3) uint8 RGB.
-            long_side: pixels of its longer side, which keeps its proportion but for the rounding to 32 pixels.
-
-        Returns:
-            (3, h, w) float32 on the host.
+        It keeps its proportions but for the rounding to 32 pixels.
         """
         height, width = image.shape[:2]
         scale = long_side / max(height, width)
         high, wide = (max(MULTIPLE, round(side * scale / MULTIPLE) * MULTIPLE) for side in (height, width))
-        resized = Image.fromarray(np.ascontiguousarray(image)).resize((wide, high), self._resampling)
+        resampling = Image.Resampling[str(self.processor["interpolation"]).upper()]
+        resized = Image.fromarray(np.ascontiguousarray(image)).resize((wide, high), resampling)
         mean, std = (np.asarray(self.processor[key], np.float32) for key in ("mean", "std"))
         pixels = (np.asarray(resized, np.float32) / 255 - mean) / std
         return torch.from_numpy(pixels).permute(2, 0, 1)
 
     def look(self, pixel_values: torch.Tensor) -> tuple[list[torch.Tensor], torch.Tensor]:
-        """Features and names of prepared images of one size.
-
-        Args:
-            pixel_values: (B, 3, H, W) on any device.
-
-        Returns:
-            features: four maps (B, C, H / s, W / s), s of LEVELS.
-            logits: (B, N, h, w).
-        """
-        pixel_values = pixel_values.to(self.device, self.dtype, memory_format=torch.channels_last)
+        """Features and logits, see `Seen`, of B prepared images of one size, (B, 3, H, W) on any device."""
+        weight = next(self.network.parameters())
+        pixel_values = pixel_values.to(weight.device, weight.dtype, memory_format=torch.channels_last)
         strides = [level["reduction"] for level in self.network.feature_info]
         wanted = [strides.index(stride) for stride in LEVELS]
         last, features = self.network.forward_intermediates(pixel_values, indices=wanted)
@@ -143,12 +122,7 @@ class ImageClassifier(Pretrained):
         return features, logits
 
     def encode_images(self, images: Sequence[np.ndarray], long_side: int) -> list[Seen]:
-        """What the network makes of images at one scale, once an image and scale (see models/remembering.py).
-
-        Args:
-            images: (H, W, 3) uint8 RGB each, sizes may differ.
-            long_side: see `prepare`.
-        """
+        """See `models.roles.Segmenter`; at one scale, see `prepare`."""
         found = []
         for image in images:  # one at a time: sizes differ, and an answer must not depend on its company
             with self.inference():

@@ -16,8 +16,6 @@ import torch
 from torch import nn
 from torch.nn.functional import avg_pool1d, dropout, dropout1d, gelu, max_pool1d
 
-__all__ = ["FRAMES", "HEADS", "LEVEL", "SAMPLING_RATE", "HearingNetwork", "SoundHead", "SoundNet", "frames"]
-
 SAMPLING_RATE = 22050  # Hz
 LEVEL = 102.0  # of 256
 FRAMES = 104  # that a head hears: the first 9.7 s of a window
@@ -37,11 +35,7 @@ LAYERS = {
 
 
 class SoundNet(nn.Module):
-    """The network without its head of places; batch norms are folded into the convolutions.
-
-    Args:
-        num_names: how many objects it names.
-    """
+    """The network without its head of places; batch norms are folded into the convolutions."""
 
     def __init__(self, num_names: int = 1000) -> None:
         super().__init__()
@@ -50,10 +44,7 @@ class SoundNet(nn.Module):
         self.conv8 = nn.Conv1d(1024, num_names, 8, stride=2)
 
     def forward(self, waveform: torch.Tensor) -> tuple[torch.Tensor, dict[str, torch.Tensor]]:
-        """Hears.
-
-        Args:
-            waveform: (B, T), T at least 12 s.
+        """Hears (B, T), T at least 12 s.
 
         Returns:
             logits: (B, num_names, t), of the objects at t moments.
@@ -72,17 +63,16 @@ def frames(waveform: torch.Tensor, features: dict[str, torch.Tensor], mel: torch
     """What the heads read of a sound: SoundNet's middle layers and the energies of a mel spectrogram.
 
     Args:
-        waveform: (B, T).
-        features: as `SoundNet` gives them.
+        waveform, features: (B, T), and what `SoundNet` makes of it.
         mel: (MELS, FFT / 2 + 1) filters.
 
     Returns:
         (B, FRAME_CHANNELS, FRAMES) float32.
     """
-    logarithms = [
-        features[name][..., : FRAMES * step].log1p() for name, step in (("conv5", 1), ("conv4", 2), ("conv3", 4))
-    ]
-    heard = [avg_pool1d(value, step) if step > 1 else value for value, step in zip(logarithms, (1, 2, 4), strict=True)]
+    heard = []
+    for name, step in (("conv5", 1), ("conv4", 2), ("conv3", 4)):
+        logarithm = features[name][..., : FRAMES * step].log1p()
+        heard.append(avg_pool1d(logarithm, step) if step > 1 else logarithm)
     window = torch.hann_window(FFT, device=waveform.device)
     with torch.autocast(waveform.device.type, enabled=False):  # a loud tone's energy is more than float16 holds
         waveform = waveform.float() / LEVEL
@@ -93,11 +83,10 @@ def frames(waveform: torch.Tensor, features: dict[str, torch.Tensor], mel: torch
 
 
 class SoundHead(nn.Module):
-    """Three convolutions over frames, pooled where it matters.
+    """Three convolutions over frames, pooled where it matters, that tell K labels apart.
 
     Args:
         channels: the first of a frame's channels that it reads, and the one after the last.
-        labels: K.
         widths: of the three layers.
     """
 
@@ -125,20 +114,20 @@ class SoundHead(nn.Module):
         return self.out(dropout(pooled, 0.5, self.training))
 
 
-class HearingNetwork(nn.Module):
-    """SoundNet and heads, and how their answers spread over unrelated sounds.
+class SoundNetWithHeads(nn.Module):
+    """SoundNet and heads for K labels in G groups that name the same thing, and how they answer unrelated sounds.
 
     Args:
-        labels: K.
         heads: which channels of a frame each head reads, see `SoundHead`.
-        groups: G, of labels that name the same thing.
         rank: D, of the objects' space.
     """
 
     def __init__(self, labels: int, heads: Sequence[tuple[int, int]], groups: int, rank: int) -> None:
         super().__init__()
         self.soundnet = SoundNet()
-        self.heads = nn.ModuleList(SoundHead(channels, labels) for channels in heads)
+        self.heads = nn.ModuleList()
+        for channels in heads:
+            self.heads.append(SoundHead(channels, labels))
         for name, shape in {
             "mel": (MELS, FFT // 2 + 1),
             "frame_mean": (FRAME_CHANNELS, 1),
@@ -155,10 +144,7 @@ class HearingNetwork(nn.Module):
             self.register_buffer(name, torch.zeros(shape))
 
     def forward(self, waveform: torch.Tensor) -> tuple[torch.Tensor, torch.Tensor]:
-        """Hears.
-
-        Args:
-            waveform: (B, T), T at least 12 s.
+        """Hears (B, T), T at least 12 s.
 
         Returns:
             objects: (B, 1000) float32, logits less their mean.
@@ -167,6 +153,9 @@ class HearingNetwork(nn.Module):
         objects, features = self.soundnet(waveform)
         heard = frames(waveform, features, self.mel)
         heard = ((heard - self.frame_mean) / self.frame_deviation).to(waveform.dtype)
-        labels = torch.stack([head(heard).float().log_softmax(1) for head in self.heads]).mean(0)
+        said = []
+        for head in self.heads:
+            said.append(head(heard).float().log_softmax(1))
+        labels = torch.stack(said).mean(0)
         objects = objects.float().mean(-1)
         return objects - objects.mean(1, keepdim=True), labels.log_softmax(1)

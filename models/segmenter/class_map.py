@@ -2,9 +2,7 @@
 
 from __future__ import annotations
 
-import json
 from collections.abc import Mapping, Sequence
-from pathlib import Path
 from typing import Any, ClassVar
 
 import numpy as np
@@ -14,50 +12,22 @@ from torch.nn.functional import interpolate
 from models.network import MAX_BATCH, Composite, Pretrained
 from models.pocket.class_names import ClassNames
 from models.pocket.image_classifier import ImageClassifier, Seen, checked_scales
-from models.segmenter.low_res_maps import within_aspect
-from models.segmenter.outline_decoder import OutlineDecoder, share_of_query
+from models.segmenter.outline_decoder import OutlineNetwork, share_of_query
+from models.segmenter.score_maps import query_embeds, within_aspect
 from utils.errors import UserError
 from utils.language import imagenet
 from utils.types import Query
-
-__all__ = ["ClassMapSegmenter", "OutlineNetwork"]
 
 NEAR_MISS = 0.49  # the most that a map can have of a thing that is not in view
 ALIKE_FROM, ALIKE_TO = 0.2, 0.45  # likeness of two names from which one belongs to the other a little, and wholly
 
 
-class OutlineNetwork(Pretrained):
-    """The decoder of a classifier, as `python -m models.pocket.train` writes it.
-
-    Attributes:
-        calibration: (slope, offset) that take its logits to those of a probability, fitted on held-out cut-outs.
-    """
-
-    family = "outlines"
-
-    @classmethod
-    def load(cls, folder: Path, dtype: torch.dtype, trust_remote_code: bool) -> tuple[Any, Any]:
-        """See `Pretrained.load`; the processor is the folder's config."""
-        from safetensors.torch import load_file
-
-        config = json.loads((folder / "config.json").read_text(encoding="utf-8"))
-        if config.get("architecture") != "outline_decoder":
-            raise ValueError(f"expected an outline_decoder, found {config.get('architecture')}")
-        network = OutlineDecoder(config["channels"], config["widths"])
-        network.load_state_dict(load_file(folder / "model.safetensors"), strict=True)
-        return network.to(dtype), config
-
-    @property
-    def calibration(self) -> tuple[float, float]:
-        return self.processor["slope"], self.processor["offset"]
-
-
 class ClassMapSegmenter(Composite):
     """Any convolutional ImageNet-1k classifier of timm, with a decoder trained for its features.
 
-    A text of any wording becomes a set of the classifier's 1,000 names (`models.pocket.class_names`); an embedding is such a
-    set with weights. To a set belong, less and less, the names that the classifier takes for those asked for: a white
-    duck is a goose to it. Maps are averaged over the scales that the image is looked at in.
+    A text of any wording becomes a set of the classifier's 1,000 names (`models.pocket.class_names`); an embedding is
+    such a set with weights. To a set belong, less and less, the names that the classifier takes for those asked for: a
+    white duck is a goose to it. Maps are averaged over the scales that the image is looked at in.
 
     Args (settings):
         scales: pixels of the image's longer side, one map each.
@@ -101,9 +71,9 @@ class ClassMapSegmenter(Composite):
             (N, text_embed_dim) float32 in [0, 1]; the largest of a row is 1, or all are 0 where nothing is known.
         """
         names = self.words.encode(texts)
-        likeness = (
-            np.stack([self.classifier.likeness[row > 0].max(0, initial=0) for row in names]) if len(names) else names
-        )
+        likeness = np.zeros_like(names)
+        for row, named in zip(likeness, names > 0, strict=True):
+            row[:] = self.classifier.likeness[named].max(0, initial=0)
         alike = ((likeness - ALIKE_FROM) / (ALIKE_TO - ALIKE_FROM)).clip(0, 1)
         return np.maximum(names, alike).astype(np.float32)
 
@@ -113,16 +83,20 @@ class ClassMapSegmenter(Composite):
         return imagenet.nearest_words(names, k)
 
     def segment(self, images: Sequence[np.ndarray], queries: Sequence[Sequence[Query]]) -> list[np.ndarray]:
-        """Finds in each image what its queries ask for.
-
-        Args:
-            images: (H, W, 3) uint8 RGB each, sizes may differ.
-            queries: any number per image; one with an embedding is asked by it, else by its text.
-
-        Returns:
-            Per image (H, W) float32 in [0, 1]: the maximum over its queries, all zero where none is known.
-        """
-        return [self._segment(image, self._names_asked(own)) for image, own in zip(images, queries, strict=True)]
+        """See `models.roles.Segmenter`; a query that names nothing known asks for nothing."""
+        score_maps = []
+        for image, own in zip(images, queries, strict=True):
+            from_text = self.remembered.encode_text([query.text for query in own if query.embedding is None])
+            names = query_embeds(own, from_text, self.text_embed_dim).clip(min=0)
+            names = names[names.max(1, initial=0) > 1e-6]  # the others ask for nothing
+            names = names / names.max(1, initial=1e-6, keepdims=True)
+            (height, width), size = image.shape[:2], within_aspect(image).shape[:2]
+            seen = self._seen(image) if len(names) else []
+            score_map = torch.zeros(size)
+            for some in torch.from_numpy(names).split(MAX_BATCH) if seen else ():
+                score_map = torch.maximum(score_map, self._strongest(seen, some, size))
+            score_maps.append(score_map[:height, :width].clamp(0, 1).numpy())
+        return score_maps
 
     def presence(self, images: Sequence[np.ndarray], texts: Sequence[str]) -> np.ndarray:
         """See `models.roles.Segmenter`; the decoder is not asked.
@@ -134,28 +108,9 @@ class ClassMapSegmenter(Composite):
         rows = [_presence(self._seen(image), asked).numpy() for image in images]
         return np.asarray(rows, np.float32).reshape(len(images), len(texts))
 
-    def _names_asked(self, queries: Sequence[Query]) -> torch.Tensor:
-        """(Q, N) float32 in [0, 1], those that ask for nothing left out."""
-        texts = iter(self.encode_text([query.text for query in queries if query.embedding is None]))
-        rows = [next(texts) if query.embedding is None else np.asarray(query.embedding) for query in queries]
-        for row in rows:
-            if row.shape != (self.text_embed_dim,):
-                raise ValueError(f"expected query embeddings of shape ({self.text_embed_dim},), found {row.shape}")
-        names = np.asarray(rows, np.float32).reshape(len(rows), self.text_embed_dim).clip(min=0)
-        names = names[names.max(1, initial=0) > 1e-6]
-        return torch.from_numpy(names / names.max(1, initial=1e-6, keepdims=True))
-
     def _seen(self, image: np.ndarray) -> list[Seen]:
-        framed = within_aspect(image)
-        return [self.classifier.encode_images([framed], scale)[0] for scale in self.scales]
-
-    def _segment(self, image: np.ndarray, names: torch.Tensor) -> np.ndarray:
-        height, width = image.shape[:2]
-        score_map = torch.zeros(within_aspect(image).shape[:2])
-        seen = self._seen(image) if len(names) else []
-        for some in names.split(MAX_BATCH) if seen else ():
-            score_map = torch.maximum(score_map, self._strongest(seen, some, score_map.shape))
-        return score_map[:height, :width].clamp(0, 1).numpy()
+        image = within_aspect(image)
+        return [self.classifier.encode_images([image], scale)[0] for scale in self.scales]
 
     def _strongest(self, seen: Sequence[Seen], names: torch.Tensor, size: tuple[int, int]) -> torch.Tensor:
         """The maximum over some queries' maps: (H, W) float32 in [0, 1], on the host."""

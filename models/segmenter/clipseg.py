@@ -9,7 +9,7 @@ import numpy as np
 import torch
 
 from models.network import MAX_BATCH, TEXTS_AT_ONCE, Pretrained, blocks_by_length
-from models.segmenter.low_res_maps import strongest_in_frame
+from models.segmenter.score_maps import query_embeds, stretched, strongest
 from utils.errors import UserError
 from utils.types import Query
 
@@ -19,6 +19,10 @@ class ClipSegmenter(Pretrained):
 
     The network sees the image squashed to its own square, as its processor prepares it, and the map is stretched back,
     so a pixel of the map is the same pixel of the image.
+
+    Args (settings):
+        image_size: side of the square the network sees, a multiple of its patches; position embeddings are interpolated
+            to it. None for the checkpoint's own (352 where published).
 
     Reference: Lüddecke and Ecker, "Image segmentation using text and image prompts", CVPR 2022.
     """
@@ -32,16 +36,6 @@ class ClipSegmenter(Pretrained):
     def __init__(
         self, network: Any, processor: Any, provenance: dict[str, Any], *, image_size: int | None = None
     ) -> None:
-        """Holds a loaded network.
-
-        Args:
-            network, processor, provenance: see `Pretrained`.
-            image_size: side of the square the network sees, a multiple of its patches; position embeddings are
-                interpolated to it. None for the checkpoint's own (352 where published).
-
-        Raises:
-            UserError: a size the patches do not divide.
-        """
         super().__init__(network, processor, provenance)
         patch = network.config.vision_config.patch_size
         if image_size is not None and not (type(image_size) is int and image_size > 0 and image_size % patch == 0):
@@ -54,36 +48,21 @@ class ClipSegmenter(Pretrained):
         return self.network.config.projection_dim
 
     def segment(self, images: Sequence[np.ndarray], queries: Sequence[Sequence[Query]]) -> list[np.ndarray]:
-        """Finds in each image what its queries ask for.
-
-        Args:
-            images: (H, W, 3) uint8 RGB each, sizes may differ.
-            queries: any number per image; one with an embedding is asked by it, else by its text.
-
-        Returns:
-            Per image (H, W) float32 in [0, 1]: the maximum over its queries, all zero for no query.
-        """
+        """See `models.roles.Segmenter`."""
         score_maps = [np.zeros(image.shape[:2], dtype=np.float32) for image in images]
         asked = [index for index, (_, some) in enumerate(zip(images, queries, strict=True)) if some]
         for start in range(0, len(asked), MAX_BATCH):
             chunk = asked[start : start + MAX_BATCH]
             embeds = self._embeds([query for index in chunk for query in queries[index]])
             rows = [row for row, index in enumerate(chunk) for _ in queries[index]]
-            maps = self._decode(self.encode_images([images[index] for index in chunk]), rows, embeds)
+            maps = self._decode(self.remembered.encode_images([images[index] for index in chunk]), rows, embeds)
             for index, some in zip(chunk, maps.split([len(queries[index]) for index in chunk]), strict=True):
-                score_maps[index] = strongest_in_frame(some, images[index].shape[:2])
+                size = images[index].shape[:2]
+                score_maps[index] = strongest((stretched(one, size) for one in some), size)
         return score_maps
 
     def encode_images(self, images: Sequence[np.ndarray]) -> list[tuple[torch.Tensor, ...]]:
-        """What the network makes of the pixels alone, once an image (see models/remembering.py).
-
-        Args:
-            images: (H, W, 3) uint8 RGB each, sizes may differ.
-
-        Returns:
-            Per image the activations the decoder reads: (tokens, width) for each of its layers, on the network's device
-            and in the precision it computes in.
-        """
+        """See `models.roles.Segmenter`; (tokens, width) for each layer that the decoder reads."""
         encoded = []
         for start in range(0, len(images), MAX_BATCH):
             pixel_values = self.pixel_values(images[start : start + MAX_BATCH]).to(self.device)
@@ -96,11 +75,7 @@ class ClipSegmenter(Pretrained):
         return encoded
 
     def encode_text(self, texts: Sequence[str]) -> np.ndarray:
-        """Embeds sentences as the decoder expects them.
-
-        Returns:
-            (N, text_embed_dim) float32, not normalised.
-        """
+        """Embeds sentences as the decoder expects them: (N, text_embed_dim) float32, not normalised."""
         if not len(texts):
             return np.zeros((0, self.text_embed_dim), dtype=np.float32)
         tokenizer, text_config = self.processor.tokenizer, self.network.config.text_config
@@ -129,12 +104,9 @@ class ClipSegmenter(Pretrained):
 
     def _embeds(self, queries: Sequence[Query]) -> torch.Tensor:
         """Queries -> (Q, text_embed_dim)."""
-        from_text = iter(self.encode_text([query.text for query in queries if query.embedding is None]))
-        embeds = [next(from_text) if query.embedding is None else np.asarray(query.embedding) for query in queries]
-        for embed in embeds:
-            if embed.shape != (self.text_embed_dim,):
-                raise ValueError(f"expected query embeddings of shape ({self.text_embed_dim},), found {embed.shape}")
-        return torch.from_numpy(np.stack(embeds).astype(np.float32)).to(self.device, self.dtype)
+        from_text = self.remembered.encode_text([query.text for query in queries if query.embedding is None])
+        embeds = query_embeds(queries, from_text, self.text_embed_dim)
+        return torch.from_numpy(embeds).to(self.device, self.dtype)
 
     def _decode(self, encoded: list[tuple[torch.Tensor, ...]], rows: list[int], embeds: torch.Tensor) -> torch.Tensor:
         """Maps of each query over the image in its row of what was encoded: (Q, h, w) float32 in [0, 1]."""

@@ -12,7 +12,7 @@ import torch
 from PIL import Image
 
 from models.network import Pretrained
-from utils.language.prompts import thing_of
+from utils.language.phrases import thing_of
 
 PHRASE_DETECTORS = ("grounding-dino", "mm-grounding-dino")  # they read phrases, each ended by a full stop
 CAPTION_DETECTORS = ("owlv2", "owlvit")  # CLIP's kin: they know "a photo of a dog"
@@ -41,8 +41,8 @@ class Boxes:
 
 
 @dataclass(frozen=True, eq=False)
-class Encoded:
-    """What a network makes of one image before any text is known.
+class Features:
+    """What a detector makes of one image before any text is known.
 
     Attributes:
         answer: of its vision tower, as the library has it: the maps or tokens that the rest of the network reads.
@@ -84,20 +84,12 @@ class TextDetector(Pretrained):
         """
         if not texts:
             return []
-        [encoded] = self.encode_images([image])
+        [encoded] = self.remembered.encode_images([image])
         with answering(self._tower, encoded and encoded.answer):
             return [self._detect(image, encoded, text, threshold, max_boxes) for text in texts]
 
-    def encode_images(self, images: Sequence[np.ndarray]) -> list[Encoded | None]:
-        """What the network makes of the pixels alone, once an image (see models/remembering.py).
-
-        Args:
-            images: (H, W, 3) uint8 RGB each, sizes may differ.
-
-        Returns:
-            One an image, on the network's device and in the precision it computes in; None where VISION_TOWERS does not
-            list the network.
-        """
+    def encode_images(self, images: Sequence[np.ndarray]) -> list[Features | None]:
+        """See `models.roles.Segmenter`; None where VISION_TOWERS does not list the network."""
         if self._tower is None:
             return [None] * len(images)
         encoded = []
@@ -109,7 +101,7 @@ class TextDetector(Pretrained):
             with self.inference():
                 answer = self._tower(pixel_values, return_dict=True)
             mask = {name: prepared[name].to(self.device, torch.bool) for name in {"pixel_mask"} & set(prepared)}
-            encoded.append(Encoded(answer, tuple(pixel_values.shape), mask))
+            encoded.append(Features(answer, tuple(pixel_values.shape), mask))
         return encoded
 
     def asked(self, text: str) -> list[Any]:
@@ -135,7 +127,7 @@ class TextDetector(Pretrained):
         name = VISION_TOWERS.get(self.network.config.model_type)
         return self.network.get_submodule(name) if name else None
 
-    def _inputs(self, image: np.ndarray, encoded: Encoded | None, text: str) -> dict[str, torch.Tensor]:
+    def _inputs(self, image: np.ndarray, encoded: Features | None, text: str) -> dict[str, torch.Tensor]:
         """What the forward pass takes; where the tower's answer is known, the pixels are mere shape."""
         if encoded is None:
             picture = Image.fromarray(np.ascontiguousarray(image))
@@ -149,7 +141,9 @@ class TextDetector(Pretrained):
             for name, value in inputs.items()
         }
 
-    def _detect(self, image: np.ndarray, encoded: Encoded | None, text: str, threshold: float, max_boxes: int) -> Boxes:
+    def _detect(
+        self, image: np.ndarray, encoded: Features | None, text: str, threshold: float, max_boxes: int
+    ) -> Boxes:
         inputs = self._inputs(image, encoded, text)
         with self.inference():
             outputs = self.network(**inputs)

@@ -2,20 +2,100 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass
 from typing import Any, ClassVar
 
 import numpy as np
 import torch
+from PIL import Image
 
-from models.network import Composite, Pretrained
+from models.network import MAX_BATCH, Composite, Pretrained
 from models.segmenter.detector import TextDetector
-from models.segmenter.instances import Calibration, strongest
-from models.segmenter.low_res_maps import within_aspect
-from models.segmenter.mask_generator import MaskGenerator
-from models.segmenter.text_only import TextOnly
+from models.segmenter.score_maps import Calibration, TextOnly, strongest, within_aspect
 from utils.errors import UserError
 from utils.types import Query
+
+
+@dataclass(frozen=True, eq=False)
+class ImageEmbeddings:
+    """What a mask network makes of one image before any box is known.
+
+    Attributes:
+        inputs: what its forward pass takes in place of pixels: "image_embeddings" and, for HQ-SAM,
+            "intermediate_embeddings"; each (1, D, h, w), or a tuple of them where the decoder reads several.
+        sizes: "original_sizes" and, for the first SAMs, "reshaped_input_sizes"; (1, 2) each, with which the processor
+            undoes its resizing and padding.
+    """
+
+    inputs: Mapping[str, torch.Tensor | tuple[torch.Tensor, ...]]
+    sizes: Mapping[str, torch.Tensor]
+
+
+class MaskGenerator(Pretrained):
+    """Any network that transformers' `AutoModelForMaskGeneration` loads: SAM, SAM 2.1, EdgeTAM, HQ-SAM.
+
+    Reference: Ravi et al., "SAM 2: Segment anything in images and videos", ICLR 2025.
+    """
+
+    family = "mask_generation"
+    network_class = "AutoModelForMaskGeneration"
+    processor_class = "AutoProcessor"
+
+    def mask_logits(self, image: np.ndarray, corners: torch.Tensor, multimask: bool) -> Iterator[torch.Tensor]:
+        """Outlines what each box holds; the image is encoded once.
+
+        Args:
+            image: (H, W, 3) uint8 RGB.
+            corners: (B, 4) float32, x0 y0 x1 y1 in pixels of the image, B at least 1.
+            multimask: whether three masks are made for a box and the one with the best predicted IoU is taken. A box
+                leaves little open, and the single mask is what it was trained for; SAM 2 takes the best of three by
+                itself where that mask is unstable.
+
+        Yields:
+            (H, W) float32 logits for each box, positive inside.
+        """
+        [encoded] = self.remembered.encode_images([image])
+        for logits in self._decode(encoded, self._boxes(image, encoded, corners), multimask):
+            yield self._in_pixels(logits, encoded)
+
+    def encode_images(self, images: Sequence[np.ndarray]) -> list[ImageEmbeddings]:
+        """See `models.roles.Segmenter`."""
+        encoded = []
+        for image in images:
+            prepared = self.processor(images=Image.fromarray(np.ascontiguousarray(image)), return_tensors="pt")
+            with self.inference():
+                embeds = self.network.get_image_embeddings(prepared["pixel_values"].to(self.device, self.dtype))
+            if isinstance(embeds, tuple):  # HQ-SAM has the encoder's inner layers too, of which it reads the first
+                inputs = {"image_embeddings": embeds[0], "intermediate_embeddings": tuple(embeds[1][:1])}
+            else:
+                inputs = {"image_embeddings": tuple(embeds) if isinstance(embeds, list) else embeds}
+            sizes = {name: prepared[name] for name in ("original_sizes", "reshaped_input_sizes") if name in prepared}
+            encoded.append(ImageEmbeddings(inputs, sizes))
+        return encoded
+
+    def _boxes(self, image: np.ndarray, encoded: ImageEmbeddings, corners: torch.Tensor) -> torch.Tensor:
+        """(1, B, 4) float32 in the network's own pixels, as the checkpoint's own processor places them."""
+        if "reshaped_input_sizes" in encoded.sizes:  # a processor of the first SAMs takes no size in place of the image
+            given = {"images": Image.fromarray(np.ascontiguousarray(image))}
+        else:
+            given = {"original_sizes": encoded.sizes["original_sizes"]}
+        return self.processor(**given, input_boxes=[corners.cpu().tolist()], return_tensors="pt")["input_boxes"].float()
+
+    def _decode(self, encoded: ImageEmbeddings, boxes: torch.Tensor, multimask: bool) -> torch.Tensor:
+        """(B, h, w) float32, in the network's own pixels."""
+        masks = []
+        with self.inference():
+            for some in boxes.to(self.device).split(MAX_BATCH, dim=1):
+                outputs = self.network(**encoded.inputs, input_boxes=some, multimask_output=multimask)
+                best = outputs.iou_scores[0].argmax(dim=-1)  # (b,)
+                masks.append(outputs.pred_masks[0][torch.arange(len(best)), best].float())
+        return torch.cat(masks)
+
+    def _in_pixels(self, logits: torch.Tensor, encoded: ImageEmbeddings) -> torch.Tensor:
+        """(h, w) -> (H, W), as the checkpoint's own processor undoes its resizing and padding."""
+        sizes = encoded.sizes.values()
+        return self.processor.post_process_masks([logits[None, None]], *sizes, binarize=False)[0][0, 0]
 
 
 class GroundedSamSegmenter(TextOnly, Composite):
@@ -63,18 +143,7 @@ class GroundedSamSegmenter(TextOnly, Composite):
         self.multimask = multimask
 
     def segment(self, images: Sequence[np.ndarray], queries: Sequence[Sequence[Query]]) -> list[np.ndarray]:
-        """Finds in each image what its queries ask for.
-
-        Args:
-            images: (H, W, 3) uint8 RGB each, sizes may differ.
-            queries: any number per image, by text.
-
-        Returns:
-            Per image (H, W) float32 in [0, 1]: the maximum over its queries, all zero for no query.
-
-        Raises:
-            UserError: a query has an embedding.
-        """
+        """See `models.roles.Segmenter`; a query that has an embedding is refused with a UserError."""
         texts = [self.texts(some) for some in queries]
         return [self._segment(image, asked) for image, asked in zip(images, texts, strict=True)]
 

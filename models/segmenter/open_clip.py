@@ -1,4 +1,4 @@
-"""CLIP in the layout of open_clip, as a scorer: pictures and sentences in one space."""
+"""CLIP by open_clip, as a scorer: pictures and sentences in one space; and OpenAI's CLIP without OpenAI's package."""
 
 from __future__ import annotations
 
@@ -15,8 +15,8 @@ import torch
 from PIL import Image
 from torch.nn.functional import normalize
 
-from models.checkpoints.files import TOKENIZER_FILES, weights_among
 from models.network import MAX_BATCH, Pretrained
+from models.weights import TOKENIZER_FILES, weights_among
 
 CONFIG = "open_clip_config.json"
 PRECISIONS = {torch.float32: "fp32", torch.bfloat16: "pure_bf16", torch.float16: "pure_fp16"}
@@ -24,18 +24,11 @@ PRECISIONS = {torch.float32: "fp32", torch.bfloat16: "pure_bf16", torch.float16:
 
 @dataclass(frozen=True)
 class Preparation:
-    """How a checkpoint wants its input.
+    """How a checkpoint wants its input."""
 
-    Attributes:
-        tokenizer: sentences -> (N, tokens) int64.
-        transform: PIL image -> (3, s, s) float32.
-        mean: (r, g, b) in [0, 1], the colour that `transform` makes zero.
-        embed_dim: width of the space.
-    """
-
-    tokenizer: Callable[[list[str]], torch.Tensor]
-    transform: Callable[[Image.Image], torch.Tensor]
-    mean: tuple[float, float, float]
+    tokenizer: Callable[[list[str]], torch.Tensor]  # sentences -> (N, tokens) int64
+    transform: Callable[[Image.Image], torch.Tensor]  # -> (3, s, s) float32
+    mean: tuple[float, float, float]  # red, green, blue in [0, 1]: the colour that `transform` makes zero
     embed_dim: int
 
 
@@ -92,11 +85,7 @@ class ClipScorer(Pretrained):
         return red, green, blue
 
     def encode_text(self, texts: Sequence[str]) -> np.ndarray:
-        """Embeds sentences.
-
-        Returns:
-            (N, embed_dim) float32, rows L2-normalised.
-        """
+        """Embeds sentences: (N, embed_dim) float32, rows L2-normalised."""
         embeds = [np.zeros((0, self.embed_dim), dtype=np.float32)]
         for start in range(0, len(texts), MAX_BATCH):
             tokens = self.processor.tokenizer(list(texts[start : start + MAX_BATCH])).to(self.device)
@@ -114,6 +103,39 @@ class ClipScorer(Pretrained):
         with self.inference():
             features = self.network.encode_image(pixel_values.to(self.dtype))
         return normalize(features.float(), dim=-1)
+
+
+def empty_openai_clip(name: str) -> Any:
+    """What OpenAI's `clip.load(name)` builds, e.g. of "ViT-B/16", before it has weights; without their package.
+
+    Returns:
+        open_clip's network with OpenAI's calling conventions and names of tensors.
+
+    Raises:
+        ValueError: open_clip knows no such architecture.
+    """
+    import open_clip
+
+    config = open_clip.get_model_config(f"{name.replace('/', '-')}-quickgelu")
+    if config is None:
+        raise ValueError(f"there is no CLIP called {name}")
+    return as_openai(open_clip.model.CLIP(**config))
+
+
+def as_openai(network: Any) -> Any:
+    """Makes the blocks take (tokens, batch, width), and the text's find their mask in an attribute, in place."""
+    for block in network.transformer.resblocks:
+        block.attn_mask = network.attn_mask
+        block.forward = _masked(block)
+    for block in [*network.transformer.resblocks, *network.visual.transformer.resblocks]:
+        block.attn.batch_first = False
+    network.cuda = lambda device=None: network  # code written for a GPU moves it there without asking for one
+    return network
+
+
+def _masked(block: Any) -> Callable[[torch.Tensor], torch.Tensor]:
+    forward = block.forward
+    return lambda tokens: forward(tokens, attn_mask=block.attn_mask.to(tokens))
 
 
 @contextmanager

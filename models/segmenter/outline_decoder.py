@@ -12,27 +12,26 @@ Conventions:
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
+from typing import Any
 
 import torch
 from torch import nn
 from torch.nn.functional import cosine_similarity, interpolate
 
-__all__ = ["HINTS", "OutlineDecoder", "share_of_query"]
+from models.network import Pretrained
+from models.pocket import PocketFolder
 
 HINTS = 3  # maps that say how much a place answers to the query
 LEAST = 1e-4  # share of a place's names below which it is all the same
 
 
 def share_of_query(logits: torch.Tensor, query: torch.Tensor) -> torch.Tensor:
-    """How probable it is, at each place, that its name is one of those asked for.
+    """How probable it is, at each place, that its name is one of those asked for: (B, h, w) in [0, 1].
 
     Args:
         logits: (B, N, h, w) float, the classifier's at each place.
         query: (B, N).
-
-    Returns:
-        (B, h, w) in [0, 1].
     """
     return torch.einsum("bnhw,bn->bhw", logits.softmax(1), query)
 
@@ -72,7 +71,9 @@ class OutlineDecoder(nn.Module):
         self.bring = nn.ModuleList(
             nn.Conv2d(c, w, 1) if c else nn.Identity() for c, w in zip(coarser, self.widths, strict=True)
         )
-        self.blocks = nn.ModuleList(_block(width + HINTS + 1, width) for width in self.widths)
+        self.blocks = nn.ModuleList()
+        for width in self.widths:
+            self.blocks.append(_block(width + HINTS + 1, width))
         self.out = nn.Conv2d(self.widths[0], 1, 1)
 
     def forward(self, features: Sequence[torch.Tensor], logits: torch.Tensor, query: torch.Tensor) -> torch.Tensor:
@@ -117,3 +118,20 @@ def _block(channels: int, width: int) -> nn.Sequential:
         nn.GroupNorm(8, width),
         nn.SiLU(),
     )
+
+
+class OutlineNetwork(PocketFolder, Pretrained):
+    """A trained decoder for the features of one classifier."""
+
+    family = "outlines"
+    architecture = "outline_decoder"
+    module = OutlineDecoder
+
+    @staticmethod
+    def arguments(config: Mapping[str, Any]) -> Mapping[str, Any]:
+        return {"channels": config["channels"], "widths": config["widths"]}
+
+    @property
+    def calibration(self) -> tuple[float, float]:
+        """(slope, offset) that take its logits to those of a probability, fitted on held-out cut-outs."""
+        return self.processor["slope"], self.processor["offset"]

@@ -11,11 +11,9 @@ import numpy as np
 import torch
 
 from models.network import Pretrained, check_complete, quiet
-from models.segmenter.instances import Calibration, strongest
-from models.segmenter.low_res_maps import stretched
-from models.segmenter.text_only import TextOnly
+from models.segmenter.score_maps import Calibration, TextOnly, stretched, strongest
 from utils.errors import UserError
-from utils.language.prompts import thing_of
+from utils.language.phrases import thing_of
 from utils.types import Query
 
 MAX_TOKENS = 32  # what the library's processor gives the network, whatever the text encoder could read
@@ -27,8 +25,8 @@ SOURCES = ("instances", "semantic", "both")
 class VisionEmbeds:
     """What the network reads of its vision encoder's output, under the library's names.
 
-    Half of that output is left out: its coarsest level is never read, and of the position encodings, which are as large
-    as the maps, only that of the level the transformer sees. None stands in their places.
+    The other half is None: its coarsest level is never read, and of the position encodings, as large as the maps, only
+    that of the level the transformer sees.
 
     Attributes:
         fpn_hidden_states: (1, D, h, w) of each level, finest first, then None.
@@ -107,18 +105,7 @@ class Sam3Segmenter(TextOnly, Pretrained):
         return network, processor
 
     def segment(self, images: Sequence[np.ndarray], queries: Sequence[Sequence[Query]]) -> list[np.ndarray]:
-        """Finds in each image what its queries ask for.
-
-        Args:
-            images: (H, W, 3) uint8 RGB each, sizes may differ.
-            queries: any number per image, by text.
-
-        Returns:
-            Per image (H, W) float32 in [0, 1]: the maximum over its queries, all zero for no query.
-
-        Raises:
-            UserError: a query has an embedding.
-        """
+        """See `models.roles.Segmenter`; a query that has an embedding is refused with a UserError."""
         things = [list(dict.fromkeys(map(thing_of, self.texts(some)))) for some in queries]
         prompts = {thing: self._prompt(thing) for thing in {thing for asked in things for thing in asked}}
         score_maps = []
@@ -128,14 +115,7 @@ class Sam3Segmenter(TextOnly, Pretrained):
         return score_maps
 
     def encode_images(self, images: Sequence[np.ndarray]) -> list[VisionEmbeds]:
-        """What the network makes of the pixels alone, once an image (see models/remembering.py).
-
-        Args:
-            images: (H, W, 3) uint8 RGB each, sizes may differ.
-
-        Returns:
-            One an image, on the network's device and in the precision it computes in.
-        """
+        """See `models.roles.Segmenter`."""
         encoded = []
         for image in images:
             with self.inference():
@@ -159,7 +139,7 @@ class Sam3Segmenter(TextOnly, Pretrained):
     def _values(self, image: np.ndarray, prompts: Sequence[dict[str, Any]]) -> Iterator[torch.Tensor]:
         """The (H, W) maps of whatever is accepted, query by query."""
         size = image.shape[:2]
-        [vision_embeds] = self.encode_images([image])
+        [vision_embeds] = self.remembered.encode_images([image])
         for prompt in prompts:
             with self.inference():
                 found = self.network(vision_embeds=vision_embeds, **prompt)

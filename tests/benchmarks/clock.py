@@ -12,8 +12,7 @@ from unittest import mock
 
 import torch
 
-from models.remembering import REMEMBERED
-
+STAGES = ("encode_audio", "encode_text", "tag", "caption", "encode_images", "segment")
 INVERSION = "text_inversion.invert"
 CLOCKS = {"wall": perf_counter, "processor": process_time}
 
@@ -34,10 +33,10 @@ class Clock:
         self._is_running = False
 
     def watch(self, models: Mapping[str, Any]) -> dict[str, Any]:
-        """Twins of models, without memory, whose questions are timed."""
-        twins = {role: without_memory(model) for role, model in models.items()}
+        """Twins of models whose questions are timed."""
+        twins = {role: copy.copy(model) for role, model in models.items()}
         for role, twin in twins.items():
-            for name in (*REMEMBERED, "segment"):
+            for name in STAGES:
                 if hasattr(twin, name):
                     setattr(twin, name, self._timed(f"{role}.{name}", getattr(twin, name)))
         return twins
@@ -64,16 +63,6 @@ class Clock:
                 self._is_running = False
 
         return asked
-
-
-def without_memory(model: Any) -> Any:
-    """The same network under the same class, without what `models.remembering.remember` put on the object."""
-    twin = copy.copy(model)
-    if hasattr(twin, "networks"):
-        twin.networks = {name: without_memory(part) for name, part in twin.networks.items()}
-    for name in REMEMBERED:
-        vars(twin).pop(name, None)
-    return twin
 
 
 def seconds_in_networks(ask: Callable[[], object], now: Callable[[], float]) -> float:

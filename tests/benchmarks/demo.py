@@ -15,13 +15,13 @@ from statistics import median
 from time import perf_counter
 
 from inference_demo import input_paths
-from tests.checkpoints import save_config
+from tests.checkpoints.tiny_config import save_config
 from utils.cli import at_least
 from utils.errors import run_script
 
 ROOT = Path(__file__).resolve().parents[2]
-# What cross_modal needs with the networks of tests/checkpoints.py, as the libraries' documentation has it. The text
-# asked for is fixed, no noun is looked for, nothing is resampled, compared, drawn or written.
+# What cross_modal needs with the networks of tests/checkpoints/tiny_config.py, as the libraries' documentation has it:
+# the text asked for is fixed, no noun is looked for, nothing is resampled, compared, drawn or written.
 BARE = """
 import sys
 

@@ -1,6 +1,6 @@
 """What the evaluation's engine saves over a plain loop, and how far it stays above what the networks alone take.
 
-python -m models.random_weights --config paper --out runs/random
+python -m tests.checkpoints --config paper --out runs/random
 python -m tests.benchmarks.evaluation --layout s4
 """
 
@@ -27,18 +27,18 @@ from datasets.folder import FolderDataset
 from datasets.stamp_world.catalog import KINDS
 from models import loading
 from models.config import Config, load_config
-from models.random_weights.__main__ import NOTHING_IS_TOO_LITTLE
-from models.remembering import remember
+from models.remembering import Memory
 from models.segmenter import clipseg
-from tests import checkpoints
 from tests.benchmarks.clock import CLOCKS, Clock
 from tests.benchmarks.floor import Floor, measure_floor
 from tests.benchmarks.scenes import LAYOUTS, write_scenes
+from tests.checkpoints import tiny_config
+from tests.checkpoints.__main__ import NOTHING_IS_TOO_LITTLE
 from utils.cli import at_least
 from utils.errors import UserError, run_script
 from utils.runs import provenance
-from utils.runs.engine import measure, predict_blind
-from utils.scoring import summary
+from utils.runs.engine import predict_blind
+from utils.scoring.sample_scores import measure
 
 METHODS = ["cross_modal", "classify", "caption", "text_inversion"]
 RANDOM = Path("runs/random/paper-random.yaml")
@@ -85,13 +85,13 @@ def main(argv: Sequence[str] | None = None) -> list[tuple[Run, Run, Floor]]:
     if not arguments.tiny and not arguments.config.is_file():
         raise UserError(
             f"expected random networks of the published sizes in {arguments.config}, found none; write them with "
-            f"`python -m models.random_weights --config paper --out {arguments.config.parent}`, or add --tiny"
+            f"`python -m tests.checkpoints --config paper --out {arguments.config.parent}`, or add --tiny"
         )
     now = CLOCKS[arguments.clock]
     overrides = [*_open(arguments.methods), *SHORTER, *arguments.set]
     with tempfile.TemporaryDirectory() as folder:
-        path = checkpoints.save_config(Path(folder) / "networks") if arguments.tiny else arguments.config
-        config = load_config(path, overrides)
+        path = tiny_config.save_config(Path(folder) / "networks") if arguments.tiny else arguments.config
+        config = load_config(path, overrides, methods.available())
         roles = [role for name in arguments.methods for role in methods.requires(name)]
         models = loading.load_models(config, roles, "cpu")
         with mock.patch.object(clipseg, "drop_unread_layers", lambda network: None):  # a plain loop runs all of it
@@ -147,12 +147,12 @@ def run_plain(
 
 def run_engine(argv: Sequence[str], models: Mapping[str, Any], now: Callable[[], float]) -> Run:
     """eval.py with an empty memory, timed from when it asks for its networks to when it has all records."""
-    clock, marks, summarise = Clock(now), [], summary.summarise
-    loaded = {role: remember(model) for role, model in clock.watch(models).items()}
+    clock, marks, summarise = Clock(now), [], script.summarise
+    watched = clock.watch(models)
 
-    def load(*_: Any, **__: Any) -> dict[str, Any]:
+    def load(config: Config, roles: Sequence[str], device: str, memory: Memory) -> dict[str, Any]:
         marks.append(now())
-        return loaded
+        return {role: memory.wrap(model, {"role": role}) for role, model in watched.items()}
 
     def finish(*args: Any, **kwargs: Any) -> Any:
         marks.append(now())
@@ -161,8 +161,7 @@ def run_engine(argv: Sequence[str], models: Mapping[str, Any], now: Callable[[],
     with (
         clock.watch_inversion(),
         mock.patch.object(loading, "load_models", load),
-        mock.patch.object(summary, "summarise", finish),
-        mock.patch.object(script, "draw_gallery", lambda *_, **__: []),
+        mock.patch.object(script, "summarise", finish),
         redirect_stdout(StringIO()),
         redirect_stderr(StringIO()),
     ):
@@ -243,7 +242,11 @@ def _parse(argv: Sequence[str] | None) -> argparse.Namespace:
     )
     add("--config", type=Path, default=RANDOM, metavar="PATH", help="random networks (default: %(default)s)")
     add("--set", nargs="+", action="extend", default=[], metavar="NAME.KEY=VALUE", help="override settings")
-    add("--tiny", action="store_true", help="networks of tests/checkpoints.py instead: to see that the benchmark runs")
+    add(
+        "--tiny",
+        action="store_true",
+        help="networks of tests/checkpoints/tiny_config.py instead: to see that the benchmark runs",
+    )
     return parser.parse_args(argv)
 
 

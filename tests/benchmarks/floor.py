@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import copy
 from collections.abc import Callable, Hashable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
@@ -9,8 +10,8 @@ from typing import Any
 import numpy as np
 
 from methods._inversion import Inverter
-from models.remembering import remember
-from tests.benchmarks.clock import INVERSION, Clock, seconds_in_networks, without_memory
+from models.remembering import Memory
+from tests.benchmarks.clock import INVERSION, Clock, seconds_in_networks
 from utils.types import Query
 
 BATCH_SIZES = (1, 16)
@@ -64,7 +65,7 @@ def _least(
     role, _, name = stage.partition(".")
     found = []
     for size in BATCH_SIZES:
-        ask = getattr(remember(without_memory(models[role])), name)
+        ask = getattr(Memory().wrap(copy.copy(models[role]), {}), name)
         batches = [
             [list(column) for column in zip(*rows[i : i + size], strict=True)] for i in range(0, len(rows), size)
         ]

@@ -32,5 +32,5 @@ def stamps_set(stamps_root, tmp_path_factory) -> Path:
     from datasets import stamps
 
     out = tmp_path_factory.mktemp("stamps_set") / "set"
-    stamps.build(out, [stamps_root], "test", 40, seed=3)
+    stamps.build(out, [stamps_root], stamps.Options("test", 40, seed=3))
     return out

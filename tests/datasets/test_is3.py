@@ -10,7 +10,7 @@ from PIL import Image
 import eval as evaluation
 from datasets import is3
 from datasets.folder import FolderDataset
-from datasets.importing.masks import MaskFile
+from datasets.importing.ground_truth import MaskFile
 from datasets.manifest import read_manifest
 from utils.errors import UserError, run_script
 

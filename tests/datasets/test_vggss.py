@@ -9,9 +9,9 @@ import soundfile
 from PIL import Image
 
 import eval as evaluation
-from datasets import vggss
+from datasets import importing, vggss
 from datasets.folder import FolderDataset
-from datasets.importing.items import run_import
+from datasets.importing import run_import
 from datasets.manifest import UNFINISHED, read_manifest
 from utils.errors import UserError, run_script
 
@@ -171,7 +171,7 @@ def test_goes_on_where_it_was_stopped(source, tmp_path, monkeypatch):
         (out / "manifest.json").rename(out / UNFINISHED)
         raise KeyboardInterrupt
 
-    monkeypatch.setattr(vggss, "run_import", stop)
+    monkeypatch.setattr(importing, "run_import", stop)
     with pytest.raises(KeyboardInterrupt):
         run(source, tmp_path / "out")
     with pytest.raises(UserError, match="expected a finished import"):

@@ -11,7 +11,7 @@ from PIL import Image
 import eval as evaluation
 from datasets import vpo
 from datasets.folder import FolderDataset
-from datasets.importing.sounds import Sound
+from datasets.importing import Sound
 from datasets.manifest import read_manifest
 from utils.errors import UserError, run_script
 from utils.scoring.sample_scores import score_sample

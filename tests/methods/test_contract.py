@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 from dataclasses import replace
+from functools import partial
 
 import numpy as np
 import pytest
@@ -12,6 +13,9 @@ import methods
 from methods.base import Method
 from models.config import ROLES
 from utils.errors import UserError
+from utils.runs.engine import predict_blind
+from utils.trails import abstain
+from utils.types import Prediction
 
 every_method = pytest.mark.parametrize("name", methods.available())
 every_listener = pytest.mark.parametrize("name", [name for name in methods.available() if methods.listens(name)])
@@ -110,24 +114,45 @@ def test_no_result_depends_on_the_batch_or_its_order(name, make, samples):
 
 
 @every_method
-def test_preparing_changes_nothing_and_what_is_remembered_is_there(name, make, samples):
+def test_preparing_changes_nothing(name, make, samples):
     prepared = make(name)
     for _ in range(2):
         prepared.prepare()
     for one, other in zip(prepared.predict(samples), make(name).predict(samples), strict=True):
         assert same(one, other)
-    for stage, depends_on in methods.remembered(name).items():
-        assert callable(getattr(prepared, stage))
-        assert set(depends_on) <= {*methods.settings(name), *methods.requires(name)}
 
 
 @every_method
 def test_the_ground_truth_is_out_of_sight(name, make, samples):
-    without = make(name).predict([replace(sample, gt_mask=None) for sample in samples])
-    inverted = make(name).predict(
-        [replace(sample, gt_mask=~sample.gt_mask, gt_ignore=sample.gt_mask) for sample in samples]
-    )
-    assert all(map(same, without, inverted))
+    """Of what the engine asks, and of the method itself, which has no use for it."""
+    without = [replace(sample, gt_mask=None) for sample in samples]
+    inverted = [replace(sample, gt_mask=~sample.gt_mask, gt_ignore=sample.gt_mask) for sample in samples]
+    for predict in (make(name).predict, partial(predict_blind, make(name))):
+        assert all(map(same, predict(without), predict(inverted)))
+
+
+def test_the_engine_takes_the_ground_truth_and_the_names_away(samples):
+    """There and nowhere else: a method would be given whatever the engine lets through."""
+
+    class Peeking(Method):
+        def propose(self, samples):
+            for sample in samples:
+                seen.append((sample.id, sample.gt_mask, sample.gt_ignore))
+            return [abstain("it only looks", heard="nothing") for _ in samples]
+
+        def predict(self, samples):
+            return [
+                Prediction(np.zeros(sample.image.shape[:2], np.float32), (), proposal.trail)
+                for sample, proposal in zip(samples, self.propose(samples), strict=True)
+            ]
+
+    seen = []
+    full = [replace(sample, gt_ignore=sample.gt_mask) for sample in samples]
+    predict_blind(Peeking({}), full)
+    assert seen == [(str(number), None, None) for number in range(len(samples))]
+    seen.clear()
+    Peeking({}).propose(full[:1])
+    assert seen[0][1] is full[0].gt_mask
 
 
 @every_method

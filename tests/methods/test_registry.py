@@ -38,7 +38,7 @@ class Toy(Method):
 RUN = """
 import sys, types
 
-def load_models(config, roles, device):
+def load_models(config, roles, device, memory):
     sys.path.append({folder!r})
     import fakes
     return {{role: model for role, model in fakes.make_models().items() if role in roles}}

@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 
 from models.config import family_class
-from tests.checkpoints import NETWORKS
+from tests.checkpoints.tiny_config import NETWORKS
 
 
 @pytest.fixture(scope="session")
@@ -17,7 +17,8 @@ def folders(random_config):
 def loaded(folders):
     """Role -> the model of that folder, loaded without a memory."""
     return {
-        role: family_class(role, family).from_pretrained(str(folders[role])) for role, (family, _) in NETWORKS.items()
+        role: family_class(role, family).from_pretrained(str(folders[role]))
+        for role, (family, _, _) in NETWORKS.items()
     }
 
 

@@ -3,7 +3,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from models.audio_input import average, cut, groups_of_one_shape, resample
+from models.audio_input import average_over_windows, cut, groups_of_one_shape, resample
 
 
 def test_resampled_tone_keeps_its_pitch_and_level():
@@ -46,8 +46,10 @@ def test_every_sample_is_heard(total, length):
 
 
 def test_average_goes_sound_by_sound():
-    values = np.array([[1.0, 0.0], [3.0, 2.0], [5.0, 6.0]])
-    np.testing.assert_array_equal(average(values, [2, 1]), [[2.0, 1.0], [5.0, 6.0]])
+    sounds = [[np.array([1.0, 0.0]), np.array([3.0, 2.0])], [np.array([5.0, 6.0])]]
+    averages = average_over_windows(sounds, np.stack)
+    np.testing.assert_array_equal(averages, [[2.0, 1.0], [5.0, 6.0]])
+    assert averages.dtype == np.float32
 
 
 def test_batches_are_runs_of_one_shape_in_order():

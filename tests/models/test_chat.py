@@ -5,7 +5,7 @@ import pytest
 
 from models.audio_captioner.audio_chat import AudioChat
 from models.image_captioner.vision_chat import VisionChat
-from models.random_weights import write
+from tests.checkpoints.published import write
 from utils.errors import UserError
 
 

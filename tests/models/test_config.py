@@ -4,8 +4,8 @@ import sys
 import pytest
 
 import methods
-from models.checkpoints.readiness import DEFAULT
 from models.config import ROLES, ROOT, config_names, families, family_class, load_config, settings_of, sources
+from utils.cli import DEFAULT_CONFIG as DEFAULT
 from utils.errors import UserError
 
 CONFIG = """
@@ -178,3 +178,13 @@ def test_a_config_that_is_no_text(tmp_path):
     (tmp_path / "mine.yaml").write_bytes(b"\xff\xfe\x00roles")
     with pytest.raises(UserError, match="cannot read .*mine.yaml.*expected a YAML file in UTF-8"):
         load_config(tmp_path / "mine.yaml")
+
+
+def test_only_the_roles_that_are_used_are_looked_into(path):
+    path.write_text(CONFIG + "  audio_text: {family: clap, weights: a/b, speed: 3}\n")
+    config = load_config(path, ["segmenter.revision=x"], used=["image_captioner"])
+    assert [source.role for source in sources(config, ["segmenter"])] == ["segmenter"]
+    with pytest.raises(UserError, match="unknown setting 'speed'"):
+        load_config(path, used=["audio_text"])
+    with pytest.raises(UserError, match="unknown setting 'speed'"):
+        load_config(path, ["audio_text.revision=x"], used=["segmenter"])

@@ -9,14 +9,15 @@ import pytest
 import yaml
 
 from models.audio_captioner.tags import TagsCaptioner
-from models.audio_tagger.any_tagger import AnyTagger
+from models.audio_tagger.audio_classification import AnyTagger
 from models.audio_tagger.soundnet import SoundNetTagger
 from models.config import load_config
 from models.loading import load_models
 from models.network import load_once
 from models.pocket.image_classifier import ImageClassifier
-from models.remembering import forget
-from tests.pocket_checkpoints import BUNDLED, save_class_map
+from models.remembering import Memory, Remembering
+from models.stage_cache import StageCache
+from tests.checkpoints.pocket import BUNDLED, save_class_map
 from utils.errors import UserError
 from utils.types import Query
 
@@ -46,14 +47,19 @@ def config(folder, tmp_path_factory):
 
 
 @pytest.fixture(scope="module")
-def models(config):
-    return load_models(config, config.roles, device="cpu")
+def memory():
+    return Memory()
+
+
+@pytest.fixture(scope="module")
+def models(config, memory):
+    return load_models(config, config.roles, device="cpu", memory=memory)
 
 
 @pytest.fixture
-def passes(models, monkeypatch):
+def passes(models, memory):
     """The names of the networks, once for each of their forward passes."""
-    forget(*models.values())
+    memory.forget()
     seen = []
     handles = [
         module.register_forward_hook(lambda *_, name=name: seen.append(name))
@@ -80,18 +86,17 @@ def test_two_loads_share_nothing(config, models):
 
 
 def test_it_is_remembered_once(models):
-    for asked in (models["audio_tagger"].encode_audio, models["audio_tagger"].tag):
-        assert hasattr(asked, "memory") and not hasattr(asked.__wrapped__, "memory")
-    assert not hasattr(models["segmenter"].classifier.encode_images.__wrapped__, "memory")
+    for asked in (*models.values(), models["segmenter"].classifier, models["audio_captioner"].tagger):
+        assert isinstance(asked, Remembering) and not isinstance(asked.model, Remembering)
 
 
-def test_a_sound_is_heard_once_for_all_roles(models, passes):
+def test_a_sound_is_heard_once_for_all_roles(models, memory, passes):
     waveform = np.random.default_rng(0).uniform(-1, 1, 9000).astype(np.float32)
     models["audio_tagger"].tag([waveform], [16000], top_k=3)
     models["audio_captioner"].caption([waveform], [16000])
     models["audio_text"].encode_audio([waveform], [16000])
     assert passes == ["hears"]
-    forget(models["audio_captioner"])  # and with it the part that it shares
+    memory.forget()
     models["audio_tagger"].tag([waveform], [16000], top_k=3)
     assert passes == ["hears", "hears"]
 
@@ -106,28 +111,9 @@ def test_an_image_is_looked_at_once_a_scale_for_all_roles(models, passes):
     assert (again >= first - 1e-6).all()
 
 
-class Cache:
-    """Stores by role, in memory."""
-
-    def __init__(self):
-        self.kept = {}
-
-    def of_role(self, role, entry, origin, device):
-        kept = self.kept.setdefault(role, {})
-
-        class Store:
-            def read(self, stage, keys):
-                return {key: kept[stage, key] for key in keys if (stage, key) in kept}
-
-            def write(self, stage, answers):
-                kept.update({(stage, key): answer for key, answer in answers.items()})
-
-        return Store()
-
-
 @pytest.mark.parametrize("roles", [EARS, EARS[::-1]])
-def test_every_role_keeps_its_answers_for_later_runs_whichever_is_loaded_first(config, roles):
-    cache = Cache()
+def test_every_role_keeps_its_answers_for_later_runs_whichever_is_loaded_first(config, roles, tmp_path):
+    memory = Memory(StageCache(tmp_path, 1))
     waveform = np.random.default_rng(1).uniform(-1, 1, 9000).astype(np.float32)
 
     def ask(models):
@@ -135,11 +121,9 @@ def test_every_role_keeps_its_answers_for_later_runs_whichever_is_loaded_first(c
         models["audio_captioner"].caption([waveform], [16000])
         models["audio_text"].encode_audio([waveform], [16000])
 
-    ask(load_models(config, roles, device="cpu", cache=cache))
-    stages = {role: {stage for stage, _ in kept} for role, kept in cache.kept.items()}
-    assert "tag" in stages["audio_tagger"] and "caption" in stages["audio_captioner"]
-    assert "encode_audio" in stages["audio_text"]
-    later = load_models(config, roles, device="cpu", cache=cache)
+    ask(load_models(config, roles, device="cpu", memory=memory))
+    memory.forget()
+    later = load_models(config, roles, device="cpu", memory=memory)
     later["audio_tagger"].network.register_forward_hook(lambda *_: pytest.fail("heard again"))
     ask(later)
 

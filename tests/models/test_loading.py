@@ -10,11 +10,12 @@ from safetensors.torch import load_file, save_file
 
 from models.audio_tagger.audio_classification import AudioClassifier
 from models.audio_text.clap import ClapEncoder
-from models.checkpoints.hub import Checkpoint, local_folder
 from models.config import ROLES, ROOT, Config, family_class, load_config, sources
 from models.loading import load_models, resolve_device
+from models.remembering import Memory
 from models.roles import AudioCaptioner, AudioTagger, AudioTextEncoder, ImageCaptioner, Segmenter
 from models.segmenter.clipseg import ClipSegmenter
+from models.weights import Checkpoint, local_path
 from utils.errors import UserError
 
 CONTRACTS = dict(zip(ROLES, (AudioTextEncoder, AudioTagger, AudioCaptioner, ImageCaptioner, Segmenter), strict=True))
@@ -49,7 +50,7 @@ def test_only_what_is_asked_for_is_loaded_and_each_once(config, monkeypatch):
 
 
 def test_models_remember(config):
-    model = load_models(config, ["audio_text"], device="cpu")["audio_text"]
+    model = load_models(config, ["audio_text"], device="cpu", memory=Memory())["audio_text"]
     calls = []
     embed = model.network.text_model.forward
     model.network.text_model.forward = lambda *args, **kw: calls.append(1) or embed(*args, **kw)
@@ -63,14 +64,14 @@ def test_settings_and_provenance_reach_the_model(config, folders):
     model = load_models(Config("x", config.path, "", {"image_captioner": entry}), ["image_captioner"])[
         "image_captioner"
     ]
-    assert model.max_new_tokens == 4 and model.repetition_penalty == 2.5
+    assert model.generation["max_new_tokens"] == 4 and model.generation["repetition_penalty"] == 2.5
     sha256 = hashlib.sha256((folders["image_captioner"] / "model.safetensors").read_bytes()).hexdigest()
     assert model.provenance == {
         "family": "blip",
         "id": str(folders["image_captioner"]),
         "revision": None,
         "sha256": sha256,
-        "config_sha256": Checkpoint("", folders["image_captioner"], None).config_sha256(),
+        "config_sha256": Checkpoint("", folders["image_captioner"]).hashes()[1],
         "license": "GPL-2.0",
         "dtype": "float32",
         "trust_remote_code": False,
@@ -96,14 +97,14 @@ def test_a_role_the_config_lacks(config):
 )
 def test_folders_are_told_from_hub_ids_wherever_one_stands(weights, folder, tmp_path, monkeypatch):
     monkeypatch.chdir(tmp_path)
-    assert local_folder(weights) == folder
+    assert local_path(weights) == folder
 
 
 def test_a_folder_is_looked_for_where_one_stands_and_then_in_the_repository(tmp_path, monkeypatch):
     monkeypatch.chdir(tmp_path)
-    assert local_folder("tests/models/segmenter") == ROOT / "tests/models/segmenter"
+    assert local_path("tests/models/segmenter") == ROOT / "tests/models/segmenter"
     (tmp_path / "tests/models/segmenter").mkdir(parents=True)
-    assert local_folder("tests/models/segmenter") == tmp_path / "tests/models/segmenter"
+    assert local_path("tests/models/segmenter") == tmp_path / "tests/models/segmenter"
     with pytest.raises(
         UserError, match=f"there is no folder {tmp_path / 'no/such/one'} or {ROOT / 'no/such/one'}; name"
     ):
@@ -111,8 +112,8 @@ def test_a_folder_is_looked_for_where_one_stands_and_then_in_the_repository(tmp_
 
 
 def test_an_absolute_folder(tmp_path):
-    assert local_folder(str(tmp_path)) == tmp_path
-    assert local_folder(str(tmp_path / "missing")) == tmp_path / "missing"
+    assert local_path(str(tmp_path)) == tmp_path
+    assert local_path(str(tmp_path / "missing")) == tmp_path / "missing"
 
 
 @pytest.fixture
@@ -179,7 +180,10 @@ def test_a_base_network_without_its_head_is_refused(folders, tmp_path):
 def test_truncated_weights(copy):
     content = (copy / "model.safetensors").read_bytes()
     (copy / "model.safetensors").write_bytes(content[: len(content) // 2])
-    with pytest.raises(UserError, match=r"cannot load the weights in .*: model.safetensors is cut short \([\d,]+ of "):
+    with pytest.raises(
+        UserError,
+        match=r"cannot load the weights in .*: model.safetensors is cut short or no safetensors file \([\d,]+ bytes; ",
+    ):
         ClapEncoder.from_pretrained(str(copy))
 
 
@@ -196,10 +200,12 @@ def test_a_missing_tokenizer(copy):
 
 
 def test_a_licence_comes_from_the_config_the_checkpoint_or_the_catalogue(folders, monkeypatch):
-    monkeypatch.setattr("models.network.license_of", lambda weights: f"licence of {weights}")
     folder = str(folders["audio_text"])
     assert ClapEncoder.from_pretrained(folder, license="MIT").provenance["license"] == "MIT"
-    assert ClapEncoder.from_pretrained(folder).provenance["license"] == f"licence of {folder}"
+    assert ClapEncoder.from_pretrained(folder).provenance["license"] is None
+    found = Checkpoint("owner/net", folders["audio_text"], "a" * 40, "licence of owner/net")
+    monkeypatch.setattr("models.network.find", lambda *_, **__: found)
+    assert ClapEncoder.from_pretrained("owner/net").provenance["license"] == "licence of owner/net"
 
 
 def test_code_in_a_checkpoint_is_not_run(copy):

@@ -7,9 +7,9 @@ import pytest
 import torch
 
 from models.config import family_class
+from models.cpu import right_convolutions
 from models.network import Pretrained
-from models.precision import right_convolutions
-from models.random_weights import write
+from tests.checkpoints.published import write
 from utils.types import Query
 
 AST = "MIT/ast-finetuned-audioset-10-10-0.4593"
@@ -88,7 +88,7 @@ def test_weights_kept_in_bfloat16(root, role, family, hub_ids):
 
 
 @pytest.mark.parametrize(("role", "family", "hub_ids"), NETWORKS)
-def test_computing_in_half_precision(root, role, family, hub_ids, monkeypatch):
+def test_computing_in_cpu(root, role, family, hub_ids, monkeypatch):
     """CUDA's autocast to float16 cannot run here; the processor's to bfloat16 mixes the same two types."""
 
     @contextmanager

@@ -1,16 +1,24 @@
-from typing import ClassVar
+import copy
+import pickle
+from pathlib import Path
 
 import numpy as np
 import pytest
+import torch
 
-from models.remembering import forget, remember, size_of
+import methods
+from models.remembering import Memory, Rememberable, Remembering, size_of
 from models.roles import AudioCaptioner, AudioTagger, AudioTextEncoder
+from utils.types import Query
+
+FOLDER = Path(methods.__file__).resolve().parents[1] / "models"
 
 
 class Encoder:
     """Embeds a text as (length, call number) and a sound as (sum, rate); counts what reaches it."""
 
     embed_dim = 2
+    provenance = None
 
     def __init__(self):
         self.asked = []
@@ -38,8 +46,13 @@ class Encoder:
 
 
 @pytest.fixture
-def model():
-    return remember(Encoder())
+def memory():
+    return Memory()
+
+
+@pytest.fixture
+def model(memory):
+    return memory.wrap(Encoder(), {})
 
 
 def test_each_text_reaches_the_model_once(model):
@@ -83,15 +96,15 @@ def test_a_caller_cannot_change_what_is_remembered(model):
 
 
 def test_the_memory_is_bounded_and_keeps_what_was_used_last():
-    model = remember(Encoder(), max_items=2)
+    model = Memory(max_items=2).wrap(Encoder(), {})
     for texts in (["a"], ["bb"], ["a"], ["ccc"], ["a"], ["bb"]):
         model.encode_text(texts)
     assert model.asked == [["a"], ["bb"], ["ccc"], ["bb"]]
 
 
 def test_one_request_larger_than_the_memory_is_still_answered():
-    texts = ["a" * n for n in range(1, 6)]
-    np.testing.assert_array_equal(remember(Encoder(), max_items=2).encode_text(texts)[:, 0], [1, 2, 3, 4, 5])
+    model, texts = Memory(max_items=2).wrap(Encoder(), {}), ["a" * n for n in range(1, 6)]
+    np.testing.assert_array_equal(model.encode_text(texts)[:, 0], [1, 2, 3, 4, 5])
 
 
 def test_empty_and_uneven_lists_are_left_to_the_model(model):
@@ -102,19 +115,22 @@ def test_empty_and_uneven_lists_are_left_to_the_model(model):
         model.encode_audio([np.ones(3)], [])
 
 
-def test_it_stays_what_it_was(model):
-    assert isinstance(model, Encoder) and isinstance(model, AudioTextEncoder)
-    assert isinstance(model, AudioTagger) and isinstance(model, AudioCaptioner)
+def test_it_does_and_has_what_the_model_does_and_has(model):
+    assert isinstance(model, Remembering) and isinstance(model.model, Encoder)
+    for contract in (AudioTextEncoder, AudioTagger, AudioCaptioner):
+        assert all(hasattr(model, name) for name in contract.__dict__ if not name.startswith("_"))
     assert model.embed_dim == 2
     assert model.pseudo_word_encoder("a {}") == "a {}"
-    assert "segment" not in vars(model)
+    assert not hasattr(model, "segment") and not hasattr(model, "nouns")
+    assert vars(model.model) == {"asked": []}  # which is left as it is
+    assert copy.copy(model).embed_dim == 2 and pickle.loads(pickle.dumps(Encoder())).embed_dim == 2
 
 
-class Segmenter:
+class Segmenter(Rememberable):
     """Makes an array of 8 kB of each image; its part reads sentences."""
 
-    def __init__(self):
-        self.networks = {"scorer": Encoder()}
+    def __init__(self, part=None):
+        self.networks = {"scorer": part}
         self.asked = []
 
     def encode_images(self, images):
@@ -122,98 +138,171 @@ class Segmenter:
         return [(np.full(1000, image.sum(), np.float64),) for image in images]
 
     def segment(self, images, queries):
-        return [encoded[0] for encoded in self.encode_images(images)]
+        return [encoded[0] for encoded in self.remembered.encode_images(images)]
 
 
-def test_what_a_segmenter_makes_of_an_image_is_kept_whoever_asks():
-    segmenter, images = remember(Segmenter()), [np.ones((2, 2, 3), np.uint8), np.zeros((2, 2, 3), np.uint8)]
+@pytest.mark.parametrize("wrapped", [True, False])
+def test_what_a_segmenter_makes_of_an_image_is_kept_whoever_asks(memory, wrapped):
+    segmenter = memory.wrap(Segmenter(), {}) if wrapped else Segmenter()
+    images = [np.ones((2, 2, 3), np.uint8), np.zeros((2, 2, 3), np.uint8)]
     for _ in range(2):
         maps = segmenter.segment(images, [])
         assert [values[0] for values in maps] == [12, 0]
-    assert segmenter.asked == [2]
+    assert segmenter.asked == ([2] if wrapped else [2, 2])
 
 
-def test_parts_remember_too():
-    segmenter = remember(Segmenter())
+def test_a_network_encodes_an_image_once_whatever_is_asked_about_it(memory, loaded):
+    segmenter = memory.wrap(copy.copy(loaded["segmenter"]), {})
+    image, passes = np.zeros((24, 40, 3), np.uint8), []
+    handle = segmenter.network.clip.vision_model.register_forward_hook(lambda *_: passes.append(1))
+    for query in ("dog", "cat"):
+        segmenter.segment([image], [[Query(query)]])
+    handle.remove()
+    assert passes == [1]
+
+
+def test_every_network_asks_for_what_it_makes_of_images_where_it_is_remembered():
+    sources = {path.name: path.read_text(encoding="utf-8") for path in FOLDER.rglob("*.py")}
+    assert sum("self.remembered.encode_images(" in text for text in sources.values()) >= 5
+    assert [name for name, text in sources.items() if "self.encode_images(" in text] == []
+
+
+def test_all_that_is_wrapped_is_forgotten_at_once(memory, model):
+    segmenter = memory.wrap(Segmenter(model), {})
     for _ in range(2):
         segmenter.networks["scorer"].encode_text(["dog"])
-    assert segmenter.networks["scorer"].asked == [["dog"]]
-    forget(segmenter)
+        segmenter.segment([np.ones((2, 2, 3), np.uint8)], [])
+    assert model.asked == [["dog"]] and segmenter.asked == [1]
+    memory.forget()
     segmenter.networks["scorer"].encode_text(["dog"])
-    assert segmenter.networks["scorer"].asked == [["dog"], ["dog"]]
+    segmenter.segment([np.ones((2, 2, 3), np.uint8)], [])
+    assert model.asked == [["dog"], ["dog"]] and segmenter.asked == [1, 1]
 
 
 def test_the_memory_is_bounded_in_bytes_too():
-    segmenter = remember(Segmenter(), max_bytes=20000)  # two of them
+    segmenter = Memory(max_bytes=20000).wrap(Segmenter(), {})  # two of them
     images = [np.full((1, 1, 3), value, np.uint8) for value in range(3)]
     for image in (*images, *images[1:], images[0]):
         segmenter.encode_images([image])
     assert segmenter.asked == [1] * 4
 
 
-def test_what_is_forgotten_is_asked_again(model):
-    model.encode_text(["dog"])
-    forget(model, object(), Encoder())  # and what has no memory is left alone
-    model.encode_text(["dog"])
-    assert model.asked == [["dog"], ["dog"]]
-
-
 def test_sizes_are_counted_wherever_the_arrays_lie():
-    import torch
-
-    from utils.types import Query
-
     array = np.zeros(10, np.float32)
     assert size_of({"a": [array, (torch.zeros(5),)], "b": Query("dog", embedding=array), "c": "text"}) == 40 + 20 + 40
 
 
 class KeptInADict:
-    """A store, and what was read from it and written to it."""
+    """A cache, and how much was read from it and written to it."""
 
     def __init__(self):
         self.answers, self.log = {}, []
 
-    def read(self, stage, keys):
-        keys = list(keys)
-        self.log.append(("read", len(keys)))
-        return {key: self.answers[key] for key in keys if key in self.answers}
+    def read(self, identity, stage, questions):
+        self.log.append(("read", len({*questions})))
+        known = self.answers.get((identity, stage), {})
+        return {question: known[question] for question in questions if question in known}
 
-    def write(self, stage, answers):
+    def write(self, identity, stage, answers):
         self.log.append(("write", len(answers)))
-        self.answers |= answers
+        self.answers.setdefault((identity, stage), {}).update(answers)
 
 
-def test_a_store_is_asked_for_what_is_not_remembered_and_given_what_is_new():
-    store = KeptInADict()
-    first, second = remember(Encoder(), store=store), remember(Encoder(), store=store)
+def test_a_cache_is_asked_for_what_is_not_remembered_and_given_what_is_new():
+    cache = KeptInADict()
+    first, second = (Memory(cache).wrap(Encoder(), {}) for _ in range(2))
     first.encode_text(["dog", "cat", "dog"])
     first.encode_text(["dog"])
     second.encode_text(["cat", "cow"])
     assert second.asked == [["cow"]]
-    assert store.log == [("read", 2), ("write", 2), ("read", 2), ("write", 1)]
+    assert cache.log == [("read", 2), ("write", 2), ("read", 2), ("write", 1)]
 
 
-def test_what_a_segmenter_makes_of_images_is_not_stored():
-    store = KeptInADict()
-    remember(Segmenter(), store=store).encode_images([np.zeros((1, 1, 3), np.uint8)])
-    assert store.log == []
+def test_what_a_segmenter_makes_of_images_is_not_kept_on_disk():
+    cache = KeptInADict()
+    Memory(cache).wrap(Segmenter(), {}).encode_images([np.zeros((1, 1, 3), np.uint8)])
+    assert cache.log == []
 
 
-class Strategy(Encoder):
-    remembered: ClassVar = {"search": ("audio_text",)}
-
-    def search(self, texts):
-        self.asked.append(list(texts))
-        return [{"length": len(text)} for text in texts]
+class Other(Encoder):
+    pass
 
 
-def test_a_strategy_names_what_is_to_be_remembered():
-    strategy = remember(Strategy())
-    assert strategy.search(["dog", "dog"]) == strategy.search(["dog", "dog"]) == [{"length": 3}] * 2
-    assert strategy.asked == [["dog"]]
-    forget(strategy)
-    strategy.search(["dog"])
-    assert strategy.asked == [["dog"], ["dog"]]
-    strategy.remembered = {"serach": ()}
-    with pytest.raises(AttributeError, match="serach"):
-        remember(strategy)
+class Newer(Encoder):
+    version = 2
+
+
+class Revised(Encoder):
+    provenance = {"revision": "2"}  # noqa: RUF012
+
+
+class Parts(Encoder):
+    def __init__(self, part):
+        self.networks = {"part": part}
+
+
+@pytest.mark.parametrize(
+    "other",
+    [
+        (Encoder(), {"weights": "y"}, "cpu"),
+        (Encoder(), {"weights": "x", "max_new_tokens": 3}, "cpu"),
+        (Encoder(), {"weights": "x"}, "cuda:1"),
+        (Other(), {"weights": "x"}, "cpu"),
+        (Newer(), {"weights": "x"}, "cpu"),
+        (Revised(), {"weights": "x"}, "cpu"),
+    ],
+)
+def test_whatever_decides_an_answer_is_in_the_identity(memory, other):
+    identity = memory.wrap(Encoder(), {"weights": "x"}, "cpu").identity
+    assert memory.wrap(*other).identity != identity
+    assert memory.wrap(Encoder(), {"weights": "x"}, "cpu").identity == identity
+    assert memory.wrap(Parts(Newer()), {}).identity != memory.wrap(Parts(Encoder()), {}).identity
+
+
+@pytest.fixture
+def search(memory, fakes):
+    """text_inversion, its audio-text model wrapped or not, and the number of items its search is asked for."""
+
+    def search(wrapped=True, memory=memory, **values):
+        models, asked = fakes.make_models(), []
+        if wrapped:
+            models["audio_text"] = memory.wrap(models["audio_text"], {})
+        values = {**fakes.METHOD_SETTINGS["text_inversion"], **values}
+        method = methods.create("text_inversion", models, values, memory=memory)
+        invert = method.invert
+
+        def invert_and_count(audio_embeds):
+            asked.append(len(audio_embeds))
+            return invert(audio_embeds)
+
+        invert_and_count.__name__ = "invert"
+        method.invert = invert_and_count
+        return method, asked
+
+    return search
+
+
+def test_a_methods_own_costly_step_is_shared_too(fakes, search, memory):
+    samples = [fakes.make_sample(thing) for thing in ("dog", "violin", "dog")]
+    method, asked = search()
+    first = method.predict(samples)
+    assert asked == [2]
+    second = method.predict(samples[:1])
+    assert asked == [2] and second[0].trail["losses"] == first[0].trail["losses"]
+    memory.forget()
+    method.predict(samples[:1])
+    assert asked == [2, 1]
+
+
+def test_a_methods_step_depends_on_its_settings_its_version_and_its_networks(fakes, search):
+    cache, samples = KeptInADict(), [fakes.make_sample("dog")]
+
+    def count(version=1, **values):
+        method, asked = search(memory=Memory(cache), **values)
+        method.version = version
+        method.predict(samples)
+        return sum(asked)
+
+    assert [count(), count(), count(min_similarity=-0.5)] == [1, 0, 0]
+    assert [count(steps=149), count(template="the {}"), count(version=2)] == [1, 1, 1]
+    assert count(wrapped=False) == 1  # nobody knows what decides its answers

@@ -38,26 +38,19 @@ TABLE = Path(__file__).with_name("audioset_things.csv")
 
 
 def things(label: str) -> tuple[str, ...] | None:
-    """Names what makes a sound.
+    """The visible things that make a sound, the best first; () where there are none; None for no label of AudioSet's.
 
     Args:
         label: an AudioSet display name, letter for letter: "Dog" is one, "dog" is not.
-
-    Returns:
-        The visible things, the best first; () where nothing visible makes it; None where AudioSet has no such label.
     """
     row = _table().get(label)
     return None if row is None else tuple(filter(None, row["things"].split(";")))
 
 
 def members(label: str) -> tuple[str, ...]:
-    """Names the narrower labels of a family, at any depth: "Dog" and "Bark" of "Animal".
+    """The narrower labels of a family, at any depth and in the official order: "Dog" and "Bark" of "Animal".
 
-    Args:
-        label: any string.
-
-    Returns:
-        AudioSet display names in the official order; () for a label without members or one that is not AudioSet's.
+    () for a label without members and for one that is not AudioSet's.
     """
     row = _table().get(label)
     if row is None or not row["last_member"]:

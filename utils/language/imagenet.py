@@ -24,8 +24,7 @@ from __future__ import annotations
 import csv
 import re
 import unicodedata
-from collections import ChainMap
-from collections.abc import Iterator, Mapping
+from collections.abc import Mapping
 from functools import lru_cache
 from pathlib import Path
 
@@ -37,6 +36,7 @@ CLASSES = 1000
 THINGS = Path(__file__).with_name("imagenet_things.csv")
 WORDS = Path(__file__).with_name("imagenet_words.csv")
 BREAK = ","  # what any punctuation between words becomes: no phrase goes across it
+Meaning = tuple[frozenset[int], str]  # classes, kind
 IRREGULAR = {"geese": "goose", "mice": "mouse", "children": "child", "feet": "foot", "teeth": "tooth", "oxen": "ox"}
 
 
@@ -64,18 +64,15 @@ def vocabulary() -> tuple[str, ...]:
 
 
 def lookup(text: str) -> np.ndarray | None:
-    """Finds the classes that stand for what a text names.
+    """Finds the classes that stand for what an English word, phrase or sentence names.
 
     The longest known phrases count, in the singular or plural; of several in a row only the last ("toy car" is a car,
     "orange cat" a cat), and all of those that other words or punctuation separate ("a dog and a cat").
 
-    Args:
-        text: a word, a phrase or a sentence in English.
-
     Returns:
-        weights: (1000,) float32, 1 for the classes of the things named and 0 elsewhere; None where nothing is known.
+        (1000,) float32, 1 for the classes of the things named and 0 elsewhere; None where nothing is known.
     """
-    found = _find(text)
+    found = _find(_forms(_phrase(text)), *_known())
     if not found:
         return None
     weights = np.zeros(CLASSES, np.float32)
@@ -85,33 +82,46 @@ def lookup(text: str) -> np.ndarray | None:
 
 def kind(text: str) -> str | None:
     """Tells how `lookup` knows a text: "exact", "near" if one of the things named has no class, None if it does not."""
-    kinds = {kind for _, kind in _find(text)}
+    kinds = {kind for _, kind in _find(_forms(_phrase(text)), *_known())}
     return None if not kinds else "near" if "near" in kinds else "exact"
 
 
 def nearest_words(weights: np.ndarray, k: int) -> list[str]:
-    """Names the things that weights over the classes speak of.
+    """Names at most k things that weights over the classes, (1000,) of any scale, speak of.
 
-    Args:
-        weights: (1000,) of any scale; a thing counts as much as its highest class.
-        k: how many things are wanted.
-
-    Returns:
-        At most k different things whose weight is above 0, the highest first.
+    A thing counts as much as its highest class; the highest comes first, none has weight 0.
     """
     order = np.argsort(-np.asarray(weights), kind="stable")
     return list(dict.fromkeys(things()[index] for index in order if weights[index] > 0))[:k]
 
 
-def _find(text: str) -> list[tuple[frozenset[int], str]]:
+def _phrase(text: str) -> str:
+    """The words of a text in lower case, and BREAK for what stands between them."""
+    plain = unicodedata.normalize("NFKD", text.lower()).encode("ascii", "ignore").decode().replace("'", "")
+    return " ".join(word if word.isalnum() else BREAK for word in re.findall(r"[a-z0-9]+|[^a-z0-9\s_-]", plain))
+
+
+def _forms(phrase: str) -> list[list[str]]:
+    """Each word of a phrase as it is, and then in the singulars that it could be the plural of."""
+    words = [[word, IRREGULAR.get(word, word)] for word in phrase.split()]
+    for forms in words:
+        word = forms[0]
+        for plural, singular in (("men", "man"), ("ies", "y"), ("ves", "f"), ("ves", "fe"), ("s", ""), ("es", "")):
+            if word.endswith(plural) and not word.endswith("ss") and len(word) > len(plural) + 1:
+                forms.append(word.removesuffix(plural) + singular)
+    return words
+
+
+def _find(words: list[list[str]], known: Mapping[str, Meaning], longest: int) -> list[Meaning]:
     """The meanings of the things named in a text, in its order."""
-    known, longest = _known()
-    tokens = _tokens(text)
-    found: list[tuple[frozenset[int], str]] = []
+    found: list[Meaning] = []
     start, end_of_last = 0, -1
-    while start < len(tokens):
-        for length in range(min(longest, len(tokens) - start), 0, -1):
-            meaning = next((known[form] for form in _forms(tokens[start : start + length]) if form in known), None)
+    while start < len(words):
+        for length in range(min(longest, len(words) - start), 0, -1):
+            *front, last = words[start : start + length]
+            phrases = [" ".join([*(word[0] for word in front), form]) for form in last]
+            phrases += [phrase.replace(" ", "") for phrase in phrases] if length == 2 else []  # two words as one
+            meaning = next((known[phrase] for phrase in phrases if phrase in known), None)
             if meaning:
                 if start == end_of_last:  # the word before only says which one this is
                     found.pop()
@@ -122,52 +132,27 @@ def _find(text: str) -> list[tuple[frozenset[int], str]]:
     return found
 
 
-def _forms(tokens: list[str]) -> Iterator[str]:
-    """What a phrase could stand as in the tables: as it is, in the singular, with two words as one."""
-    *front, last = tokens
-    ends = [last, IRREGULAR.get(last, last)]
-    for plural, singular in (("men", "man"), ("ies", "y"), ("ves", "f"), ("ves", "fe"), ("s", ""), ("es", "")):
-        if last.endswith(plural) and not last.endswith("ss") and len(last) > len(plural) + 1:
-            ends.append(last.removesuffix(plural) + singular)
-    for end in ends:
-        yield " ".join([*front, end])
-    if len(tokens) == 2:
-        yield from ("".join([*front, end]) for end in ends)
-
-
-def _tokens(text: str) -> list[str]:
-    plain = unicodedata.normalize("NFKD", text.lower()).encode("ascii", "ignore").decode().replace("'", "")
-    return [word if word.isalnum() else BREAK for word in re.findall(r"[a-z0-9]+|[^a-z0-9\s_-]", plain)]
-
-
 @lru_cache(maxsize=1)
-def _known() -> tuple[dict[str, tuple[frozenset[int], str]], int]:
-    """Phrase -> its classes and kind, and how many words the longest phrase has."""
+def _known() -> tuple[dict[str, Meaning], int]:
+    """Phrase -> its meaning, and how many words the longest phrase has."""
     wide: dict[str, set[int]] = {}
     narrow: dict[str, set[int]] = {}
     for index, row in enumerate(_table(THINGS)):
-        for word in filter(None, (row["thing"], *row["broader"].split(";"))):
-            wide.setdefault(" ".join(_tokens(word)), set()).add(index)
-        for word in row["names"].split(";"):
-            narrow.setdefault(" ".join(_tokens(word)), set()).add(index)
+        for phrases, words in ((wide, f"{row['thing']};{row['broader']}"), (narrow, row["names"])):
+            for word in filter(None, words.split(";")):
+                phrases.setdefault(_phrase(word), set()).add(index)
     base = narrow | wide  # a thing or broader word is meant before a name that is spelt the same
-    known = {word: (frozenset(indices), "exact") for word, indices in base.items()}
-    meant = ChainMap(base, {})  # a word of this table is looked up where the first table has none of that name
+    known = {phrase: (frozenset(indices), "exact") for phrase, indices in base.items()}
     for row in _table(WORDS):
-        items = [item for item in row["classes"].split(";") if item]
-        indices = {index for item in items for index in _classes(item, meant)}
-        meant.maps[1][" ".join(_tokens(row["word"]))] = indices
-        known[" ".join(_tokens(row["word"]))] = (frozenset(indices), row["kind"])
-    known = {word: meaning for word, meaning in known.items() if meaning[1] != "none"}
-    known = {word.replace(" ", ""): known[word] for word in known if word.count(" ") == 1} | known  # "firetruck"
-    return known, max(word.count(" ") + 1 for word in known)
-
-
-def _classes(item: str, meant: Mapping[str, set[int]]) -> set[int]:
-    first, _, last = item.partition("-")
-    if first.isdigit():
-        return set(range(int(first), int(last or first) + 1))
-    return meant[" ".join(_tokens(item))]
+        phrase, indices = _phrase(row["word"]), set()
+        for item in filter(None, row["classes"].split(";")):
+            first, _, last = item.partition("-")
+            indices |= {*range(int(first), int(last or first) + 1)} if first.isdigit() else base[_phrase(item)]
+        base.setdefault(phrase, indices)  # for the rows below
+        known[phrase] = (frozenset(indices), row["kind"])
+    known = {phrase: meaning for phrase, meaning in known.items() if meaning[1] != "none"}
+    joined = {phrase.replace(" ", ""): meaning for phrase, meaning in known.items() if phrase.count(" ") == 1}
+    return joined | known, max(phrase.count(" ") + 1 for phrase in known)
 
 
 @lru_cache(maxsize=2)

@@ -15,6 +15,8 @@ from pathlib import Path
 import numpy as np
 from PIL import Image, ImageDraw, ImageFont
 
+from utils.files import atomic_path
+
 __all__ = ["draw_overlay", "grey", "save_png", "side_by_side"]
 
 TINT = (255.0, 0.0, 144.0)  # a magenta that photographs rarely hold
@@ -71,14 +73,11 @@ def grey(values: np.ndarray) -> Image.Image:
 
 
 def side_by_side(pictures: Sequence[tuple[str, Image.Image]], columns: int | None = None) -> Image.Image:
-    """Puts titled pictures into one, row by row, each fitted into a box of the same size without changing its aspect.
+    """Puts titled pictures into one (RGB), row by row, each fitted into a box of the same size in its own aspect.
 
     Args:
         pictures: (title, picture); a title may have several lines, those too long for the box are wrapped.
         columns: pictures a row; by default all in one row up to three, then as near to a square as it goes.
-
-    Returns:
-        RGB picture.
 
     Raises:
         ValueError: there are no pictures.
@@ -109,31 +108,21 @@ def side_by_side(pictures: Sequence[tuple[str, Image.Image]], columns: int | Non
 
 def save_png(picture: Image.Image, path: str | os.PathLike) -> Path:
     """Writes a picture as PNG, whole or not at all: a reader never finds half a file."""
-    path = Path(path)
-    unfinished = path.with_name(f".{path.name}.{os.getpid()}")
-    try:
-        picture.save(unfinished, format="PNG")
-        os.replace(unfinished, path)
-    finally:
-        unfinished.unlink(missing_ok=True)
-    return path
+    with atomic_path(Path(path)) as partial_path:
+        picture.save(partial_path, format="PNG")
+    return Path(path)
 
 
 def _grown(mask: np.ndarray, width: int) -> np.ndarray:
-    """The pixels within `width` of the mask along either axis, corners cut; each axis is one running sum."""
-    return _grown_along(_grown_along(mask, width, 0), max(width - width // 3, 1), 1) | _grown_along(
-        _grown_along(mask, width, 1), max(width - width // 3, 1), 0
-    )
+    """The pixels within `width` of the mask along either axis, corners cut."""
+    cut = max(width - width // 3, 1)
+    return _stretched(_stretched(mask, width).T, cut).T | _stretched(_stretched(mask.T, width).T, cut)
 
 
-def _grown_along(mask: np.ndarray, width: int, axis: int) -> np.ndarray:
-    counts = np.cumsum(mask, axis=axis, dtype=np.int32)
-    last = mask.shape[axis] - 1
-    places = np.arange(last + 1)
-    up_to = np.take(counts, np.minimum(places + width, last), axis=axis)
-    before = np.take(counts, np.maximum(places - width - 1, 0), axis=axis)
-    starts = np.expand_dims(places - width - 1 < 0, 1 - axis)
-    return up_to - np.where(starts, 0, before) > 0
+def _stretched(mask: np.ndarray, width: int) -> np.ndarray:
+    """The pixels at most `width` above or below the mask, by one running sum."""
+    counts = np.cumsum(np.pad(mask, ((width + 1, width), (0, 0))), axis=0, dtype=np.int32)
+    return counts[2 * width + 1 :] > counts[: -2 * width - 1]
 
 
 def _fitted(picture: Image.Image) -> Image.Image:

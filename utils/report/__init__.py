@@ -1,32 +1,123 @@
 """The report of an evaluation: one HTML file to look at and one Markdown file to paste, made from results.json.
 
 python -m utils.report FOLDER
+
+Python computes rows, charts and the sentences that depend on numbers. sections.jinja puts them in order with the words
+that are the same for every run, in macros that page.html and page.md write each in their own way, all of it escaped.
 """
 
 from __future__ import annotations
 
+import base64
+import re
+from collections.abc import Mapping
+from functools import partial
+from html import escape
+from io import BytesIO
 from pathlib import Path
+from typing import Any
+
+from jinja2 import Environment, FileSystemLoader, StrictUndefined
+from markupsafe import Markup
+from PIL import Image
 
 from utils.files import make_folder, write_text_atomic
-from utils.report.document import compose
-from utils.report.html import to_html
-from utils.report.markdown import to_markdown
+from utils.report import sections_run, sections_samples, sections_scores
+from utils.report.elements import PERCENT, Run, cell, counted, header, percent
 from utils.runs.results import read_results
+from utils.scoring.bootstrap import LEAST_GROUPS
 
-__all__ = ["write_report"]
+TEMPLATES = Path(__file__).with_name("templates")
+SPECIAL = re.compile(r"([\\`*\[\]|~#$]|(?<![^\W_])_|_(?![^\W_]))")  # in Markdown; no _ inside of a word
+LONGEST_SIDE = 224  # pixels of a picture
+QUALITY = 70
 
 
-def write_report(folder: Path) -> None:
+def write_report(folder: Path, results: Mapping[str, Any] | None = None) -> None:
     """Writes report.html and report.md beside results.json.
 
     Args:
         folder: what eval.py wrote: results.json, and gallery/ with the pictures, of which any may be missing.
+        results: what results.json holds, see `utils.runs.results.EvalResults`; read from the folder if None.
 
     Raises:
         UserError: there is no results.json, it is not one of eval.py, or the folder cannot be written to.
     """
-    results = read_results(folder / "results.json")
+    results = read_results(folder / "results.json") if results is None else results
     make_folder(folder)
-    document = compose(results)
-    write_text_atomic(folder / "report.html", to_html(document, folder))
-    write_text_atomic(folder / "report.md", to_markdown(document))
+    run = Run(results)
+    shown = {
+        "run": run,
+        "results": results,
+        "title": sections_run.title(run),
+        "facts": sections_run.facts(run),
+        "resolution": sections_run.resolution(run),
+        "answers": sections_scores.answers(run),
+        "scores": sections_scores.scores(run),
+        "sound": sections_scores.audio_controls(run),
+        "protocols": sections_scores.protocols(run),
+        "scenarios": sections_samples.scenarios(run),
+        "categories": sections_samples.categories(run),
+        "histograms": sections_samples.histograms(run),
+        "thresholds": sections_samples.thresholds(run),
+        "reliability": sections_samples.reliability(run),
+        "best_and_worst": sections_samples.best_and_worst(run),
+        "gallery": sections_samples.gallery(run),
+        "provenance": sections_run.provenance(run),
+    }
+    html, markdown = _environment(), _environment(finalize=_markdown)
+    html.filters["data_uri"] = partial(_data_uri, folder)
+    markdown.filters.update(code=_code, code_block=_code_block)
+    page, text = html.get_template("page.html").render(shown), markdown.get_template("page.md").render(shown)
+    write_text_atomic(folder / "report.html", page.strip() + "\n")
+    write_text_atomic(folder / "report.md", re.sub(r"\n{3,}", "\n\n", text.strip()) + "\n")
+
+
+def _environment(**options: Any) -> Environment:
+    environment = Environment(
+        loader=FileSystemLoader(TEMPLATES),
+        autoescape=True,
+        undefined=StrictUndefined,
+        extensions=["jinja2.ext.do"],
+        trim_blocks=True,
+        lstrip_blocks=True,
+        **options,
+    )
+    environment.globals.update(percent_scale=PERCENT, least_groups=LEAST_GROUPS)
+    environment.filters.update(cell=cell, header=header, percent=percent, counted=counted)
+    return environment
+
+
+def _markdown(value: Any) -> Markup:
+    """Whatever page.md prints, on one line and none of it markup; what a macro of it wrote stays as it is."""
+    if isinstance(value, Markup):
+        return value
+    return Markup(SPECIAL.sub(r"\\\1", escape(re.sub(r"\s+", " ", str(value)), quote=False)))
+
+
+def _code(text: str) -> Markup:
+    """A code span; where its marks or a table's would break it, plain text."""
+    text = " ".join(text.split())
+    return _markdown(text) if "`" in text or "|" in text or not text else Markup(f"`{text}`")
+
+
+def _code_block(text: str) -> Markup:
+    """A command to paste, in a fence that nothing in it closes."""
+    fence = "`" * max(3, 1 + max(map(len, re.findall("`+", text)), default=0))
+    return Markup(f"{fence}\n{text}\n{fence}")
+
+
+def _data_uri(folder: Path, path: str) -> str | None:
+    """A picture of the run's folder, small, as a data: URI; None where there is none, or it lies outside."""
+    inside = (folder / path).resolve()
+    if not inside.is_relative_to(folder.resolve()) or not inside.is_file():
+        return None
+    try:
+        with Image.open(inside) as opened:
+            picture = opened.convert("RGB")
+    except (OSError, Image.DecompressionBombError):
+        return None
+    picture.thumbnail((LONGEST_SIDE, LONGEST_SIDE), Image.Resampling.LANCZOS)
+    data = BytesIO()
+    picture.save(data, "JPEG", quality=QUALITY, optimize=True)
+    return "data:image/jpeg;base64," + base64.b64encode(data.getvalue()).decode()

@@ -11,51 +11,36 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from functools import cached_property
+from operator import attrgetter
 from pathlib import Path
 from typing import Any, Literal
 
 import numpy as np
 
 from utils.errors import UserError
-from utils.runs.results import SampleRecord, read_records
-from utils.scoring.bootstrap import Estimate, difference, draw_weights
+from utils.runs.provenance import Change, changes, remarks
+from utils.runs.results import SampleRecord, read_records, read_results
+from utils.scoring.bootstrap import Estimate, by_group, difference, draw_weights
 from utils.scoring.columns import Column
 from utils.scoring.protocols import PROTOCOLS, Setting
 from utils.scoring.summary import HEADLINE
-
-__all__ = ["ColumnComparison", "MethodComparison", "Run", "compare_methods"]
 
 IN_RECORDS = ("paper", "ssl", "pairs", "negatives")  # protocols all of whose columns are functions of a record
 ROUNDING = 1e-9
 
 
-@dataclass(frozen=True)
-class Run:
-    """One evaluation.
+class _Run:
+    """One evaluation: its folder, and what its files hold."""
 
-    Attributes:
-        folder: where its files are.
-        results: what its results.json holds.
-    """
-
-    folder: Path
-    results: Mapping[str, Any]
+    def __init__(self, path: Path) -> None:
+        self.folder, self.results = path if path.is_dir() else path.parent, read_results(path)
+        self.headlines = {name: one["IoU"] for name, one in self.results["controls"]["original"].items()}
 
     @cached_property
     def records(self) -> Mapping[str, Sequence[SampleRecord]]:
-        """Method -> its records with the original sound, by sample.
-
-        Raises:
-            UserError: per_sample.csv is missing or broken.
-        """
-        found: dict[str, list[SampleRecord]] = {}
-        for record in sorted(read_records(self.folder), key=lambda record: record.id):
-            found.setdefault(record.method, []).append(record)
-        return found
-
-    def headline(self, method: str) -> Mapping[str, Any]:
-        """A method's headline number, which is there whichever protocols were asked for."""
-        return self.results["controls"]["original"][method]["IoU"]
+        """Method -> its records with the original sound, by sample; raises as `read_records` does."""
+        records = sorted(read_records(self.folder), key=attrgetter("id"))
+        return {own[0].method: own for own in by_group(records, attrgetter("method"))}
 
 
 @dataclass(frozen=True)
@@ -109,52 +94,98 @@ class MethodComparison:
     unpaired: str | None
 
 
-def compare_methods(first: Run, second: Run, names: tuple[str, str], comparable: bool = True) -> MethodComparison:
-    """Compares a method of the first run with one of the second.
+@dataclass(frozen=True)
+class RunComparison:
+    """Two runs side by side; A is the first, B the second.
 
-    Args:
-        first, second: the runs.
-        names: the method's name in each.
-        comparable: whether both were measured in the same way; otherwise no difference is computed.
+    Attributes:
+        first, second: where they lie; the same where methods of one run are compared.
+        samples: number of samples in each.
+        incomparable: why the scores cannot be compared at all; empty where they can.
+        other_data: whether the samples are not known to be the same.
+        changes, remarks: see `utils.runs.provenance`.
+        methods: one comparison for each method in both, or of the two that were asked for.
+        told: the methods of A whose headline the verdict tells: those that listen, or all where none does.
     """
+
+    first: str
+    second: str
+    samples: tuple[int, int]
+    incomparable: tuple[str, ...]
+    other_data: bool
+    changes: tuple[Change, ...]
+    remarks: tuple[str, ...]
+    methods: tuple[MethodComparison, ...]
+    told: tuple[str, ...]
+
+
+def compare(first_path: Path, second_path: Path, methods: Sequence[str] | None = None) -> RunComparison:
+    """Compares two runs, given results.json of each or its folder.
+
+    Two methods are one of the first run and one of the second; without them each method that both have is compared.
+
+    Raises:
+        UserError: a results.json cannot be read, or a run has no such method.
+    """
+    first, second = _Run(first_path), _Run(second_path)
+    if methods is None:
+        pairs = [(name, name) for name in first.results["methods"] if name in second.results["methods"]]
+        told = [name for name, _ in pairs if first.results["methods"][name]["listens"]]
+    else:
+        pairs, told = [tuple(methods)], []
+        for letter, run, name in zip("AB", (first, second), methods, strict=True):
+            if name not in run.results["methods"]:
+                known = ", ".join(run.results["methods"])
+                raise UserError(f'there is no method "{name}" in {letter} ({run.folder}); choose from: {known}')
+    different = changes(first.results, second.results)
+    measured = tuple(one for one in different if one.part == "measurement")
+    return RunComparison(
+        first=str(first.folder / "results.json"),
+        second=str(second.folder / "results.json"),
+        samples=(first.results["data"]["samples"], second.results["data"]["samples"]),
+        incomparable=tuple(f"{one.key} is {one.first} in A and {one.second} in B" for one in measured),
+        other_data=any(one.part == "data" for one in different),
+        changes=tuple(different),
+        remarks=tuple(remarks(first.results, second.results)),
+        methods=tuple(_compare_methods(first, second, pair, comparable=not measured) for pair in pairs),
+        told=tuple(told or (name for name, _ in pairs)),
+    )
+
+
+def _compare_methods(first: _Run, second: _Run, names: tuple[str, str], comparable: bool) -> MethodComparison:
+    """Compares a method of the first run with one of the second; without differences where not `comparable`."""
     paired, reason = _pair(first, second, names) if comparable else (None, "not measured in the same way")
+    found = [("", vars(HEADLINE), first.headlines[names[0]], second.headlines[names[1]])]
     tables = first.results["scores"][names[0]], second.results["scores"][names[1]]
-    rows = []
     for protocol, columns in tables[0].items():
-        described = {one["title"]: one for one in first.results["protocols"][protocol]["columns"]}
-        for title, number in columns.items():
-            other, known = tables[1].get(protocol, {}).get(title), described[title]
-            if other is not None:
-                row = ColumnComparison(
-                    protocol, title, known["kind"], known["better"], number.get("value"), other.get("value")
-                )
-                rows.append(_compare(row, (number, other), paired) if comparable else row)
-    numbers = first.headline(names[0]), second.headline(names[1])
-    headline = ColumnComparison("", HEADLINE.title, HEADLINE.kind, HEADLINE.better, *(one["value"] for one in numbers))
-    headline = _compare(headline, numbers, paired) if comparable else headline
-    return MethodComparison(*names, headline, tuple(rows), reason)
+        for known in first.results["protocols"][protocol]["columns"]:
+            numbers = columns.get(known["title"]), tables[1].get(protocol, {}).get(known["title"])
+            if None not in numbers:
+                found.append((protocol, known, *numbers))
+    rows = []
+    for protocol, known, *numbers in found:
+        values = (number.get("value") for number in numbers)
+        row = ColumnComparison(protocol, known["title"], known["kind"], known["better"], *values)
+        rows.append(_compare(row, numbers, paired) if comparable else row)
+    return MethodComparison(*names, rows[0], tuple(rows[1:]), reason)
 
 
 class _Paired:
     """Two methods' records by group, drawn together."""
 
-    def __init__(
-        self, first: Sequence[SampleRecord], second: Sequence[SampleRecord], columns: Mapping[tuple[str, str], Column]
-    ) -> None:
-        members: dict[str, list[int]] = {}
-        for index, record in enumerate(first):
-            members.setdefault(record.group, []).append(index)
-        self._records, self._groups = (first, second), [members[name] for name in sorted(members)]
-        self._weights = draw_weights(len(self._groups))
-        self.columns = columns
+    def __init__(self, records: Sequence[Sequence[SampleRecord]], setting: Setting) -> None:
+        self._groups = [by_group(own, attrgetter("group")) for own in records]
+        self._weights = draw_weights(len(self._groups[0]))
+        columns = {(name, one.title): one for name in IN_RECORDS for one in PROTOCOLS[name].columns(setting)}
+        self.columns = {**columns, ("avsbench", "IoU"): HEADLINE, ("", HEADLINE.title): HEADLINE}
 
     def difference(self, column: Column) -> Estimate:
         """Second minus first."""
-        totals = [np.array([column.totals([own[i] for i in group]) for group in self._groups]) for own in self._records]
-        return difference(column, totals[1], totals[0], self._weights)
+        first, second = (np.array([column.totals(group) for group in own]) for own in self._groups)
+        return difference(column, second, first, self._weights)
 
 
-def _pair(first: Run, second: Run, names: tuple[str, str]) -> tuple[_Paired | None, str | None]:
+def _pair(first: _Run, second: _Run, names: tuple[str, str]) -> tuple[_Paired | None, str | None]:
     """The records of both, or why there is no pairing them."""
     records = []
     for run, name in zip((first, second), names, strict=True):
@@ -163,17 +194,15 @@ def _pair(first: Run, second: Run, names: tuple[str, str]) -> tuple[_Paired | No
         except UserError as error:
             return None, str(error)
         recorded = np.mean([record.avsbench_iou for record in own]) if own else np.nan
-        if not abs(recorded - run.headline(name)["value"]) <= ROUNDING:
+        if not abs(recorded - run.headlines[name]["value"]) <= ROUNDING:
             return None, f"{run.folder / 'per_sample.csv'} does not belong to the results.json beside it"
         records.append(own)
-    facts = [[(record.id, record.group, record.gt_empty) for record in own] for own in records]
-    if [one[0] for one in facts[0]] != [one[0] for one in facts[1]]:
+    if [one.id for one in records[0]] != [one.id for one in records[1]]:
         return None, "the runs have other samples"
-    if facts[0] != facts[1]:
+    if [(one.group, one.gt_empty) for one in records[0]] != [(one.group, one.gt_empty) for one in records[1]]:
         return None, "the runs have the same names of samples, but other groups or other ground truth"
     setting = Setting(first.results["measurement"]["threshold"], first.results["intervals"]["unit"])
-    columns = {(name, one.title): one for name in IN_RECORDS for one in PROTOCOLS[name].columns(setting)}
-    return _Paired(*records, {**columns, ("avsbench", "IoU"): HEADLINE, ("", HEADLINE.title): HEADLINE}), None
+    return _Paired(records, setting), None
 
 
 def _compare(row: ColumnComparison, numbers: Sequence[Mapping[str, Any]], paired: _Paired | None) -> ColumnComparison:

@@ -1,44 +1,184 @@
-"""The evaluation: predictions made without the ground truth, measured against it, collected by control and method."""
+"""The evaluation: methods are asked without the ground truth, batch by batch; what they answer is measured and kept."""
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, replace
-from typing import Literal, Protocol
+import sys
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from dataclasses import dataclass, fields, replace
+from pathlib import Path
+from typing import Protocol
 
-import numpy as np
+from tqdm import tqdm
 
-from utils.media.masks import resize_mask, resize_score_map
-from utils.runs.results import SampleRecord
-from utils.scoring.reliability import Answer
-from utils.scoring.sample_scores import count_levels, score_sample
+from utils.errors import UserError
+from utils.runs.gallery import sketch
+from utils.runs.journal import Batch, Journal
+from utils.runs.results import SampleRecord, write_records
+from utils.scoring.sample_scores import Resolution, SampleScores, measure
 from utils.types import Prediction, Sample
 
-__all__ = [
-    "EVAL_SIZE",
-    "Batch",
-    "Resolution",
-    "ScoreBook",
-    "describe_measurement",
-    "measure",
-    "measure_batch",
-    "predict_blind",
-]
+OUT_OF_MEMORY = ("out of memory", "can't allocate memory", "CUBLAS_STATUS_ALLOC_FAILED")  # CUDA's and MPS's, CPU's
+RECORDED = [field.name for field in fields(SampleRecord) if hasattr(SampleScores, field.name)]
 
-EVAL_SIZE = (224, 224)  # (H, W)
-Resolution = Literal["224", "native"]
-NO_CURVE = np.zeros(0, np.float32)
-COUNTED = ("samples", "gt_empty", "gt_ignore")
+Predictions = Mapping[str, Mapping[str, Sequence[Prediction]]]  # control -> method -> one a sample
 
 
-class Predicts(Protocol):
-    """What is needed of a method."""
+class Asked(Protocol):
+    """What is needed of a method, see `methods.base.Method`."""
 
-    def predict(self, samples: Sequence[Sample]) -> list[Prediction]:
-        """Returns one Prediction per sample, in order."""
+    listens: bool
+
+    def prepare(self) -> None: ...
+
+    def predict(self, samples: Sequence[Sample]) -> list[Prediction]: ...
 
 
-def predict_blind(method: Predicts, samples: Sequence[Sample]) -> list[Prediction]:
+@dataclass
+class Evaluation:
+    """Who is asked about samples, under which sounds, and how the answers are measured.
+
+    Attributes:
+        methods: name -> method.
+        controls: name -> what gives a sample another sound; methods that do not listen hear the original only.
+        forget: empties what networks and methods remember, so that what is said of a batch follows from it alone.
+        groups: sample -> its group.
+        threshold, resolution: see `utils.scoring.sample_scores.measure`.
+        limit: samples that the device's memory holds at a time; None while all fit.
+    """
+
+    methods: Mapping[str, Asked]
+    controls: Mapping[str, Callable[[Sample], Sample]]
+    forget: Callable[[], None]
+    groups: Mapping[str, str]
+    threshold: float
+    resolution: Resolution
+    limit: int | None = None
+
+    def run(
+        self,
+        batches: Sequence[range],
+        read: Callable[[Sequence[range]], Iterable[Sequence[Sample]]],
+        journal: Journal,
+        show: Callable[[Sequence[Sample], Mapping[str, Sequence[Prediction]]], None] | None = None,
+        *,
+        quiet: bool = False,
+    ) -> None:
+        """Measures the batches that the journal lacks; each is on disk at once.
+
+        Args:
+            batches: positions of the samples of each.
+            read: gives the samples of batches, with ground truth.
+            journal: what was finished before, and is finished now.
+            show: is given every batch with what the methods made of the original sound.
+            quiet: whether another process talks to the terminal.
+        """
+        missing = [batch for batch in batches if batch.start not in journal]
+        if len(missing) < len(batches) and not quiet:
+            done = len(batches) - len(missing)
+            print(f"going on: {done} of {len(batches)} batches were measured before", flush=True)
+        for method in self.methods.values() if missing else ():
+            method.prepare()
+        total, left = (sum(map(len, part)) for part in (batches, missing))
+        with tqdm(total=total, initial=total - left, unit="sample", disable=quiet) as progress:
+            try:
+                for batch, samples in zip(missing, read(missing), strict=True):
+                    self.forget()
+                    predictions = self.ask(samples)
+                    journal.write(batch.start, self.measure(samples, predictions))
+                    if show:
+                        show(samples, predictions["original"])
+                    progress.update(len(samples))
+            except BaseException:
+                kept = f"stopped early: what is measured is kept in {journal.folder}; the same command goes on"
+                print(kept, file=sys.stderr)
+                raise
+        self.forget()
+
+    def ask(self, samples: Sequence[Sample]) -> Predictions:
+        """Predicts for as many samples at once as the device's memory holds: half of them where it does not suffice.
+
+        What fits is found out while running, and then kept to. So where memory did not suffice, the last digits of an
+        answer may depend on when that was noticed, and a run that is resumed or sharded may differ in them.
+
+        Raises:
+            UserError: one sample alone needs more memory than there is.
+        """
+        answers: dict[str, dict[str, list[Prediction]]] = {}
+        done = 0
+        while done < len(samples):
+            if done:
+                self.forget()
+            some = samples[done : done + (self.limit or len(samples))]
+            predictions = self._try(some)
+            if predictions is None:
+                self._halve(len(some))
+                continue
+            for control, of_control in predictions.items():
+                for method, found in of_control.items():
+                    answers.setdefault(control, {}).setdefault(method, []).extend(found)
+            done += len(some)
+        return answers
+
+    def _try(self, samples: Sequence[Sample]) -> Predictions | None:
+        """None where memory did not suffice; the error, which holds on to its tensors, ends with this call."""
+        try:
+            return self.predict(samples)
+        except RuntimeError as error:
+            if not any(words in str(error) for words in OUT_OF_MEMORY):
+                raise
+            if len(samples) > 1:
+                return None
+            said = " ".join(str(error).split()).split(". ")[0]
+            raise UserError(
+                f"one sample alone does not fit into the device's memory ({said}); keep the weights in half precision "
+                "with --set ROLE.dtype=bfloat16, run fewer methods at once, or take a smaller config or another "
+                "--device"
+            ) from error
+
+    def _halve(self, tried: int) -> None:
+        from accelerate.utils.memory import clear_device_cache  # seconds to import
+
+        self.limit = (tried + 1) // 2
+        self.forget()
+        clear_device_cache(garbage_collection=True)
+        said = f"{tried} samples at a time do not fit into the device's memory; going on with {self.limit}"
+        print(said, file=sys.stderr, flush=True)
+
+    def measure(self, samples: Sequence[Sample], predictions: Predictions) -> Batch:
+        """Measures all predictions for samples; the records are in an order that does not depend on their number."""
+        batch = Batch()
+        for index, sample in enumerate(samples):
+            for control, of_control in predictions.items():
+                for method, of_method in of_control.items():
+                    prediction = of_method[index]
+                    scores = measure(sample, prediction, self.threshold, self.resolution)
+                    batch.answers.setdefault(control, {}).setdefault(method, []).append(scores)
+                    names = (sample.id, self.groups[sample.id], control, method)
+                    numbers = {name: getattr(scores, name) for name in RECORDED}
+                    query = "; ".join(query.text for query in prediction.queries)
+                    reason = prediction.trail.get("reason") or ""
+                    batch.records.append(SampleRecord(*names, **numbers, query=query, reason=reason))
+                    batch.add_seconds(method, prediction.trail.get("seconds", {}))
+                    if control == "original":
+                        batch.sketches.setdefault(method, []).append(sketch(prediction))
+            batch.ids.append(sample.id)
+            batch.counts["samples"] += 1
+            batch.counts["gt_empty"] += batch.records[-1].gt_empty
+            batch.counts["gt_ignore"] += sample.gt_ignore is not None and bool(sample.gt_ignore.any())
+        return batch
+
+    def predict(self, samples: Sequence[Sample]) -> Predictions:
+        """What each method answers under each audio control; those that do not listen are asked once."""
+        listening = {name: method for name, method in self.methods.items() if method.listens}
+        predictions = {}
+        for control, apply in self.controls.items():
+            heard = list(map(apply, samples))
+            asked = self.methods if control == "original" else listening
+            predictions[control] = {name: predict_blind(method, heard) for name, method in asked.items()}
+        return predictions
+
+
+def predict_blind(method: Asked, samples: Sequence[Sample]) -> list[Prediction]:
     """A method's predictions for samples whose ground truth it is not given, nor their names: IS3's say what sounds.
 
     Raises:
@@ -55,160 +195,18 @@ def predict_blind(method: Predicts, samples: Sequence[Sample]) -> list[Predictio
     return predictions
 
 
-def measure(sample: Sample, prediction: Prediction, threshold: float, resolution: Resolution = "224") -> Answer:
-    """Measures one prediction.
+def collect(batches: Sequence[range], journal: Journal, path: Path) -> Batch:
+    """Adds up all batches in order and writes their records as per_sample.csv.
 
-    Args:
-        sample: with `gt_mask`.
-        prediction: for it.
-        threshold: the fixed threshold.
-        resolution: "224" brings maps and masks to 224 x 224 as published; "native" keeps the image's pixels.
+    Raises:
+        UserError: a batch is not there.
     """
-    score_map, gt_mask, gt_ignore = prediction.score_map, sample.gt_mask, sample.gt_ignore
-    if resolution == "224":
-        score_map, gt_mask = resize_score_map(score_map, EVAL_SIZE), resize_mask(gt_mask, EVAL_SIZE)
-        gt_ignore = None if gt_ignore is None else resize_mask(gt_ignore, EVAL_SIZE)
-    scores = score_sample(np.asarray(score_map, np.float32), gt_mask, threshold, gt_ignore)
-    scores = replace(scores, levels=count_levels(prediction.score_map))  # edges of a hard mask are soft once resized
-    confidence = max((query.score for query in prediction.queries), default=None)
-    return Answer(scores, None if confidence is None else float(confidence))
-
-
-@dataclass(frozen=True, eq=False)
-class Batch:
-    """What was measured on a batch of samples.
-
-    Attributes:
-        ids: of the samples.
-        counts: of the batch, see `ScoreBook`.
-        answers: control -> method -> one Answer per sample.
-        records: the rows of per_sample.csv.
-        seconds: method -> stage -> seconds.
-    """
-
-    ids: list[str]
-    counts: dict[str, int]
-    answers: dict[str, dict[str, list[Answer]]]
-    records: list[SampleRecord]
-    seconds: dict[str, dict[str, float]]
-
-
-def measure_batch(
-    samples: Sequence[Sample],
-    predictions: Mapping[str, Mapping[str, Sequence[Prediction]]],
-    threshold: float,
-    resolution: Resolution = "224",
-    groups: Mapping[str, str] | None = None,
-) -> Batch:
-    """Measures all predictions for a batch.
-
-    Args:
-        samples: with `gt_mask`.
-        predictions: control -> method -> one Prediction per sample.
-        threshold, resolution: see `measure`.
-        groups: sample -> its group, for the records; None for each sample by itself.
-
-    Returns:
-        The batch, its records by sample, then by control, then by method: their order does not depend on its size.
-    """
-    batch = Batch([], dict.fromkeys(COUNTED, 0), {}, [], {})
-    for index, sample in enumerate(samples):
-        group = sample.id if groups is None else groups[sample.id]
-        for control, of_control in predictions.items():
-            for method, of_method in of_control.items():
-                prediction = of_method[index]
-                answer = measure(sample, prediction, threshold, resolution)
-                batch.answers.setdefault(control, {}).setdefault(method, []).append(answer)
-                _add_seconds(batch.seconds, {method: prediction.trail.get("seconds", {})})
-                batch.records.append(_record(sample.id, group, control, method, answer, prediction))
-        batch.ids.append(sample.id)
-        batch.counts["samples"] += 1
-        batch.counts["gt_empty"] += batch.records[-1].gt_empty
-        batch.counts["gt_ignore"] += sample.gt_ignore is not None and bool(sample.gt_ignore.any())
-    return batch
-
-
-class ScoreBook:
-    """Collects what was measured; keeps numbers, no maps.
-
-    Attributes:
-        ids: of the samples added so far.
-        answers: control -> method -> one Answer per sample; without curves under other sounds than the original, where
-            they would take most of the room and are not read.
-        counts: number of samples, of those with empty ground truth, and of those with pixels that do not count.
-        seconds: method -> stage -> seconds, summed over samples and controls.
-    """
-
-    def __init__(self) -> None:
-        self.ids: list[str] = []
-        self.answers: dict[str, dict[str, list[Answer]]] = {}
-        self.counts = dict.fromkeys(COUNTED, 0)
-        self.seconds: dict[str, dict[str, float]] = {}
-
-    def add(self, batch: Batch) -> None:
-        """Adds a batch to what was collected so far."""
-        self.ids += batch.ids
-        for name, count in batch.counts.items():
-            self.counts[name] += count
-        for control, of_control in batch.answers.items():
-            for method, answers in of_control.items():
-                kept = answers if control == "original" else map(_without_curves, answers)
-                self.answers.setdefault(control, {}).setdefault(method, []).extend(kept)
-        _add_seconds(self.seconds, batch.seconds)
-
-
-def _without_curves(answer: Answer) -> Answer:
-    return replace(answer, scores=replace(answer.scores, f_curve=NO_CURVE, iou_curve=NO_CURVE))
-
-
-def _add_seconds(total: dict[str, dict[str, float]], further: Mapping[str, Mapping[str, float]]) -> None:
-    for method, stages in further.items():
-        spent = total.setdefault(method, {})
-        for stage, seconds in stages.items():
-            spent[stage] = spent.get(stage, 0.0) + seconds
-
-
-def describe_measurement(threshold: float, resolution: Resolution) -> dict[str, object]:
-    """How the numbers are taken, for results.json."""
-    sizes = {
-        "224": {
-            "resolution": list(EVAL_SIZE),
-            "score_map_resize": "bilinear, pixel centres at half-integers, no antialiasing",
-            "mask_resize": "nearest, pixel centres at half-integers",
-        },
-        "native": {"resolution": "native", "score_map_resize": None, "mask_resize": "nearest, to the image's size"},
-    }
-    return {
-        **sizes[resolution],
-        "foreground": "score > threshold",
-        "threshold": threshold,
-        "f_beta_squared": 0.3,
-        "empty_gt": "IoU and F are 0; AVSBench IoU is the share of pixels rightly left empty",
-        "ignored_pixels": "left out of every count, of the threshold's rank and of the area",
-        "average": "plain mean over samples",
-    }
-
-
-def _record(
-    sample_id: str, group: str, control: str, method: str, answer: Answer, prediction: Prediction
-) -> SampleRecord:
-    scores = answer.scores
-    return SampleRecord(
-        id=sample_id,
-        group=group,
-        control=control,
-        method=method,
-        iou_fixed=scores.iou_fixed,
-        f_fixed=scores.f_fixed,
-        iou_adaptive=scores.iou_adaptive,
-        f_adaptive=scores.f_adaptive,
-        iou_median=scores.iou_median,
-        iou_relative=scores.iou_relative,
-        avsbench_iou=scores.avsbench_iou,
-        area=scores.area,
-        gt_empty=scores.gt_empty,
-        prediction_empty=scores.prediction_empty,
-        confidence=answer.confidence,
-        query="; ".join(query.text for query in prediction.queries),
-        reason=prediction.trail.get("reason") or "",
-    )
+    missing = [batch for batch in batches if batch.start not in journal]
+    if missing:
+        raise UserError(
+            f"expected all {len(batches)} batches to be measured, found {len(missing)} that are not; run the same "
+            "command again, it measures them"
+        )
+    total = Batch()
+    write_records((record for batch in batches for record in total.add(journal.read(batch.start))), path)
+    return total

@@ -1,109 +1,134 @@
-"""The pictures of a report: a few telling samples, each with its image, the ground truth and every method's answer."""
+"""The pictures of a run: a few telling samples for the report, and on request every prediction over its image.
+
+Which samples are telling is known when all are measured. So every prediction leaves a small sketch of itself behind,
+and the gallery draws those of the chosen samples: it asks no method again.
+"""
 
 from __future__ import annotations
 
 import hashlib
 from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from io import BytesIO
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import numpy as np
 from PIL import Image
 
 from utils.files import make_folder
-from utils.media.drawing import draw_overlay
-from utils.runs.engine import Resolution, measure, predict_blind
+from utils.media.drawing import draw_overlay, grey
+from utils.media.images import resize_mask, resize_score_map
+from utils.scoring.sample_scores import SampleScores
 from utils.trails import describe_trail
-from utils.types import Sample
-
-if TYPE_CHECKING:
-    from methods.base import Method
-    from utils.types import Entry
-
-__all__ = ["choose", "draw"]
+from utils.types import Entry, Prediction, Sample
 
 FOLDER = "gallery"
 OF_EACH_KIND = 2  # best, middling, worst and blank samples
 LONGEST_SIDE = 320  # pixels of a picture
+SKETCH_SIDE, SKETCH_LEVELS = 128, 32  # pixels of a sketch's longest side, and its shades: 1 to 2 kB
 
 
-def choose(
-    named: Mapping[str, Any], entries: Mapping[str, Entry], listening: Sequence[str], of_each: int = OF_EACH_KIND
-) -> list[str]:
-    """Picks samples worth a look: each method's best and worst, some with nothing to find, some by lot.
+@dataclass(frozen=True)
+class Sketch:
+    """What is kept of a prediction for a picture.
+
+    Attributes:
+        score_map: a grey PNG, 0 to 255 for 0 to 1, of SKETCH_SIDE pixels and SKETCH_LEVELS shades at most.
+        trail: lines of (label, text), see `utils.trails.describe_trail`.
+    """
+
+    score_map: bytes
+    trail: Sequence[Sequence[str]]
+
+
+def sketch(prediction: Prediction) -> Sketch:
+    """Makes a sketch of a prediction."""
+    shape = prediction.score_map.shape
+    scale = min(1, SKETCH_SIDE / max(shape))
+    small = resize_score_map(prediction.score_map, tuple(max(1, round(side * scale)) for side in shape))
+    file = BytesIO()
+    grey(np.rint(small * (SKETCH_LEVELS - 1)) / (SKETCH_LEVELS - 1)).save(file, "PNG", optimize=True)
+    return Sketch(file.getvalue(), [list(line) for line in describe_trail({**prediction.trail, "seconds": {}})])
+
+
+def choose(named: Mapping[str, Any], entries: Mapping[str, Entry], listening: Sequence[str]) -> list[str]:
+    """Stems of samples worth a look: each method's best and worst, some with nothing to find, some by a fixed lot.
 
     Args:
         named: method -> {"best": [{"id", ...}], "worst": [...]}.
         entries: stem -> what is known of it.
         listening: the methods that are not baselines.
-        of_each: how many of each kind.
-
-    Returns:
-        Stems without repetition, the same for the same run.
     """
     chosen: list[str] = []
     for kind in ("worst", "best"):
         for method in listening:
             fresh = [row["id"] for row in named[method][kind] if row["id"] not in chosen]
-            chosen += fresh[: of_each if len(listening) == 1 else 1]
+            chosen += fresh[: OF_EACH_KIND if len(listening) == 1 else 1]
     by_lot = sorted(entries, key=lambda stem: hashlib.sha256(stem.encode()).hexdigest())
     for wanted in (True, False):
         fresh = [stem for stem in by_lot if entries[stem].blank is wanted and stem not in chosen]
-        chosen += fresh[:of_each]
+        chosen += fresh[:OF_EACH_KIND]
     return chosen
 
 
 def draw(
     sample: Sample,
     entry: Entry,
-    strategies: Mapping[str, Method],
-    *,
+    sketches: Mapping[str, Sketch],
+    scores: Mapping[str, SampleScores],
     threshold: float,
-    resolution: Resolution,
     output_dir: Path,
 ) -> dict[str, Any]:
-    """Predicts one sample with every method and draws it.
+    """Draws one sample and what every method answered, in OUTPUT_DIR/gallery.
 
     Args:
-        sample: with its ground truth, which no method is given.
-        entry: what is known of it.
-        strategies: name -> method.
-        threshold: of the masks.
-        resolution: see `utils.runs.engine.measure`.
-        output_dir: of the run; pictures go to its folder "gallery".
+        sample, entry: with its ground truth, and what is known of it.
+        sketches, scores: method -> what is kept of its prediction, and what was measured on it.
+        threshold, output_dir: of the masks, and of the run.
 
     Returns:
         What results.json says of it, see `utils.runs.results.EvalResults`.
     """
-    folder = output_dir / FOLDER
-    make_folder(folder)
-    answers = {}
-    for name, method in strategies.items():
-        (prediction,) = predict_blind(method, [sample])
-        scores = measure(sample, prediction, threshold, resolution).scores
-        overlay = draw_overlay(sample.image, prediction.score_map > threshold, prediction.score_map)
-        answers[name] = {
-            "map": _save(overlay, folder / f"{sample.id}.{name}.jpg", output_dir),
-            "iou": None if scores.gt_empty else scores.iou_fixed,
-            "area": scores.area,
-            "trail": [list(line) for line in describe_trail({**prediction.trail, "seconds": {}})],
+    make_folder(output_dir / FOLDER)
+
+    def save(picture: Image.Image, kind: str) -> str:
+        path = output_dir / FOLDER / f"{sample.id}.{kind}.jpg"
+        picture.save(path, quality=85)
+        return path.relative_to(output_dir).as_posix()
+
+    picture = Image.fromarray(sample.image)
+    picture.thumbnail((LONGEST_SIDE, LONGEST_SIDE), Image.Resampling.LANCZOS)
+    image = np.asarray(picture)
+    methods = {}
+    for name, kept in sketches.items():
+        with Image.open(BytesIO(kept.score_map)) as small:
+            score_map = resize_score_map(np.asarray(small, np.float32) / 255, image.shape[:2])
+        methods[name] = {
+            "map": save(draw_overlay(image, score_map > threshold, score_map), name),
+            "iou": None if scores[name].gt_empty else scores[name].iou_fixed,
+            "area": scores[name].area,
+            "trail": kept.trail,
         }
-    truth = np.zeros(sample.image.shape[:2], bool) if sample.gt_mask is None else sample.gt_mask
     return {
         "id": sample.id,
         "group": entry.group,
         "categories": list(entry.categories),
         "scenario": entry.scenario,
-        "blank": not truth.any(),
-        "image": _save(Image.fromarray(sample.image), folder / f"{sample.id}.image.jpg", output_dir),
-        "truth": _save(draw_overlay(sample.image, truth), folder / f"{sample.id}.truth.jpg", output_dir),
-        "methods": answers,
+        "blank": not sample.gt_mask.any(),
+        "image": save(picture, "image"),
+        "truth": save(draw_overlay(image, resize_mask(sample.gt_mask, image.shape[:2])), "truth"),
+        "methods": methods,
     }
 
 
-def _save(picture: Image.Image, path: Path, output_dir: Path) -> str:
-    """Writes a picture no larger than a page needs; returns its path relative to the run's folder."""
-    picture = picture.copy()
-    picture.thumbnail((LONGEST_SIDE, LONGEST_SIDE), Image.Resampling.LANCZOS)
-    picture.save(path, quality=85)
-    return path.relative_to(output_dir).as_posix()
+def save_overlays(
+    threshold: float, output_dir: Path, samples: Sequence[Sample], predictions: Mapping[str, Sequence[Prediction]]
+) -> None:
+    """Draws each method's mask and scores over the image: OUTPUT_DIR/visualizations/METHOD/ID.jpg."""
+    for name, of_method in predictions.items():
+        folder = output_dir / "visualizations" / name
+        make_folder(folder)
+        for sample, prediction in zip(samples, of_method, strict=True):
+            overlay = draw_overlay(sample.image, prediction.score_map > threshold, prediction.score_map)
+            overlay.save(folder / f"{sample.id}.jpg", quality=90)

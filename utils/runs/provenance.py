@@ -1,33 +1,28 @@
-"""Where a number came from: the command, the code's commit, the versions, the date; and whether it means anything."""
+"""Where a number came from: the command, the code's commit, the versions; and how two runs differ in that."""
 
 from __future__ import annotations
 
 import platform
 import shlex
 import subprocess
-from collections.abc import Sequence
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass
 from datetime import datetime, timezone
 from importlib import metadata
 from pathlib import Path
-
-__all__ = ["command_line", "current_date", "git_state", "versions"]
+from typing import Any
 
 PACKAGES = (
-    "torch",
-    "torchvision",
-    "torchaudio",
-    "timm",
-    "transformers",
-    "huggingface_hub",
-    "safetensors",
-    "open_clip_torch",
-    "segment-anything",
-    "librosa",
-    "soundfile",
-    "numpy",
-    "pillow",
-    "textblob",
+    *("torch", "torchvision", "torchaudio", "timm", "transformers", "huggingface_hub", "safetensors"),
+    *("open_clip_torch", "segment-anything", "msclap", "tokenizers", "textblob", "numpy"),
+    *("librosa", "soundfile", "soxr", "pillow"),
 )
+ABSENT = "absent"
+PARTS = (  # of results.json, the decisive ones first
+    *("measurement", "data", "config", "models", "seeds", "device"),
+    *("commit", "uncommitted_changes", "versions", "intervals", "schema", "command"),
+)
+PLACES = {("data", "path"), ("config", "path")}  # where something lies does not say what it is
 
 
 def command_line(script: str, arguments: Sequence[str]) -> str:
@@ -36,14 +31,9 @@ def command_line(script: str, arguments: Sequence[str]) -> str:
 
 
 def git_state(root: Path) -> tuple[str | None, bool | None]:
-    """The commit a repository stands at.
+    """The full hash of the commit that the repository with this top folder stands at, and whether any file differs.
 
-    Args:
-        root: the repository's top folder; a folder inside some other repository is not that repository.
-
-    Returns:
-        commit: full hash; None without git, repository or commit.
-        changed: whether tracked or new files differ from it; None where commit is None.
+    None and None without git or commit, and for a folder inside some other repository.
     """
     top = _git(root, "rev-parse", "--show-toplevel")
     commit = _git(root, "rev-parse", "--verify", "--quiet", "HEAD")
@@ -77,3 +67,55 @@ def _git(root: Path, *arguments: str) -> str | None:
     except (OSError, subprocess.SubprocessError):
         return None
     return answer.stdout.strip()
+
+
+@dataclass(frozen=True)
+class Change:
+    """One setting that two runs do not share.
+
+    Attributes:
+        part: of results.json, e.g. "config".
+        key: within it, joined by dots, e.g. "methods.classify.top_k"; "" where the part is one value.
+        first, second: its value in each run; ABSENT where a run does not have it.
+    """
+
+    part: str
+    key: str
+    first: Any
+    second: Any
+
+
+def changes(first: Mapping[str, Any], second: Mapping[str, Any]) -> list[Change]:
+    """Everything that differs in two results.json, by part; settings of a method only where both runs have it."""
+    found = []
+    names = (", ".join(one["methods"]) for one in (first, second))
+    alone = first["methods"].keys() ^ second["methods"].keys()
+    for part in PARTS:
+        for path, one, other in differing({part: first.get(part, ABSENT)}, {part: second.get(part, ABSENT)}):
+            if path in PLACES or (path[:2] == ("config", "methods") and alone.intersection(path)):
+                continue
+            found.append(Change(part, ".".join(path[1:]), one, other))
+    return found + ([Change("methods", "", *names)] if alone else [])
+
+
+def remarks(first: Mapping[str, Any], second: Mapping[str, Any]) -> list[str]:
+    """What may or may not matter: other places, code that is not known exactly."""
+    said = []
+    for part, key in sorted(PLACES):
+        one, other = first[part].get(key), second[part].get(key)
+        if one != other:
+            said.append(f"{part} read from {one} and {other}")
+    if first["commit"] is None or second["commit"] is None:
+        said.append("the code's commit is not known in both, so the code may differ")
+    elif first["commit"] == second["commit"] and (first["uncommitted_changes"] or second["uncommitted_changes"]):
+        said.append("one commit, but with uncommitted changes, so the code may differ")
+    return said
+
+
+def differing(first: Any, second: Any, path: tuple[str, ...] = ()) -> Iterator[tuple[tuple[str, ...], Any, Any]]:
+    """The leaves that differ: the keys that lead there, and either value; ABSENT where a mapping has no such key."""
+    if isinstance(first, Mapping) and isinstance(second, Mapping):
+        for key in dict.fromkeys((*first, *second)):
+            yield from differing(first.get(key, ABSENT), second.get(key, ABSENT), (*path, str(key)))
+    elif first != second:
+        yield path, first, second

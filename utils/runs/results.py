@@ -1,27 +1,22 @@
 """What an evaluation leaves behind: results.json and per_sample.csv.
 
-Files appear whole or not at all: they are written under another name first. The records of a run that was stopped stay
-in `per_sample.csv.partial`.
+Files appear whole or not at all: they are written under another name first.
 """
 
 from __future__ import annotations
 
 import csv
 import json
-import os
-import sys
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import asdict, dataclass, fields
 from pathlib import Path
-from types import TracebackType
 from typing import Any
 
 import numpy as np
 
 from utils.errors import UserError
-from utils.files import write_text_atomic
-
-__all__ = ["SCHEMA", "EvalResults", "RecordFile", "SampleRecord", "read_records", "read_results", "write_results"]
+from utils.files import atomic_path, write_text_atomic
+from utils.scoring.summary import Summary
 
 SCHEMA = 2
 
@@ -59,11 +54,11 @@ class SampleRecord:
 
 
 @dataclass(frozen=True)
-class EvalResults:
-    """Everything results.json says; numbers are fractions, {"value", "low", "high"} with their interval.
+class Origin:
+    """Where the numbers of a run come from.
 
     Attributes:
-        schema: version of this layout.
+        schema: version of the layout of results.json.
         command: as typed, pasteable.
         date: UTC, ISO 8601.
         commit, uncommitted_changes: of this code; None outside a repository.
@@ -78,18 +73,6 @@ class EvalResults:
         seeds: of methods, controls and the bootstrap.
         seconds: wall clock from the first sample to the last, and seconds by method and stage.
         methods: name -> {"listens": whether the sound can change its answer}; those that do not are baselines.
-        protocols: name -> {"summary", "refused", "columns": [{"title", "kind", "better", "definition"}]}.
-        scores: method -> protocol -> column -> number, or {"refused": why}.
-        differences: [{"first", "second", "column", "value", "low", "high", "certain"}], first minus second.
-        categories, scenarios: name -> {"samples", "groups", "scores": method -> column -> number}.
-        controls: control -> method -> {"IoU", "area", "empty", "change"}: change is against the original sound.
-        curves: method -> {"thresholds", "iou"}.
-        histograms: method -> {"edges", "counts"} of the IoU.
-        reliability: method -> {"asked", "samples", "bins", "auroc_right", "auroc_in_view"}.
-        samples: method -> {"best", "worst"}: [{"id", "iou"}].
-        intervals: confidence, draws, seed, unit of the bootstrap, and the headline column.
-        gallery: [{"id", "image", "truth", "group", "categories", "scenario", "blank", "methods": method -> {"map",
-            "iou", "area", "trail": [[label, text]]}}]; files relative to results.json.
     """
 
     schema: int
@@ -106,55 +89,26 @@ class EvalResults:
     seeds: Mapping[str, Any]
     seconds: Mapping[str, Any]
     methods: Mapping[str, Any]
-    protocols: Mapping[str, Any]
-    scores: Mapping[str, Any]
-    differences: Sequence[Mapping[str, Any]]
-    categories: Mapping[str, Any]
-    scenarios: Mapping[str, Any]
-    controls: Mapping[str, Any]
-    curves: Mapping[str, Any]
-    histograms: Mapping[str, Any]
-    reliability: Mapping[str, Any]
-    samples: Mapping[str, Any]
-    intervals: Mapping[str, Any]
+
+
+@dataclass(frozen=True)
+class EvalResults(Summary, Origin):
+    """Everything results.json says, in its order: where the numbers come from, the numbers, and pictures.
+
+    Attributes:
+        gallery: [{"id", "image", "truth", "group", "categories", "scenario", "blank", "methods": method -> {"map",
+            "iou", "area", "trail": [[label, text]]}}]; files relative to results.json.
+    """
+
     gallery: Sequence[Mapping[str, Any]]
 
 
-class RecordFile:
-    """A CSV file that grows row by row under a provisional name and takes its own name when it is complete.
-
-    Used as a context manager. On an exception the rows so far stay under `partial_path`, and an older complete file is
-    left as it was.
-
-    Attributes:
-        partial_path: where the rows are until the end.
-    """
-
-    def __init__(self, path: Path) -> None:
-        self.path = path
-        self.partial_path = path.with_name(path.name + ".partial")
-
-    def __enter__(self) -> RecordFile:
-        self._file = self.partial_path.open("w", newline="", encoding="utf-8")
-        self._writer = csv.DictWriter(self._file, [field.name for field in fields(SampleRecord)])
-        self._writer.writeheader()
-        return self
-
-    def write(self, records: Iterable[SampleRecord]) -> None:
-        """Appends rows; they are on disk when this returns."""
-        self._writer.writerows(asdict(record) for record in records)
-        self._file.flush()
-
-    def __exit__(
-        self, kind: type[BaseException] | None, error: BaseException | None, traceback: TracebackType | None
-    ) -> None:
-        self._file.flush()
-        os.fsync(self._file.fileno())
-        self._file.close()
-        if error is None:
-            os.replace(self.partial_path, self.path)
-        else:
-            print(f"stopped early: the records so far are in {self.partial_path}", file=sys.stderr)
+def write_records(records: Iterable[SampleRecord], path: Path) -> None:
+    """Writes per_sample.csv, row by row as the records come."""
+    with atomic_path(path) as partial_path, partial_path.open("w", newline="", encoding="utf-8") as file:
+        writer = csv.DictWriter(file, [field.name for field in fields(SampleRecord)])
+        writer.writeheader()
+        writer.writerows(map(asdict, records))
 
 
 def write_results(results: EvalResults, path: Path) -> None:
@@ -167,51 +121,40 @@ def _plain(value: object) -> object:
     return value.item() if isinstance(value, np.generic) else str(value)
 
 
-def read_records(path: Path, control: str = "original") -> list[SampleRecord]:
-    """Reads the records of one audio control.
+READ_AS = {
+    "str": str,
+    "float": float,
+    "float | None": lambda text: float(text) if text else None,
+    "bool": {"True": True, "False": False}.__getitem__,
+}
 
-    Args:
-        path: per_sample.csv, or the folder that holds it.
-        control: which.
+
+def read_records(path: Path, control: str = "original") -> list[SampleRecord]:
+    """Reads the records of one audio control from per_sample.csv, or the folder that holds it.
 
     Raises:
         UserError: it is missing, broken, or of an older layout.
     """
     path = path / "per_sample.csv" if path.is_dir() else path
-    wanted = [field.name for field in fields(SampleRecord)]
+    readers = {field.name: READ_AS[field.type] for field in fields(SampleRecord)}
     try:
         with path.open(newline="", encoding="utf-8") as file:
             rows = csv.DictReader(file)
-            missing = [name for name in wanted if name not in (rows.fieldnames or ())]
+            missing = [name for name in readers if name not in (rows.fieldnames or ())]
             if missing:
                 raise UserError(
                     f"expected {path} to have the column {missing[0]}, found none; run eval.py again to make it anew"
                 )
-            return [
-                SampleRecord(**{name: _READERS[name](row[name]) for name in wanted})
-                for row in rows
-                if row["control"] == control
-            ]
+            wanted = (row for row in rows if row["control"] == control)
+            return [SampleRecord(**{name: read(row[name]) for name, read in readers.items()}) for row in wanted]
     except OSError as error:
         raise UserError(f"expected a per_sample.csv of eval.py at {path}, found none; check the path") from error
     except (ValueError, KeyError, TypeError, csv.Error) as error:
         raise UserError(f"expected {path} to be a per_sample.csv of eval.py, found a broken row ({error})") from error
 
 
-_OF_TYPE = {
-    "str": str,
-    "float": float,
-    "float | None": lambda text: float(text) if text else None,
-    "bool": {"True": True, "False": False}.__getitem__,
-}
-_READERS = {field.name: _OF_TYPE[field.type] for field in fields(SampleRecord)}
-
-
 def read_results(path: Path) -> dict[str, Any]:
-    """Reads results.json.
-
-    Args:
-        path: the file, or the folder that holds it.
+    """Reads results.json, given it or the folder that holds it.
 
     Raises:
         UserError: it is missing, broken, incomplete, or of another schema.

@@ -20,15 +20,17 @@ References:
 
 from __future__ import annotations
 
+from collections.abc import Callable, Iterable
 from dataclasses import dataclass
+from itertools import groupby
 from statistics import NormalDist
+from typing import TypeVar
 
 import numpy as np
 
 from utils.scoring.columns import Column
 
-__all__ = ["CONFIDENCE", "Estimate", "difference", "draw_weights", "estimate"]
-
+Item = TypeVar("Item")
 CONFIDENCE = 0.95
 LEAST_GROUPS = 6  # five groups that all say the same do so by chance in 2 of 32 cases, which is more than 5 %
 LEAST_DRAWS = 40  # of fewer, the outermost would be the bound
@@ -56,17 +58,13 @@ class Estimate:
         return self.low is not None and self.high is not None and (self.low > 0 or self.high < 0)
 
 
+def by_group(items: Iterable[Item], group: Callable[[Item], str | float]) -> list[list[Item]]:
+    """What belongs together, in its order; groups in order of name."""
+    return [list(members) for _, members in groupby(sorted(items, key=group), group)]
+
+
 def draw_weights(groups: int, draws: int = 1000, seed: int = 0) -> np.ndarray:
-    """How often each group is in each draw of as many groups as there are.
-
-    Args:
-        groups: at least 1.
-        draws: number of draws; 0 for none.
-        seed: of the draws.
-
-    Returns:
-        (draws, groups) float64; every row sums to `groups`.
-    """
+    """(draws, groups) float64: how often each of the groups is in each draw of as many as there are, at least one."""
     rng = np.random.default_rng(seed)
     return rng.multinomial(groups, np.full(groups, 1 / groups), size=draws).astype(float)
 
@@ -80,10 +78,7 @@ def estimate(column: Column, totals: np.ndarray, weights: np.ndarray) -> Estimat
 
 
 def difference(column: Column, first: np.ndarray, second: np.ndarray, weights: np.ndarray) -> Estimate:
-    """A column's number of the first minus that of the second, on the same draws.
-
-    Args:
-        first, second: (G, K) totals of two methods on the same groups, in the same order.
+    """A column's number of the first minus that of the second, on the same draws of the same groups in the same order.
 
     Raises:
         ValueError: their shapes differ.

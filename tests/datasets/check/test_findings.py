@@ -1,13 +1,16 @@
 """Every fault that is planted in one folder is named in one pass, with its files and what it is worth."""
 
+import csv
 import re
 from dataclasses import replace
+from pathlib import Path
 
 import numpy as np
 import pytest
 from PIL import Image
 
-from datasets.check.__main__ import check_contents
+import datasets.check as check
+from datasets.check import check_contents
 from datasets.manifest import write_manifest
 from tests.datasets.check.check_folders import (
     SIZE,
@@ -192,3 +195,13 @@ def test_what_is_planted_is_named_with_its_severity(report, kind):
 def test_nothing_else_is_named(report):
     facts = {"samples", "manifest", "image_sizes", "sound_lengths", "foreground"}
     assert {finding.kind for finding in report.findings} == FAULTS.keys() | facts
+
+
+def test_pixels_to_be_ignored_are_judged_as_masks_are():
+    table = Path(check.__file__).with_name("findings.csv").read_text(encoding="utf-8")
+    rows = {row["kind"]: row for row in csv.DictReader(table.splitlines())}
+    assert len(rows) == len(table.splitlines()) - 1  # no kind is there twice
+    for kind, row in rows.items():
+        if row["noun"] == "gt_ignore file" and kind != "ignores_everything":
+            of_masks = rows[kind.removesuffix("_in_ignore").replace("ignores", "masks")]
+            assert {**row, "kind": of_masks["kind"], "noun": "mask"} == of_masks

@@ -6,8 +6,8 @@ import os
 import numpy as np
 import pytest
 
-from datasets.check import __main__ as check
-from datasets.check.__main__ import check_contents, check_headers
+import datasets.check as check
+from datasets.check import check_contents, check_headers
 from datasets.check.pictures import PictureFacts
 from datasets.check.sounds import sound_content
 from datasets.manifest import write_manifest

@@ -43,7 +43,7 @@ def test_a_broken_folder_ends_with_code_1_and_a_line_for_each_kind(broken):
 
 def test_a_sound_folder_ends_with_code_0(tmp_path):
     done = run(sound_folder(tmp_path), "--fast")
-    assert (done.returncode, done.stderr) == (0, "")
+    assert (done.returncode, done.stderr) == (0, "")  # no progress bar, however long it takes: no terminal is there
     assert done.stdout.splitlines()[-1].startswith("fit for eval.py: 3 samples, 0 warnings (headers only;")
 
 
@@ -52,13 +52,20 @@ def test_a_sound_folder_ends_with_code_0(tmp_path):
     [
         (["nowhere"], "error: expected a dataset folder at nowhere, found none; check the path\n"),
         ([], "required: DIR"),
-        (["datasets/examples", "--num_workers", "-1"], "--num_workers: expected a whole number from 0 up, found '-1'"),
+        (["datasets/examples", "--num_workers", "-1"], "expected a whole number from 0 up, found '-1'"),
     ],
 )
 def test_what_was_typed_wrong_ends_with_code_2(arguments, message):
     done = run(*arguments)
     assert done.returncode == 2
     assert message in done.stderr
+
+
+@pytest.mark.parametrize("text", ["-1", "1.5", "many", ""])
+def test_numbers_of_processes_are_whole_and_not_negative(text, capsys):
+    with pytest.raises(SystemExit, match="2"):
+        script.main(["nowhere", "--num_workers", text])
+    assert f"--num_workers: expected a whole number from 0 up, found {text!r}" in capsys.readouterr().err
 
 
 def test_all_names_every_file(broken, capsys):
@@ -81,6 +88,6 @@ def test_the_file_says_what_is_printed(broken, tmp_path, capsys):
 
 
 def test_a_report_that_cannot_be_written_is_refused_before_the_work(broken, monkeypatch):
-    monkeypatch.setattr(script, "check_contents", lambda *_: pytest.fail("the work was begun"))
+    monkeypatch.setattr(script, "check_contents", lambda *_, **__: pytest.fail("the work was begun"))
     with pytest.raises(UserError, match="expected a file to write at .*data, found a folder; add a file name"):
         script.main([str(broken), "--json", str(broken)])

@@ -5,6 +5,7 @@ import os
 import signal
 import subprocess
 import sys
+from argparse import Namespace
 from dataclasses import replace
 from pathlib import Path
 
@@ -14,16 +15,13 @@ import soundfile
 from PIL import Image
 
 from datasets.folder import FolderDataset
-from datasets.importing import items as importing
-from datasets.importing.items import Item, print_summary, run_import
-from datasets.importing.masks import MaskFile
-from datasets.importing.sounds import Sound
+from datasets.importing import Entry, Item, Sound, import_and_report, run_import
+from datasets.importing.ground_truth import MaskFile
 from datasets.layout import read_layout
 from datasets.manifest import MANIFEST, UNFINISHED, Manifest, read_manifest
 from utils.errors import UserError
-from utils.types import Entry
 
-ROOT = Path(importing.__file__).resolve().parents[2]
+ROOT = Path(__file__).resolve().parents[3]
 RATE = 8000
 
 
@@ -73,6 +71,10 @@ def items_of(root, clips=("a", "b.c")):
 
 def manifest_of(**values):
     return Manifest(**{"benchmark": "Toy", "source": {}, "options": {"split": "test"}, "samples": {}, **values})
+
+
+def arguments_of(out):
+    return Namespace(out=out, copy=False, num_workers=0)
 
 
 def contents(root: Path) -> dict[str, bytes]:
@@ -289,7 +291,7 @@ def test_what_cannot_be_read_is_left_out_and_the_rest_is_written(source, tmp_pat
     assert FolderDataset(out).ids == sorted({item.id for item in items_of(source)} - set(gone))
     assert manifest == read_manifest(out)
     with pytest.raises(UserError, match=rf"expected to read all 6 samples, found {len(gone)} .*{gone[0]}: "):
-        print_summary(manifest, out)
+        import_and_report(items_of(source), manifest_of(published={"samples": 6}), arguments_of(out))
     assert f"counts: {6 - len(gone)} samples, published 6\n" in capsys.readouterr().out
 
 
@@ -381,64 +383,13 @@ def test_names_that_lead_elsewhere_or_hide_are_refused(source, tmp_path, name):
 
 def test_the_summary_says_what_was_written_and_what_is_next(source, tmp_path, capsys):
     out = tmp_path / "out"
-    print_summary(run_import(items_of(source), manifest_of(published={"samples": 6, "groups": 2}), out), out)
+    manifest = manifest_of(published={"samples": 6, "groups": 2})
+    written = import_and_report(items_of(source), manifest, arguments_of(out), lambda written: ["first: " + MANIFEST])
+    assert written == read_manifest(out)
     assert capsys.readouterr().out == (
-        f"Toy: 6 samples in 2 groups, 1 categories, 0 blank masks, written to {out}\n"
+        f"first: {MANIFEST}\nToy: 6 samples in 2 groups, 1 categories, 0 blank masks, written to {out}\n"
         f"counts: as published\nnext: python -m datasets.check {out}\n"
     )
-
-
-@pytest.mark.parametrize(
-    ("mode", "unchanged"), [("L", True), ("1", False), ("P", False), ("RGB", False), ("LA", False), ("I;16", False)]
-)
-def test_a_mask_file_is_unchanged_only_as_8_bit_grey(tmp_path, mode, unchanged):
-    values = np.zeros((4, 6), np.uint8)
-    values[:, :2] = 255
-    mask = Image.fromarray(values)
-    mask = Image.fromarray(values.astype(np.uint16) * 257) if mode == "I;16" else mask.convert(mode)
-    mask.save(tmp_path / "mask.png")
-    source = MaskFile(tmp_path / "mask.png")
-    assert source.unchanged == (tmp_path / "mask.png" if unchanged else None)
-    mask, ignore = source.read((4, 6))
-    assert (mask.sum(0).tolist(), ignore) == ([4, 4, 0, 0, 0, 0], None)
-
-
-def test_grey_with_other_values_or_in_another_format_is_written_anew(tmp_path):
-    values = np.zeros((16, 16), np.uint8)
-    values[4:12, 4:12] = 254
-    Image.fromarray(values).save(tmp_path / "mask.png")
-    Image.fromarray(values).save(tmp_path / "mask.jpg", quality=60)
-    Image.fromarray(values // 254 * 255).save(tmp_path / "clear.png", transparency=255)
-    for name, foreground in (("mask.png", 64), ("mask.jpg", 64), ("clear.png", 0)):
-        source = MaskFile(tmp_path / name)
-        assert (source.unchanged, source.read((16, 16))[0].sum()) == (None, foreground), name
-
-
-@pytest.mark.parametrize("rate", [RATE, 2 * RATE])
-def test_several_recordings_are_summed_at_the_first_rate(tmp_path, rate):
-    soundfile.write(tmp_path / "one.wav", np.full(RATE, 0.25, np.float32), RATE, subtype="FLOAT")
-    soundfile.write(tmp_path / "two.wav", np.full(2 * rate, 0.5, np.float32), rate, subtype="FLOAT")
-    sound = Sound((tmp_path / "one.wav", tmp_path / "two.wav"))
-    waveform, sampling_rate = sound.read()
-    assert (sampling_rate, len(waveform), waveform.dtype, sound.unchanged) == (RATE, 2 * RATE, np.float32, False)
-    assert waveform[100 : RATE - 100] == pytest.approx(0.75, abs=0.01)
-    assert waveform[RATE + 100 : -100] == pytest.approx(0.5, abs=0.01)
-
-
-def test_a_sum_beyond_full_scale_is_divided_by_its_peak(tmp_path):
-    for name, level in (("one.wav", 0.8), ("two.wav", 0.7)):
-        soundfile.write(tmp_path / name, np.linspace(-level, level, 99, dtype=np.float32), RATE, subtype="FLOAT")
-    waveform, _ = Sound((tmp_path / "one.wav", tmp_path / "two.wav")).read()
-    np.testing.assert_allclose(waveform, np.linspace(-1, 1, 99), atol=1e-6)
-
-
-@pytest.mark.parametrize(("seconds", "expected"), [(2, [4, 5]), (4, [3, 4, 5, 6]), (20, [*range(10), *range(10)])])
-def test_the_middle_of_a_recording_is_repeated_where_it_is_short(tmp_path, seconds, expected):
-    ten_seconds = np.repeat(np.arange(10) / 16, 10).astype(np.float32)
-    soundfile.write(tmp_path / "sound.wav", ten_seconds, 10, subtype="FLOAT")
-    waveform, rate = Sound((tmp_path / "sound.wav",), middle_seconds=seconds).read()
-    np.testing.assert_allclose(waveform, np.repeat(np.array(expected) / 16, 10))
-    assert rate == 10
 
 
 def test_the_manifest_counts_what_is_in_the_folder(source, tmp_path):

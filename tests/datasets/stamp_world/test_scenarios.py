@@ -10,10 +10,12 @@ import soundfile
 from PIL import Image
 
 from datasets.manifest import read_manifest
-from datasets.stamp_world.catalog import KIND_INDEX, KINDS
+from datasets.stamp_world.catalog import KINDS
 from datasets.stamp_world.scenarios import SCENARIOS, World, compose, units
-from datasets.stamp_world.scenes import CANVASES, is_test_pair, scene
+from datasets.stamp_world.scenes import CANVASES, Cast, is_test_pair, scene
 from datasets.stamp_world.sounds import sound
+
+NUMBER = {kind.noun: number for number, kind in enumerate(KINDS)}
 
 
 @pytest.fixture(scope="module")
@@ -66,13 +68,13 @@ def test_singles_have_two_and_three_sounding_things():
 @pytest.mark.parametrize("index", range(4))
 def test_a_single_is_drawn_as_published_numbers_have_it(stamps_root, index):
     rng = np.random.default_rng([7, 1001, index])
-    drawn = scene(rng, stamps_root, "test", 2 + index % 2, (index // 2) % 2, *CANVASES[index % 4])
-    heard = drawn.objects[drawn.sounding].kind
+    drawn = scene(rng, stamps_root, "test", CANVASES[index % 4], Cast(2 + index % 2, (index // 2) % 2))
+    heard = drawn.objects[drawn.planned[0]].kind
     state = rng.bit_generator.state
     unit = list(units(4, ("single",)))[index]
     (sample,) = compose(unit, World(stamps_root, "test", 7))
     assert np.array_equal(sample.image, drawn.image)
-    assert np.array_equal(sample.mask, drawn.mask(drawn.sounding))
+    assert np.array_equal(sample.mask, drawn.label_map == drawn.planned[0])
     assert np.array_equal(sample.make_waveform(), sound(rng, heard, stamps_root, "test"))
     rng.bit_generator.state = state
     others = [thing.kind for thing in drawn.objects if thing.kind.sounds and thing.kind is not heard]
@@ -80,7 +82,7 @@ def test_a_single_is_drawn_as_published_numbers_have_it(stamps_root, index):
     swapped = sound(rng, played, stamps_root, "test")
     for swap_sounds, masked in (("keep", heard), ("move", played)):
         (sample,) = compose(unit, World(stamps_root, "test", 7, swap_sounds))
-        assert np.array_equal(sample.mask, drawn.mask([thing.kind for thing in drawn.objects].index(masked)))
+        assert np.array_equal(sample.mask, drawn.label_map == [thing.kind for thing in drawn.objects].index(masked))
         assert np.array_equal(sample.make_waveform(), swapped)
         assert sample.entry.categories == (played.noun,)
         assert sample.entry.details["masked"] == [masked.noun]
@@ -111,13 +113,13 @@ def test_multi_masks_and_plays_two_of_three(entries, stamps_set, stamps_root, st
         hertz = np.fft.rfftfreq(len(waveform), 1 / rate)
 
         def share(noun, power=power, hertz=hertz):
-            tone = stamps_package.tone(KIND_INDEX[noun])
+            tone = stamps_package.tone(NUMBER[noun])
             return power[(hertz > 0.84 * tone) & (hertz < 1.19 * tone)].sum() / power.sum()
 
         assert all(share(noun) > 0.2 for noun in entry.categories)
         (third,) = [thing["noun"] for thing in entry.details["objects"] if thing["sounds"]
                     and thing["noun"] not in entry.categories]  # fmt: skip
-        ratios = [stamps_package.tone(KIND_INDEX[third]) / stamps_package.tone(KIND_INDEX[n]) for n in entry.categories]
+        ratios = [stamps_package.tone(NUMBER[third]) / stamps_package.tone(NUMBER[n]) for n in entry.categories]
         if all(not 0.6 < ratio < 1.6 for ratio in ratios):
             silent_third += 1
             assert share(third) < 0.05
@@ -131,14 +133,15 @@ def test_the_mask_of_multi_is_the_union_of_what_is_heard(stamps_root):
         drawn = scene_of_multi(unit, world)
         heard = [i for i, thing in enumerate(drawn.objects) if thing.kind.noun in sample.entry.details["played"]]
         assert len(heard) == 2
-        assert np.array_equal(sample.mask, drawn.mask(heard[0]) | drawn.mask(heard[1]))
-        assert sample.mask.sum() == drawn.mask(heard[0]).sum() + drawn.mask(heard[1]).sum()
+        first, second = (drawn.label_map == thing for thing in heard)
+        assert np.array_equal(sample.mask, first | second)
+        assert sample.mask.sum() == first.sum() + second.sum()
 
 
 def scene_of_multi(unit, world):
     rng = world.rng(unit.index, 3)
     canvas = CANVASES[rng.integers(len(CANVASES))]
-    return scene(rng, world.root, world.split, 3, int(rng.integers(0, 2)), *canvas, heard=2)
+    return scene(rng, world.root, world.split, canvas, Cast(3, int(rng.integers(0, 2)), heard=2))
 
 
 @pytest.mark.parametrize(("split", "held_out"), [("train", False), ("test", True), ("unseen_photos", True)])

@@ -5,8 +5,8 @@ import pytest
 import torch
 
 from models.audio_captioner.audio_chat import PROMPT, AudioChat, first_line
-from models.random_weights import write
 from models.roles import AudioCaptioner
+from tests.checkpoints.published import write
 from tests.models.captioners import assert_repeatable, without_a_tensor
 from utils.errors import UserError
 

@@ -9,14 +9,13 @@ import numpy as np
 import pytest
 
 from models.audio_captioner.tags import VERBS, TagsCaptioner, sentence
-from models.audio_tagger.any_tagger import AnyTagger
-from models.audio_tagger.audio_classification import AudioClassifier
+from models.audio_tagger.audio_classification import AnyTagger, AudioClassifier
 from models.audio_tagger.soundnet import SoundNetTagger
 from models.roles import AudioCaptioner
-from tests.checkpoints import LABELS
-from tests.pocket_checkpoints import BUNDLED, example
+from tests.checkpoints.pocket import BUNDLED, example
+from tests.checkpoints.tiny_config import LABELS
 from utils.language import audioset, imagenet
-from utils.language.nouns import bare_nouns
+from utils.language.phrases import bare_nouns
 
 
 @pytest.mark.parametrize(

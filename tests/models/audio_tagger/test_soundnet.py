@@ -13,7 +13,7 @@ import torch
 from models.audio_tagger.soundnet import SoundNetTagger, classes_of
 from models.pocket.soundnet_network import FRAME_CHANNELS, FRAMES, HEADS, LEVEL, SAMPLING_RATE, SoundHead, frames
 from models.roles import AudioTagger
-from tests.pocket_checkpoints import BUNDLED, example
+from tests.checkpoints.pocket import BUNDLED, example
 from utils.errors import UserError
 from utils.language import audioset, imagenet
 
@@ -91,7 +91,7 @@ def test_another_rate_is_the_same_sound(tagger, bark):
 def test_silence_and_no_sound_are_what_stands_out_nowhere(tagger):
     nothing = [np.zeros(SAMPLING_RATE, np.float32), np.zeros(0, np.float32), np.zeros(60 * SAMPLING_RATE, np.float32)]
     heard = tagger.encode_audio(nothing, [SAMPLING_RATE] * 3)
-    for part in tagger.standing(heard):
+    for part in tagger.z_scores(heard):
         np.testing.assert_allclose(part, 0, atol=1e-4)
     found = probabilities(tagger, *nothing)
     np.testing.assert_allclose(found @ tagger.groups.T, 1 / len(tagger.groups), atol=1e-4)
@@ -129,22 +129,22 @@ def test_groups_partition_the_labels(tagger):
     assert (tagger.groups.sum(0) == 1).all()
     for members, classes in zip(tagger.groups, tagger.group_classes, strict=True):
         for label in np.flatnonzero(members):
-            np.testing.assert_array_equal(classes_of(tagger.labels[label]), classes)
+            np.testing.assert_array_equal(classes_of([tagger.labels[label]])[0], classes)
     seen = tagger.group_classes[tagger.group_classes.any(1)]
     assert len({row.tobytes() for row in seen}) == len(seen) > 50
 
 
 def test_what_a_label_looks_like():
-    np.testing.assert_array_equal(classes_of("dog"), imagenet.lookup("dog"))
-    np.testing.assert_array_equal(classes_of("Bark"), imagenet.lookup("dog"))
-    np.testing.assert_array_equal(classes_of("Speech"), imagenet.lookup("person"))
-    assert audioset.things("Wind") == () and not classes_of("Wind").any()
-    assert classes_of("xqzt").shape == (1000,) and not classes_of("xqzt").any()
+    expected = [imagenet.lookup(word) for word in ("dog", "dog", "person")]
+    np.testing.assert_array_equal(classes_of(["dog", "Bark", "Speech"]), expected)
+    assert audioset.things("Wind") == ()
+    for unseen in ("Wind", "xqzt"):
+        assert classes_of([unseen]).shape == (1, 1000) and not classes_of([unseen]).any()
 
 
 def test_z_scores_are_those_of_the_tables(tagger):
     heard = np.random.default_rng(0).normal(size=(3, 1000 + len(tagger.labels))).astype(np.float32)
-    objects, groups = tagger.standing(heard)
+    objects, groups = tagger.z_scores(heard)
     np.testing.assert_allclose(
         objects[1, 7], (heard[1, 7] - tagger.table("objects_mean")[7]) / tagger.table("objects_deviation")[7], rtol=1e-4
     )

@@ -7,7 +7,7 @@ import pytest
 from models.audio_text.auto import AutoAudioTextEncoder
 from models.audio_text.clap import ClapEncoder
 from models.roles import AudioTextEncoder
-from tests.checkpoints import save_audio_classifier
+from tests.checkpoints.tiny_config import save_network
 from utils.errors import UserError
 
 TEXTS = ["a sound of a dog", "guitar", "the dog is barking loudly over the house"]
@@ -66,7 +66,7 @@ def test_half_precision_stays_near(folders, auto, sounds):
 
 def test_other_networks_are_refused(tmp_path):
     with pytest.raises(UserError, match="get_audio_features"):
-        AutoAudioTextEncoder.from_pretrained(str(save_audio_classifier(tmp_path)))
+        AutoAudioTextEncoder.from_pretrained(str(save_network("audio_tagger", tmp_path)))
 
 
 def test_an_incomplete_one_is_refused(folders, tmp_path):

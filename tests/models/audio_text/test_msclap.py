@@ -5,8 +5,7 @@ import numpy as np
 import pytest
 import torch
 
-from models.audio_text.msclap import MsClapEncoder
-from models.audio_text.msclap_network import FILE, SAMPLING_RATE, SECONDS
+from models.audio_text.msclap import FILE, SAMPLING_RATE, SECONDS, MsClapEncoder
 from models.roles import AudioTextEncoder
 from utils.errors import UserError
 

@@ -5,8 +5,8 @@ import pytest
 import torch
 
 from models.audio_text.pe_av import PeAvEncoder
-from models.random_weights import write
 from models.roles import AudioTextEncoder
+from tests.checkpoints.published import write
 from utils.errors import UserError
 
 HUB_ID = "facebook/pe-av-small"

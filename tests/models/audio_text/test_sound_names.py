@@ -9,7 +9,7 @@ import torch
 from models.audio_tagger.soundnet import OBJECTS_WEIGHT
 from models.audio_text.sound_names import SoundNameEncoder
 from models.roles import AudioTextEncoder
-from tests.pocket_checkpoints import BUNDLED, example
+from tests.checkpoints.pocket import BUNDLED, example
 from utils.language import imagenet
 
 UNKNOWN = "xqzt"
@@ -92,7 +92,7 @@ def test_the_product_is_the_z_score_over_the_length_of_the_sound(encoder, bark, 
     assert kinds == ("none" if not whole + part else "part" if not whole else "one" if whole + part == 1 else "many")
     embed = encoder.encode_audio([bark[0]], [bark[1]])[0]
     heard = encoder.sounds.encode_audio([bark[0]], [bark[1]])
-    objects, groups = (part[0].astype(float) for part in encoder.sounds.standing(heard))
+    objects, groups = (part[0].astype(float) for part in encoder.sounds.z_scores(heard))
     whitened = [encoder.sounds.table(f"{n}_whitening") @ z for n, z in (("objects", objects), ("groups", groups))]
     length = np.linalg.norm(np.concatenate(whitened))
     product = float(encoder.encode_text([text])[0] @ embed) * length

@@ -49,11 +49,9 @@ class FakeHub:
         repositories: hub id -> content.
         requests: (method, path, headers) of every request, in order.
         cut_after: name of a file -> numbers of bytes after which its next downloads break off.
-        ignores_range: whether downloads always start at the beginning.
         error: status that answers every request, 0 for none.
         login_page: whether every request is answered with HTML, as hotel networks do.
-        spoiled: names of files that arrive with another content.
-        waits: seconds that a download would have waited before it tried again.
+        waits: seconds that the client would have waited before it tried again.
         token: that opens what is gated.
     """
 
@@ -63,10 +61,8 @@ class FakeHub:
         self.repositories: dict[str, Repository] = {}
         self.requests: list[tuple[str, str, Mapping[str, str]]] = []
         self.cut_after: dict[str, list[int]] = {}
-        self.ignores_range = False
         self.error = 0
         self.login_page = False
-        self.spoiled: set[str] = set()
         self.waits: list[float] = []
         self.server = ThreadingHTTPServer(("127.0.0.1", 0), lambda *arguments: _Handler(self, *arguments))
         self.server.daemon_threads = True
@@ -114,7 +110,8 @@ class _Handler(BaseHTTPRequestHandler):
 
     def _answer(self) -> None:
         path = unquote(urlsplit(self.path).path)
-        self.hub.requests.append((self.command, path, dict(self.headers)))
+        headers = {name.title(): value for name, value in self.headers.items()}
+        self.hub.requests.append((self.command, path, headers))
         if self.hub.error:
             return self._send(self.hub.error, b"out of order")
         if self.hub.login_page:
@@ -143,7 +140,9 @@ class _Handler(BaseHTTPRequestHandler):
         return self._send(302, b"", {**headers, **linked, "Location": location})
 
     def _api(self, path: str) -> None:
-        weights, _, revision = path.partition("/revision/")
+        weights, tree, revision = path.partition("/tree/")
+        if not tree:
+            weights, _, revision = path.partition("/revision/")
         repository = self.hub.repositories.get(weights.removesuffix("/discussions"))
         if repository is None:
             return self._refuse(401, "RepoNotFound")
@@ -153,6 +152,8 @@ class _Handler(BaseHTTPRequestHandler):
         if known is None:
             return self._refuse(404, "RevisionNotFound")
         commit, files = known
+        if tree:
+            return self._json([_tree_entry(name, content) for name, content in files.items()])
         siblings = [_sibling(name, content) for name, content in files.items()]
         return self._json({"id": weights, "sha": commit, "gated": "manual" if repository.gated else False,
                            "siblings": siblings})  # fmt: skip
@@ -165,9 +166,8 @@ class _Handler(BaseHTTPRequestHandler):
         return self._refuse(404, "EntryNotFound")
 
     def _file(self, name: str, content: bytes, headers: Mapping[str, str]) -> None:
-        content = content[::-1] if name in self.hub.spoiled else content
         asked = self.headers.get("Range", "")
-        start = 0 if self.hub.ignores_range or not asked else int(asked.removeprefix("bytes=").rstrip("-"))
+        start = 0 if not asked else int(asked.removeprefix("bytes=").rstrip("-"))
         status, extra = 200, {}
         if start:
             status, extra = 206, {"Content-Range": f"bytes {start}-{len(content) - 1}/{len(content)}"}
@@ -204,6 +204,12 @@ def _sibling(name: str, content: bytes) -> dict[str, object]:
     return sibling | {"lfs": lfs} if is_lfs(name) else sibling
 
 
+def _tree_entry(name: str, content: bytes) -> dict[str, object]:
+    entry = {"type": "file", "path": name, "size": len(content), "oid": blob_of(name, content)}
+    lfs = {"size": len(content), "oid": hashlib.sha256(content).hexdigest(), "pointerSize": 134}
+    return entry | {"lfs": lfs} if is_lfs(name) else entry
+
+
 def _proposals(repository: Repository) -> dict[str, object]:
     proposals = [
         {"num": number, "title": "Adding `safetensors` variant of this model", "status": "open", "isPullRequest": True,
@@ -237,7 +243,7 @@ def serving(monkeypatch, folder: Path) -> Iterator[FakeHub]:
     for name in ("HF_TOKEN", "HUGGING_FACE_HUB_TOKEN", "HF_HUB_ETAG_TIMEOUT"):
         monkeypatch.delenv(name, raising=False)
     monkeypatch.setenv("NO_PROXY", "127.0.0.1,localhost")
-    monkeypatch.setattr("models.checkpoints.download.time.sleep", hub.waits.append)
+    monkeypatch.setattr("huggingface_hub.file_download.time.sleep", hub.waits.append)
     close_session()
     try:
         yield hub

@@ -1,11 +1,12 @@
+import json
+
 import pytest
 import torch
-from safetensors import safe_open
 from safetensors.torch import load_file
 
 from models.audio_text.clap import ClapEncoder
-from models.checkpoints.hub import find
 from models.convert import convert, main
+from models.network import find
 from tests.models.checkpoints import hub_server
 from tests.models.checkpoints.hub_server import COMMIT, Repository, files_in
 from utils.errors import UserError
@@ -43,9 +44,10 @@ def test_a_folder_becomes_loadable_in_place(pickled, folders, capsys):
     assert str(pickled) in capsys.readouterr().out
     expected = ClapEncoder.from_pretrained(folders["audio_text"]).encode_text(["a dog"])
     assert (ClapEncoder.from_pretrained(pickled).encode_text(["a dog"]) == expected).all()
-    assert (
-        load_file(pickled / "model.safetensors").keys() == load_file(folders["audio_text"] / "model.safetensors").keys()
-    )
+    written, true = (load_file(folder / "model.safetensors") for folder in (pickled, folders["audio_text"]))
+    assert written.keys() == true.keys() and len(true) > 100
+    assert all(written[name].dtype == true[name].dtype and torch.equal(written[name], true[name]) for name in true)
+    assert not [path for path in pickled.iterdir() if path.name.startswith(".")]
 
 
 def test_a_hub_id_is_found_under_its_own_name_from_then_on(hub, pickled, folders, monkeypatch):
@@ -53,13 +55,11 @@ def test_a_hub_id_is_found_under_its_own_name_from_then_on(hub, pickled, folders
     with pytest.raises(UserError, match="only pickled weights"):
         find(ID)
     folder = convert(ID)
-    assert files_in(folder).keys() == files_in(folders["audio_text"]).keys()
-    with safe_open(folder / "model.safetensors", "pt") as file:
-        assert file.metadata() == {"format": "pt", "converted_from": f"{ID}@{COMMIT}"}
+    assert files_in(folder).keys() - {"pytorch_model.bin"} == files_in(folders["audio_text"]).keys()
     hub.requests.clear()
     monkeypatch.setattr("huggingface_hub.constants.HF_HUB_OFFLINE", True)
     model = ClapEncoder.from_pretrained(ID)
-    assert find(ID).folder == find(ID, COMMIT).folder == folder and model.provenance["revision"] == COMMIT
+    assert find(ID).path == find(ID, COMMIT).path == folder and model.provenance["revision"] == COMMIT
     assert hub.requests == []
 
 
@@ -79,14 +79,42 @@ def test_tied_and_sliced_tensors_keep_their_names_and_values(tmp_path):
     }
 
 
-def test_shards_are_joined_and_a_lost_one_is_noticed(tmp_path):
+def shards_of(pickled):
+    """The pickle as two shards with an index."""
     names = ["pytorch_model-00001-of-00002.bin", "pytorch_model-00002-of-00002.bin"]
-    for index, name in enumerate(names):
-        torch.save({f"w{index}": torch.full((2,), float(index))}, tmp_path / name)
-    (tmp_path / "pytorch_model.bin.index.json").write_text('{"weight_map": {"w0": "x", "w1": "x", "w2": "x"}}')
-    with pytest.raises(UserError, match="lacks 1 tensors that its index names"):
-        convert(str(tmp_path))
-    (tmp_path / "pytorch_model.bin.index.json").write_text('{"weight_map": {"w0": "x", "w1": "x"}}')
+    tensors = torch.load(pickled / "pytorch_model.bin")
+    (pickled / "pytorch_model.bin").unlink()
+    places = {name: names[index % 2] for index, name in enumerate(tensors)}
+    for shard in names:
+        torch.save({name: tensor for name, tensor in tensors.items() if places[name] == shard}, pickled / shard)
+    (pickled / "pytorch_model.bin.index.json").write_text(json.dumps({"metadata": {}, "weight_map": places}))
+    return [pickled / name for name in names]
+
+
+def test_shards_are_joined(pickled, folders):
+    shards_of(pickled)
+    convert(str(pickled))
+    written, true = (load_file(folder / "model.safetensors") for folder in (pickled, folders["audio_text"]))
+    assert written.keys() == true.keys() and all(torch.equal(written[name], true[name]) for name in true)
+
+
+@pytest.mark.parametrize("lost", ["a shard", "a tensor"])
+def test_what_lacks_is_noticed(pickled, lost):
+    if lost == "a shard":
+        shards_of(pickled)[1].unlink()
+    else:
+        tensors = torch.load(pickled / "pytorch_model.bin")
+        del tensors["text_projection.linear1.weight"]
+        torch.save(tensors, pickled / "pytorch_model.bin")
+    with pytest.raises(UserError, match="is not converted: .*pytorch_model-00002|.*1 of its tensors are missing"):
+        convert(str(pickled))
+    assert not list(pickled.glob("*.safetensors"))
+
+
+def test_shards_of_another_library_are_joined(tmp_path):
+    for index in range(2):
+        torch.save({f"w{index}": torch.full((2,), float(index))}, tmp_path / f"pytorch_model-0000{index + 1}-of-2.bin")
+    (tmp_path / "pytorch_model.bin.index.json").write_text("{}")
     convert(str(tmp_path))
     tensors = load_file(tmp_path / "model.safetensors")
     assert {name: tensor.tolist() for name, tensor in tensors.items()} == {"w0": [0, 0], "w1": [1, 1]}
@@ -103,15 +131,24 @@ def test_open_clip_finds_its_weights_under_its_own_name(tmp_path):
 @pytest.mark.parametrize("content", [{"w": Trap()}, Trap(), [torch.ones(1)], {"epoch": 3}, {}])
 def test_whatever_is_not_tensors_is_refused_unopened(tmp_path, content, capsys):
     torch.save(content, tmp_path / "pytorch_model.bin")
-    with pytest.raises(UserError, match="expected a (PyTorch state dict|mapping of names)"):
+    with pytest.raises(UserError, match="is not converted: .*expected a PyTorch state dict"):
         convert(str(tmp_path))
     assert capsys.readouterr().out == ""
     assert [path.name for path in tmp_path.iterdir()] == ["pytorch_model.bin"]
 
 
+def test_neither_does_the_library_run_code(pickled, capsys):
+    tensors = torch.load(pickled / "pytorch_model.bin")
+    torch.save({**tensors, "logit_scale_a": Trap()}, pickled / "pytorch_model.bin")
+    with pytest.raises(UserError, match="is not converted: .*could be code") as caught:
+        convert(str(pickled))
+    assert "\n" not in str(caught.value) and "code ran" not in capsys.readouterr().out
+    assert not list(pickled.glob("*.safetensors"))
+
+
 def test_damaged_files_are_refused(tmp_path):
     (tmp_path / "pytorch_model.bin").write_bytes(b"PK\x03\x04 not a zip file")
-    with pytest.raises(UserError, match="is damaged, or holds more than tensors"):
+    with pytest.raises(UserError, match="it is damaged, or holds more than tensors"):
         convert(str(tmp_path))
 
 

@@ -7,16 +7,20 @@ import pytest
 import yaml
 
 from models import doctor
-from models.checkpoints import machine, readiness
-from models.checkpoints.inventory import take_stock
-from models.checkpoints.machine import Device
-from models.checkpoints.published import catalogue
+from models.checkpoints import catalogue
 from models.config import ROOT, config_names, load_config
+from models.fetch import take_stock
+from models.network import find
 from tests.models.checkpoints import hub_server
 from tests.models.checkpoints.hub_server import Repository, checkpoint
 from utils.errors import UserError
 
-LAPTOP = Device("cpu", "a processor", 16_000_000_000, 8_000_000_000, True)
+LAPTOP = doctor.Device("cpu", "a processor", 16_000_000_000, 8_000_000_000, True)
+
+
+def examined(name, device=LAPTOP):
+    config = load_config(name)
+    return doctor.Readiness(config, take_stock(config), device)
 
 
 @pytest.fixture
@@ -29,7 +33,7 @@ def hub(monkeypatch, tmp_path):
 def config(tmp_path):
     """A config of one's own: two roles, one network gated, one unknown to the catalogue."""
     roles = {
-        "audio_text": {"family": "clap", "weights": "laion/clap-htsat-unfused", "license": "Apache-2.0"},
+        "audio_text": {"family": "clap", "weights": "laion/larger_clap_music_and_speech", "license": "Apache-2.0"},
         "segmenter": {"family": "clipseg", "weights": "facebook/sam3"},
         "image_captioner": {"family": "blip", "weights": "owner/words", "revision": "c" * 40},
     }
@@ -48,7 +52,7 @@ def default(random_config, monkeypatch, tmp_path):
         entry["weights"] = f"models/small/{role}"
     (tmp_path / "configs").mkdir()
     (tmp_path / "configs" / "small.yaml").write_text(yaml.safe_dump(content, sort_keys=False))
-    monkeypatch.setattr(readiness, "DEFAULT", "small")
+    monkeypatch.setattr(doctor, "DEFAULT_CONFIG", "small")
     monkeypatch.chdir(tmp_path)
     return "configs/small.yaml"
 
@@ -58,31 +62,31 @@ def test_a_machine_in_order_is_told_to_go_ahead(hub, default, capsys):
     assert found["small"].ready and not hub.requests
     out = capsys.readouterr().out
     assert "verdict    READY\n             1. python inference_demo.py\n" in out
-    assert "audio_text       models/small/audio_text       present  247 kB  none: random numbers\n" in out
-    assert out.count("present") == 5 and "about 1.0 GB, whatever the method" in out
+    assert "audio_text       models/small/audio_text       present  473 kB  none: random numbers\n" in out
+    assert out.count("present") == 5 and "about 1.0 GB with every role loaded" in out
     assert "packages   all " in out and max(map(len, out.splitlines())) <= doctor.WIDTH
 
 
 def test_what_lacks_is_named_with_the_commands_in_order(hub, config, capsys):
     found = doctor.main(["--config", config])["mine"]
     assert not found.ready and not hub.requests
-    assert readiness.verdict(found) == "NOT READY: 3 of 3 networks are not on this machine"
-    assert readiness.steps(found) == [
+    assert doctor.verdict(found) == "NOT READY: 3 of 3 networks are not on this machine"
+    assert doctor.steps(found) == [
         f"accept the licence at {hub.endpoint}/facebook/sam3 (or take the family grounded_sam, as configs/base.yaml "
         "has it)",
         "hf auth login",
-        f"python -m models.fetch --config {config} --convert    (more than 4.1 GB)",
+        f"python -m models.fetch --config {config} --convert    (more than 4.2 GB)",
         f"python inference_demo.py --config {config}",
     ]
     rows = {row.split()[0]: row.split()[1:] for row in capsys.readouterr().out.splitlines() if row.startswith("  ")}
-    assert rows["audio_text"] == ["laion/clap-htsat-unfused", "pickled", "about", "614", "MB", "Apache-2.0"]
+    assert rows["audio_text"] == ["laion/larger_clap_music_and_speech", "pickled", "about", "776", "MB", "Apache-2.0"]
     assert rows["segmenter"] == ["facebook/sam3", "gated", "about", "3.4", "GB", "SAM", "License"]
     assert rows["image_captioner"] == ["owner/words@ccccccc", "missing", "?", "unknown"]
     assert rows["gated:"][:3] == ["its", "licence", "has"]
 
 
 def test_asked_to_the_doctor_asks_the_hub(hub, config, capsys):
-    hub.repositories["laion/clap-htsat-unfused"] = Repository(checkpoint(1_000_000))
+    hub.repositories["laion/larger_clap_music_and_speech"] = Repository(checkpoint(1_000_000))
     doctor.main(["--config", config, "--online"])
     out = capsys.readouterr().out
     assert "missing        4.0 MB  Apache-2.0" in out
@@ -94,36 +98,38 @@ def test_asked_to_the_doctor_asks_the_hub(hub, config, capsys):
 
 
 def test_a_config_too_large_for_the_machine(hub, default):
-    found = readiness.examine(load_config(default), replace(LAPTOP, memory=500_000_000))
-    assert readiness.verdict(found) == "NOT READY: too large for its memory (about 1.0 GB needed, 500 MB there)"
-    assert readiness.steps(found) == [
+    found = examined(default, replace(LAPTOP, memory=500_000_000))
+    assert doctor.verdict(found) == "NOT READY: too large for its memory (about 1.0 GB needed, 500 MB there)"
+    assert doctor.steps(found) == [
         "take a smaller config or a larger machine, or try half the memory: --set ROLE.dtype=bfloat16"
     ]
-    needs = {"classify": 4e9, "cross_modal": 40e9}
-    partly = replace(found, memory=needs, device=LAPTOP)
-    assert "too large for its memory for cross_modal (about 40 GB needed, 16 GB there)" in readiness.verdict(partly)
-    assert readiness.steps(partly) == ["python inference_demo.py --methods classify"]
-    assert not partly.ready and readiness.memory_in_words(needs) == "about 4.0 GB (classify) to 40 GB (cross_modal)"
+    assert not found.ready
 
 
-def test_memory_is_that_of_the_roles_a_method_uses_in_their_precision(config):
+def test_a_config_that_fits_role_by_role_says_so(hub, default, monkeypatch):
+    monkeypatch.setattr(doctor, "LIBRARIES", 0)
+    largest = doctor.memory_of([examined(default).largest])
+    found = examined(default, replace(LAPTOP, memory=int(largest) + 1))
+    assert found.ready and doctor.verdict(found) == "READY, but not with every role at once: run one method at a time"
+    assert doctor.steps(found) == ["python inference_demo.py"]
+
+
+def test_memory_is_that_of_the_networks_in_their_precision_each_once(config):
     networks = take_stock(load_config(config))
-    assert set(readiness.memory_of(networks)) == {"cross_modal", "text_inversion"}  # no tagger, no audio captioner
-    needs = readiness.memory_of(networks)
-    assert readiness.memory_in_words(needs) == (
-        "about 7.1 GB (text_inversion); unknown for cross_modal before its networks are here"
+    words = doctor.memory_in_words(examined(config))
+    assert words == (
+        "about 7.2 GB with every role loaded; the largest network alone (segmenter) needs 6.2 GB; without "
+        "image_captioner, whose size is not known yet"
     )
-    assert needs["cross_modal"] is None  # owner/words is unknown
-    assert needs["text_inversion"] == pytest.approx(1e9 + 4 * (153.5e6 + 859.9e6) + 2e9)
+    assert doctor.memory_of(networks) == pytest.approx(1e9 + 4 * (193.9e6 + 859.9e6) + 2e9)
+    assert doctor.memory_of([*networks, networks[0]]) == doctor.memory_of(networks)
     halved = load_config(config, ["segmenter.dtype=bfloat16", "audio_text.dtype=float16"])
-    assert readiness.memory_of(take_stock(halved))["text_inversion"] == pytest.approx(1e9 + 1.5 * 2 * 1013.4e6)
+    assert doctor.memory_of(take_stock(halved)) == pytest.approx(1e9 + 1.5 * 2 * 1053.8e6)
 
 
 def test_a_half_download_and_a_broken_folder(hub, tmp_path, capsys):
     hub.repositories["owner/words"] = Repository(checkpoint())
-    from models.checkpoints.hub import find
-
-    (find("owner/words").folder / "model.safetensors").unlink()
+    (find("owner/words").path / "model.safetensors").unlink()
     (tmp_path / "own").mkdir()
     roles = {
         "audio_text": {"family": "clap", "weights": "owner/words"},
@@ -132,7 +138,7 @@ def test_a_half_download_and_a_broken_folder(hub, tmp_path, capsys):
     (tmp_path / "mine.yaml").write_text(yaml.safe_dump({"roles": roles}))
     found = doctor.main(["--config", str(tmp_path / "mine.yaml")])["mine"]
     assert [network.state for network in found.networks] == ["in part", "broken"]
-    assert readiness.steps(found)[1] == (
+    assert doctor.steps(found)[1] == (
         f"put in order {tmp_path / 'own'}: config.json is not there; model.safetensors is not there"
     )
 
@@ -151,7 +157,7 @@ def test_every_bundled_config_is_reported(hub, capsys):
     doctor.main([])
     out = capsys.readouterr().out
     assert all(f"\n{name}: " in out for name in config_names()) and not hub.requests
-    first, *others = sorted(config_names(), key=lambda name: (name != readiness.DEFAULT, name))
+    first, *others = sorted(config_names(), key=lambda name: (name != doctor.DEFAULT_CONFIG, name))
     assert out.index(f"\n{first}: ") < min(out.index(f"\n{name}: ") for name in others)
 
 
@@ -160,26 +166,29 @@ def test_a_config_that_does_not_exist_is_refused(hub):
         doctor.main(["--config", "bsae"])
 
 
-def test_packages_are_held_against_the_requirements(monkeypatch, tmp_path):
-    (tmp_path / "requirements.txt").write_text("# a comment\nnumpy>=2.0\ntorch<1.0\nno-such-package>=3\n")
-    monkeypatch.setattr(machine, "ROOT", tmp_path)
-    total, wrong = machine.wrong_packages()
+def test_packages_are_held_against_the_requirements(tmp_path):
+    requirements = tmp_path / "requirements.txt"
+    requirements.write_text("# a comment\nnumpy>=2.0\ntorch<1.0\nno-such-package>=3\n")
+    total, wrong = doctor.wrong_packages(requirements)
     assert total == 3 and wrong[1] == "no-such-package is not installed"
     assert wrong[0].startswith("torch ") and wrong[0].endswith(" is installed, <1.0 is asked for")
 
 
-def test_memory_is_no_more_than_a_container_may_use(monkeypatch):
-    total, free = machine.system_memory()
+def test_memory_is_no_more_than_a_container_may_use(monkeypatch, tmp_path):
+    monkeypatch.setattr(doctor, "CGROUP", tmp_path)
+    total, free = doctor.system_memory()
     assert 0 < free <= total
-    limits = {"/sys/fs/cgroup/memory.max": 2_000, "/sys/fs/cgroup/memory.current": 500}
-    monkeypatch.setattr(machine, "_read_number", limits.get)
-    assert machine.system_memory() == (2_000, 1_500)
+    (tmp_path / "memory.max").write_text("2000\n")
+    (tmp_path / "memory.current").write_text("500\n")
+    assert doctor.system_memory() == (2_000, 1_500)
+    (tmp_path / "memory.max").write_text("max\n")
+    assert doctor.system_memory()[0] == total
 
 
 def test_the_precision_is_said_for_each_kind_of_device():
-    assert LAPTOP.precision.startswith("float32")
-    assert replace(LAPTOP, kind="cuda").precision.startswith("float16 (autocast)")
-    assert "emulated" in replace(LAPTOP, kind="cuda", bfloat16=False).precision
+    assert doctor.precision(LAPTOP).startswith("float32")
+    assert doctor.precision(replace(LAPTOP, kind="cuda")).startswith("float16 (autocast)")
+    assert "emulated" in doctor.precision(replace(LAPTOP, kind="cuda", bfloat16=False))
 
 
 def test_the_catalogue_knows_every_network_of_the_bundled_configs():
@@ -191,7 +200,7 @@ def test_the_catalogue_knows_every_network_of_the_bundled_configs():
 
 
 def test_the_catalogue_knows_every_architecture_that_can_be_built_here():
-    from models.random_weights import available
+    from tests.checkpoints.published import available
 
     assert set(catalogue()) >= set(available())
 

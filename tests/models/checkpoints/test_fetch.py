@@ -1,15 +1,19 @@
 import os
+import socket
 import subprocess
 import sys
+import time
+from dataclasses import replace
 
 import pytest
 
 from models.audio_text.clap import ClapEncoder
-from models.checkpoints.readiness import DEFAULT
-from models.config import ROOT
-from models.fetch import main
+from models.checkpoints.hub import HubError
+from models.config import ROOT, Source
+from models.fetch import carry_out, look, main
 from tests.models.checkpoints import hub_server
 from tests.models.checkpoints.hub_server import COMMIT, Repository, checkpoint, files_in
+from utils.cli import DEFAULT_CONFIG
 from utils.errors import UserError
 
 CONFIG = """
@@ -71,7 +75,7 @@ def test_one_refusal_does_not_keep_the_others_from_coming(hub, config, capsys):
 
 
 def test_what_is_half_here_is_completed(hub, config, capsys):
-    folder = main(["owner/sound"])[0].checkpoint.folder
+    folder = main(["owner/sound"])[0].checkpoint.path
     (folder / "config.json").unlink()
     capsys.readouterr()
     assert main(["--config", config])[0].ready
@@ -126,7 +130,7 @@ def test_a_folder_that_lacks_something_is_no_matter_for_the_hub(hub, config, tmp
 
 
 def test_what_is_bundled_is_there(hub, capsys):
-    networks = main(["--config", DEFAULT])
+    networks = main(["--config", DEFAULT_CONFIG])
     assert all(network.ready and network.source.license for network in networks)
     out = capsys.readouterr().out
     assert out.count("present") == len(networks) >= 5 and out.endswith("everything is here; nothing to fetch\n")
@@ -137,7 +141,7 @@ def test_a_family_may_name_the_files_it_reads(hub, config, monkeypatch, tmp_path
     monkeypatch.setattr(ClapEncoder, "hub_files", ("net.pth",), raising=False)
     hub.repositories["owner/sound"] = Repository({"net.pth": b"123", "config.json": b"{}"})
     network = main(["--config", config])[0]
-    assert files_in(network.checkpoint.folder) == {"net.pth": b"123"} and network.ready
+    assert files_in(network.checkpoint.path) == {"net.pth": b"123"} and network.ready
 
 
 def test_hub_ids_without_a_config(hub, capsys):
@@ -169,13 +173,22 @@ def test_help_answers_within_a_second_of_computing():
     assert "--dry_run" in done.stdout and "--convert" in done.stdout
 
 
-def test_pickled_weights_are_counted_and_take_their_room_twice():
-    from models.checkpoints.inventory import look
-    from models.checkpoints.refusals import HubError
-    from models.config import Source
-    from models.fetch import Order
+def test_pickled_weights_are_counted_and_take_their_room_twice(hub, monkeypatch):
+    network = look(Source("audio_text", "clap", "", "laion/larger_clap_music_and_speech"))
+    network = replace(network, refusal=HubError("pickled", "only pickled"))
+    assert network.to_come == pytest.approx(775.6e6)
+    monkeypatch.setattr("models.checkpoints.hub.free_disk", lambda: 2 * network.to_come - 1)
+    with pytest.raises(UserError, match="1.6 GB are to be fetched, .* set HF_HOME"):
+        carry_out([network])
 
-    network = look(Source("audio_text", "clap", "", "laion/clap-htsat-unfused"))
-    order = Order(network, refusal=HubError("pickled", "only pickled"))
-    assert order.bytes == pytest.approx(614e6) and order.room == 2 * order.bytes
-    assert Order(network, refusal=HubError("gated", "gated")).bytes == 0
+
+def test_without_a_hub_an_answer_comes_within_five_seconds(tmp_path):
+    """Neither where nobody answers, nor where no name is known; nothing patched."""
+    with socket.create_server(("127.0.0.1", 0)) as silent:
+        for endpoint in (f"http://127.0.0.1:{silent.getsockname()[1]}", "http://no-such-host.invalid"):
+            environment = {**os.environ, "HF_ENDPOINT": endpoint, "HF_HOME": str(tmp_path), "HF_HUB_OFFLINE": "0"}
+            before = time.monotonic()
+            run = [sys.executable, "-m", "models.fetch", "owner/sound", "owner/masks"]
+            done = subprocess.run(run, cwd=ROOT, env=environment, capture_output=True, text=True)
+            assert time.monotonic() - before < 5 + 3  # of which starting takes up to three on a busy machine
+            assert done.returncode == 2 and "2 of 2 networks are not on this machine, and" in done.stderr

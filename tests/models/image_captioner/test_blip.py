@@ -2,9 +2,9 @@ import numpy as np
 import pytest
 import torch
 
-from models.image_captioner.blip import BlipCaptioner
-from models.random_weights import write
+from models.image_captioner.image_to_text import BlipCaptioner
 from models.roles import ImageCaptioner
+from tests.checkpoints.published import write
 from tests.models.captioners import assert_repeatable, without_a_tensor
 from utils.errors import UserError
 

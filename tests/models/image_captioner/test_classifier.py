@@ -11,11 +11,11 @@ import torch
 from models.image_captioner.classifier import WEARERS, ClassifierCaptioner, sentence
 from models.pocket.image_classifier import Seen
 from models.roles import ImageCaptioner
+from tests.checkpoints.pocket import BUNDLED, example, save_image_classifier
 from tests.models.captioners import assert_repeatable
-from tests.pocket_checkpoints import BUNDLED, example, save_image_classifier
 from utils.errors import UserError
 from utils.language import imagenet
-from utils.language.nouns import bare_nouns, nouns_said
+from utils.language.phrases import bare_nouns, nouns_said
 
 IMAGE = np.zeros((64, 64, 3), np.uint8)
 
@@ -87,12 +87,17 @@ def test_thresholds_order_and_number(captioner, shares, said):
     assert captioner.sees(**shares) == said
 
 
+def shares_of(captioner):
+    """Of each thing, in IMAGE."""
+    return captioner.shares([captioner.classifier.encode_images([IMAGE], scale)[0] for scale in captioner.scales])
+
+
 def looking(captioner, monkeypatch, *places):
     """Shares by thing where each place is surely of one class, given by its index."""
     logits = torch.full((1000, 1, len(places)), -30.0)
     logits[list(places), 0, list(range(len(places)))] = 30
     monkeypatch.setattr(captioner.classifier, "encode_images", lambda images, long_side: [Seen((), logits)])
-    return dict(zip(captioner.things, captioner.shares(IMAGE), strict=True))
+    return dict(zip(captioner.things, shares_of(captioner), strict=True))
 
 
 def test_a_small_thing_counts_by_its_strongest_place(loaded_once, monkeypatch):
@@ -114,7 +119,7 @@ def test_clothes_are_a_person(loaded_once, monkeypatch):
 
 def test_where_a_classifier_knows_nothing_many_classes_are_not_much(loaded_once, monkeypatch):
     monkeypatch.setattr(loaded_once.classifier, "encode_images", lambda *_: [Seen((), torch.zeros(1000, 2, 2))])
-    shares = dict(zip(loaded_once.things, loaded_once.shares(IMAGE), strict=True))
+    shares = dict(zip(loaded_once.things, shares_of(loaded_once), strict=True))
     counts = {thing: imagenet.things().count(thing) for thing in ("dog", "cat", "teapot")}
     for thing in ("dog", "cat"):
         assert shares[thing] / shares["teapot"] == pytest.approx(np.sqrt(counts[thing] / counts["teapot"]), rel=1e-4)
@@ -133,7 +138,7 @@ def test_places_are_the_mean_of_the_scales(loaded_once, monkeypatch):
 
     monkeypatch.setattr(loaded_once.classifier, "encode_images", look)
     monkeypatch.setattr(loaded_once, "scales", (64, 128))
-    shares = dict(zip(loaded_once.things, loaded_once.shares(IMAGE), strict=True))
+    shares = dict(zip(loaded_once.things, shares_of(loaded_once), strict=True))
     assert shares["dog"] == pytest.approx(0.5 * 1 + 0.5 * 0.75)
     assert shares["cat"] == pytest.approx(0.5 * 0.5 + 0.5 * 0.25)
 

@@ -5,11 +5,11 @@ import pytest
 import torch
 
 from models.image_captioner.florence2 import TASKS, Florence2Captioner
-from models.random_weights import write
 from models.roles import ImageCaptioner
+from tests.checkpoints.published import write
 from tests.models.captioners import assert_repeatable, without_a_tensor
 from utils.errors import UserError
-from utils.language.nouns import bare_nouns
+from utils.language.phrases import bare_nouns
 
 
 @pytest.fixture(scope="module")

@@ -4,10 +4,10 @@ import numpy as np
 import pytest
 import torch
 
-from models.image_captioner.image_to_text import ImageToText
-from models.random_weights import write
-from models.random_weights.vocabularies import word_piece
+from models.image_captioner.image_to_text import BlipCaptioner, ImageToText
 from models.roles import ImageCaptioner
+from tests.checkpoints.published import write
+from tests.checkpoints.vocabularies import word_piece
 from tests.models.captioners import assert_repeatable, without_a_tensor
 from utils.errors import UserError
 
@@ -15,7 +15,7 @@ SMALL = dict(hidden_size=32, num_hidden_layers=2, num_attention_heads=4, interme
 
 
 def save_git(folder):
-    """Saves a GIT that sees 32 x 32 pixels: an architecture that has no file in models/random_weights."""
+    """Saves a GIT that sees 32 x 32 pixels: an architecture that has no file in tests/checkpoints."""
     from transformers import BertTokenizer, CLIPImageProcessor, GitConfig, GitForCausalLM, GitProcessor
 
     vocab = word_piece(["[PAD]", "[UNK]", "[CLS]", "[SEP]", "[MASK]"], 400)
@@ -112,8 +112,6 @@ def test_git_continues_the_prompt_that_has_not_ended(folders, images):
 
 
 def test_blip_gives_what_its_own_family_gives(folders, images):
-    from models.image_captioner.blip import BlipCaptioner
-
     blip = BlipCaptioner.from_pretrained(folders["blip"])
     assert load(folders["blip"], max_new_tokens=16, repetition_penalty=2.5).caption(images) == blip.caption(images)
 

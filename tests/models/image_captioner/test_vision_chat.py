@@ -4,11 +4,12 @@ import numpy as np
 import pytest
 import torch
 
-from models.image_captioner.vision_chat import PROMPT, VisionChat, as_one_line, bounded
-from models.random_weights import write
+from models.image_captioner.vision_chat import PROMPT, VisionChat, as_caption, as_one_line, bounded, listed
 from models.roles import ImageCaptioner
+from tests.checkpoints.published import write
 from tests.models.captioners import assert_repeatable, without_a_tensor
 from utils.errors import UserError
+from utils.language.phrases import bare_nouns
 
 THREE, TWO = "Qwen/Qwen3-VL-4B-Instruct", "Qwen/Qwen2.5-VL-3B-Instruct"
 # What the published chat templates make of an image and a question; "{}" is the question.
@@ -153,3 +154,41 @@ def test_nothing_is_printed(folder, images, capfd):
 )
 def test_a_list_becomes_a_caption_and_a_sentence_stays_one(answer, caption):
     assert as_one_line(answer) == caption
+
+
+@pytest.mark.parametrize(
+    ("answer", "names"),
+    [
+        ("dog, acoustic guitar, man", ["dog", "acoustic guitar", "man"]),
+        ("Dog, Cat.", ["Dog", "Cat"]),
+        ("1. dog\n2. acoustic guitar\n3) man", ["dog", "acoustic guitar", "man"]),
+        ("- **Dog**\n* a cat\n• owl", ["Dog", "a cat", "owl"]),
+        ("Things that can make sound:\n- dog\n- drum kit", ["dog", "drum kit"]),
+        ("dog; cat and owl", ["dog", "cat", "owl"]),
+        ("None.", ["None"]),
+        ("", []),
+        ("The image shows a man who plays a guitar, and a dog.", None),
+    ],
+)
+def test_lists_are_taken_apart_and_sentences_are_not(answer, names):
+    assert listed(answer) == names
+
+
+@pytest.mark.parametrize(
+    ("names", "caption"),
+    [
+        (["dog", "Acoustic  Guitar", "man"], "a dog, an acoustic guitar, a man"),
+        (["the dog", "A dog", "two dogs"], "a dog, a dogs"),
+        (["None"], ""),
+        (["nothing", ""], ""),
+        ([], ""),
+    ],
+)
+def test_each_thing_is_named_once_with_an_article(names, caption):
+    assert as_caption(names) == caption
+
+
+@pytest.mark.parametrize("noun", ["saw", "drum", "cymbal", "bear", "owl", "sea lion", "fire truck", "drum kit", "bell"])
+def test_the_noun_parser_finds_what_was_listed(noun):
+    for answer in (f"{noun}, dog, man", f"1. dog\n2. {noun}\n3. man", f"- Dog\n- Man\n- {noun.title()}"):
+        assert set(bare_nouns(as_caption(listed(answer)))) == {"dog", "man", noun}

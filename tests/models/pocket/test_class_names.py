@@ -12,6 +12,7 @@ from safetensors import safe_open
 from safetensors.torch import save_file
 
 from models.pocket.class_names import ARCHITECTURE, ClassNames, WordNetwork, pieces
+from models.pocket.train import words
 from utils.language import imagenet
 
 FOLDER = Path(__file__).resolve().parents[3] / "models" / "pocket" / "words"
@@ -147,7 +148,6 @@ def test_a_guess_leaves_out_the_faint_and_below_the_threshold_everything(tmp_pat
 
 
 def test_the_same_seed_trains_the_same_network(monkeypatch):
-    words = pytest.importorskip("models.pocket.train.words")
     monkeypatch.setattr(words, "STEPS", 3)
     monkeypatch.setattr(words, "BATCH", 8)
     network, again = (
@@ -168,6 +168,5 @@ def test_the_same_seed_trains_the_same_network(monkeypatch):
     ],
 )
 def test_what_wordnet_says_of_its_other_nouns(name, thing):
-    wordnet = pytest.importorskip("models.pocket.train.wordnet")
-    places = [i for i, synset in enumerate(wordnet.synsets()) if name in synset.names]
-    assert thing in imagenet.nearest_words(wordnet.meanings()[places[0]], 5)
+    places = [i for i, synset in enumerate(words.synsets()) if name in synset.names]
+    assert thing in imagenet.nearest_words(words.meanings()[places[0]], 5)

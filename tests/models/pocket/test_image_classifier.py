@@ -12,7 +12,7 @@ from PIL import Image
 from safetensors.torch import load_file, save_file
 
 from models.pocket.image_classifier import ImageClassifier
-from tests.pocket_checkpoints import BUNDLED, CHANNELS, COLOURS, save_image_classifier
+from tests.checkpoints.pocket import BUNDLED, CHANNELS, COLOURS, save_image_classifier
 from utils.errors import UserError
 from utils.language import imagenet
 

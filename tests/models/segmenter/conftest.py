@@ -2,12 +2,12 @@
 
 import pytest
 
-from models.random_weights import write
+from tests.checkpoints.published import write
 
 
 @pytest.fixture(scope="session")
 def tiny(tmp_path_factory):
-    """Hub id -> folder of a tiny network of that architecture; `tiny.saved(save)` for one of tests/checkpoints.py."""
+    """Hub id -> folder of a tiny network of that architecture; `tiny.saved(save)` for one of those with settings."""
     root = tmp_path_factory.mktemp("tiny")
 
     def folder(hub_id):

@@ -5,27 +5,29 @@ import shutil
 import subprocess
 import sys
 from pathlib import Path
+from types import ModuleType
 
 import numpy as np
 import pytest
 import torch
 from torch.nn.functional import interpolate
 
-from models.segmenter import openai_clip
-from models.segmenter.asda import AsdaSegmenter
-from tests import asda_checkout
+import utils.types
+from models.segmenter.asda import AsdaSegmenter, imports_from
+from models.segmenter.open_clip import as_openai, empty_openai_clip
+from tests.checkpoints import asda
 from utils.errors import UserError
 from utils.types import Query
 
 
 @pytest.fixture(scope="module")
 def folder(tmp_path_factory):
-    return asda_checkout.save_asda(tmp_path_factory.mktemp("asda"))
+    return asda.save_asda(tmp_path_factory.mktemp("asda"))
 
 
 @pytest.fixture(scope="module")
 def entry(folder):
-    return asda_checkout.entry(str(folder))
+    return asda.entry(str(folder))
 
 
 @pytest.fixture(scope="module")
@@ -45,7 +47,7 @@ def test_it_loads_and_our_packages_are_ours_again(entry, capfd):
     AsdaSegmenter.from_pretrained(**entry)
     assert {name: sys.modules.get(name) for name in ours} == ours and sys.path == path
     assert not [name for name in sys.modules if name.split(".")[0] in ("model", "clip") or name == "utils.utils"]
-    assert Path(importlib.import_module("utils.scoring.metrics").__file__).parent.name == "utils"
+    assert Path(importlib.import_module("utils.errors").__file__).parent.name == "utils"
     assert capfd.readouterr() == ("", "")
     assert not list(Path(entry["checkout"]).rglob("*.pyc"))
 
@@ -101,7 +103,7 @@ def test_where_it_came_from(segmenter, entry, copy):
     git = ["git", "-c", "user.name=a", "-c", "user.email=a@b", "-C", str(copy / "checkout")]
     for command in (["init", "-q"], ["add", "."], ["commit", "-q", "-m", "x"]):
         subprocess.run([*git, *command], check=True, env={**os.environ, "GIT_CONFIG_GLOBAL": os.devnull})
-    entry = asda_checkout.entry(str(copy)) | {"revision": None, "trust_remote_code": False, "license": "mine"}
+    entry = asda.entry(str(copy)) | {"revision": None, "trust_remote_code": False, "license": "mine"}
     provenance = AsdaSegmenter.from_pretrained(**entry).provenance
     revision = provenance["revision"]
     assert provenance["license"] == "mine" and provenance["trust_remote_code"] is True
@@ -124,18 +126,19 @@ def test_what_is_missing_ends_in_one_sentence(entry, change, sentence):
 
 
 def test_a_missing_tensor_is_never_random(copy):
-    entry = asda_checkout.entry(str(copy))
+    entry = asda.entry(str(copy))
     content = torch.load(entry["weights"], weights_only=False)
     content["state_dict"].pop("fusion.visual.bias")
     torch.save(content, entry["weights"])
-    with pytest.raises(UserError, match="cannot load .* as asda .*fusion.visual.bias.*this very checkout has trained"):
+    with pytest.raises(UserError, match="cannot load .* as asda: .*fusion.visual.bias.*this very checkout has trained"):
         AsdaSegmenter.from_pretrained(**entry)
 
 
 def test_a_checkout_that_lacks_a_file_leaves_nothing_behind_either(copy):
     (copy / "checkout" / "model" / "modules.py").unlink()
-    with pytest.raises(UserError, match="cannot load .* as asda .*model.modules"):
-        AsdaSegmenter.from_pretrained(**asda_checkout.entry(str(copy)))
+    said = "as asda: the code in .*checkout cannot be imported: .*model.modules.*; name .* this very checkout"
+    with pytest.raises(UserError, match=said):
+        AsdaSegmenter.from_pretrained(**asda.entry(str(copy)))
     assert "model" not in sys.modules and "utils.utils" not in sys.modules
 
 
@@ -146,10 +149,10 @@ class Evil:
 
 def test_a_checkpoint_runs_no_code(copy, tmp_path, monkeypatch):
     monkeypatch.chdir(tmp_path)
-    entry = asda_checkout.entry(str(copy))
+    entry = asda.entry(str(copy))
     torch.save({"state_dict": Evil()}, entry["weights"])
     assert b"mkdir" in pickle.dumps(Evil())
-    with pytest.raises(UserError, match="cannot load .* as asda"):
+    with pytest.raises(UserError, match="cannot load .* as asda: "):
         AsdaSegmenter.from_pretrained(**entry)
     assert not (tmp_path / "ran").exists()
 
@@ -168,7 +171,7 @@ def test_the_stand_in_for_clip_computes_what_open_clip_does():
     tokens, pixels = torch.randint(1, 99, (3, 17)), torch.randn(2, 3, 32, 32)
     with torch.no_grad():
         text, image = network.encode_text(tokens), network.encode_image(pixels)
-        openai_clip.as_openai(network)
+        as_openai(network)
         x = (network.token_embedding(tokens) + network.positional_embedding).transpose(0, 1)  # tokens first
         for block in network.transformer.resblocks:
             block.attn_mask = torch.full((17, 17), -torch.inf).triu(1)  # as ASDA sets it
@@ -186,12 +189,13 @@ def test_the_stand_in_for_clip_computes_what_open_clip_does():
 
 
 def test_the_checkout_is_given_that_clip(copy, monkeypatch):
-    monkeypatch.setattr(openai_clip, "empty", lambda name: {"ViT-B/16": openai_clip.as_openai(small_clip())}[name])
+    known = {"ViT-B/16": as_openai(small_clip())}
+    monkeypatch.setattr("models.segmenter.asda.empty_openai_clip", lambda name: known[name])
     model = copy / "checkout" / "model" / "model.py"
     line = "        self.fusion = Fusion(4)\n"
     load = "        self.clip = clip.load(clip_model, jit=False, device='cpu')[0].cuda()\n"
     model.write_text(model.read_text().replace(line, line + load))
-    entry = asda_checkout.entry(str(copy))
+    entry = asda.entry(str(copy))
     content = torch.load(entry["weights"], weights_only=False)
     state = small_clip().state_dict()
     content["state_dict"] |= {f"module.clip.{name}": tensor + 1 for name, tensor in state.items()}
@@ -200,4 +204,56 @@ def test_the_checkout_is_given_that_clip(copy, monkeypatch):
     torch.testing.assert_close(network.clip.visual.proj, state["visual.proj"] + 1)
     with pytest.raises(ValueError, match="there is no CLIP called ViT-X"):
         monkeypatch.undo()
-        openai_clip.empty("ViT-X")
+        empty_openai_clip("ViT-X")
+
+
+@pytest.fixture
+def foreign(tmp_path):
+    """`utils` without and `models` with an __init__.py, both names of ours; `alone.py` imports them and a stand-in."""
+    for name, content in {
+        "utils/types.py": "WHOSE = 'theirs'",
+        "models/__init__.py": "from utils.types import WHOSE",
+        "alone.py": "import models, stand_in\nWHOSE = models.WHOSE + stand_in.NAME",
+        "broken.py": "import utils.types\nraise RuntimeError('broken')",
+        "not-a-package/x.py": "",
+    }.items():
+        (tmp_path / name).parent.mkdir(exist_ok=True)
+        (tmp_path / name).write_text(content)
+    return tmp_path
+
+
+@pytest.fixture
+def stand_in():
+    module = ModuleType("stand_in")
+    module.NAME = " and a stand-in"
+    return {"stand_in": module}
+
+
+def ours():
+    names = ("utils", "models", "alone", "broken", "stand_in")
+    return {name: module for name, module in sys.modules.items() if name.split(".")[0] in names}
+
+
+def test_their_packages_are_theirs_inside_and_ours_afterwards(foreign, stand_in, monkeypatch):
+    before, path = ours(), list(sys.path)
+    monkeypatch.setattr(sys, "dont_write_bytecode", False)
+    with imports_from(foreign, stand_in):
+        assert importlib.import_module("alone").WHOSE == "theirs and a stand-in"
+        assert sys.modules["utils.types"] is not utils.types
+    assert ours() == before and sys.path == path and sys.modules["utils.types"] is utils.types
+    assert not list(foreign.rglob("*.pyc")) and sys.dont_write_bytecode is False
+    assert importlib.import_module("utils.media.images").__name__ == "utils.media.images"
+
+
+def test_so_they_are_when_it_breaks(foreign, stand_in):
+    before, path = ours(), list(sys.path)
+    with pytest.raises(RuntimeError, match="broken"), imports_from(foreign, stand_in):
+        importlib.import_module("broken")
+    assert ours() == before and sys.path == path
+
+
+def test_without_it_ours_would_be_found(foreign, monkeypatch):
+    """Why the folders without an __init__.py are handled."""
+    monkeypatch.syspath_prepend(str(foreign))
+    monkeypatch.delitem(sys.modules, "utils")
+    assert importlib.import_module("utils").__file__ == utils.__file__

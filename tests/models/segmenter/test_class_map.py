@@ -15,8 +15,9 @@ from safetensors.torch import load_file, save_file
 
 from models.pocket.image_classifier import Seen
 from models.roles import Segmenter
-from models.segmenter.class_map import ALIKE_FROM, ALIKE_TO, ClassMapSegmenter, OutlineNetwork
-from tests.pocket_checkpoints import (
+from models.segmenter.class_map import ALIKE_FROM, ALIKE_TO, ClassMapSegmenter
+from models.segmenter.outline_decoder import OutlineNetwork
+from tests.checkpoints.pocket import (
     BUNDLED,
     CHANNELS,
     EXAMPLES,
@@ -27,7 +28,7 @@ from tests.pocket_checkpoints import (
 )
 from utils.errors import UserError
 from utils.language import imagenet
-from utils.media.masks import read_mask
+from utils.media.images import read_mask
 from utils.types import Query
 
 UNKNOWN = "xqzt"
@@ -257,7 +258,7 @@ def test_scales_that_show_nothing_are_refused(folder, scales):
 
 
 def test_outlines_that_are_none_or_lack_a_tensor_are_refused(folder, tmp_path):
-    with pytest.raises(UserError, match="expected an outline_decoder, found test_efficientnet; name the family"):
+    with pytest.raises(UserError, match="expected outline_decoder, found test_efficientnet; name the family"):
         OutlineNetwork.from_pretrained(folder / "classifier")
     copy = shutil.copytree(folder / "outlines", tmp_path / "outlines")
     tensors = load_file(copy / "model.safetensors")

@@ -195,7 +195,7 @@ def test_the_published_architectures():
     """Config values of CIDAS/clipseg-rd64-refined; 150.7 million parameters in float32 are its 603 MB."""
     from transformers import CLIPSegConfig, CLIPSegForImageSegmentation
 
-    from models.random_weights.clipseg import PUBLISHED
+    from tests.checkpoints.clipseg import PUBLISHED
 
     config = CLIPSegConfig(vision_config={"patch_size": 16}, **PUBLISHED["CIDAS/clipseg-rd64-refined"])
     assert (config.reduce_dim, config.extract_layers, config.decoder_num_attention_heads) == (64, (3, 6, 9), 4)

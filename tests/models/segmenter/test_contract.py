@@ -12,20 +12,20 @@ import torch
 from models.config import family_class
 from models.roles import Segmenter
 from models.segmenter import FAMILIES
-from tests import asda_checkout, checkpoints, pocket_checkpoints
+from tests.checkpoints import asda, pocket
 from utils.errors import UserError
 from utils.types import Query
 
 ENTRIES = {
-    "asda": lambda tiny: asda_checkout.entry(tiny.saved(asda_checkout.save_asda)),
+    "asda": lambda tiny: asda.entry(tiny.saved(asda.save_asda)),
     "class_map": lambda tiny: {
         **{
-            part: {"weights": f"{tiny.saved(pocket_checkpoints.save_class_map)}/{part}"}
+            part: {"weights": f"{tiny.saved(pocket.save_class_map)}/{part}"}
             for part in ("classifier", "outlines", "words")
         },
         "scales": [96],
     },
-    "clipseg": lambda tiny: {"weights": tiny.saved(checkpoints.save_clipseg)},
+    "clipseg": lambda tiny: {"weights": tiny("CIDAS/clipseg-rd64-refined")},
     "grounded_sam": lambda tiny: {
         "detector": {"weights": tiny("IDEA-Research/grounding-dino-tiny")},
         "masks": {"weights": tiny("facebook/sam2.1-hiera-tiny")},

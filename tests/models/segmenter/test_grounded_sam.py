@@ -216,7 +216,7 @@ def test_more_boxes_than_one_pass_of_the_decoder_takes(segmenter, images, monkey
     boxes = torch.tensor([[5.0, 5, 30, 30], [40, 20, 70, 45], [0, 0, 80, 48]]).repeat(3, 1)
     generator = segmenter.networks["masks"]
     whole = torch.stack(list(generator.mask_logits(images[0], boxes, False)))
-    monkeypatch.setattr("models.segmenter.mask_generator.MAX_BATCH", 2)
+    monkeypatch.setattr("models.segmenter.grounded_sam.MAX_BATCH", 2)
     np.testing.assert_allclose(torch.stack(list(generator.mask_logits(images[0], boxes, False))), whole, atol=1e-4)
 
 
@@ -290,7 +290,7 @@ def test_the_first_sams_encode_an_image_once_for_any_boxes(tiny, images, save, m
     boxes = [torch.tensor([[0.0, 0, 40, 24]]), torch.tensor([[20.0, 0, 80, 48], [0.0, 0, 40, 24]])]
     fresh = [torch.stack(list(part.mask_logits(images[0], some, False))) for some in boxes]
     encoded = part.encode_images(images[:1])
-    assert set(encoded[0].frame) == {"original_sizes", "reshaped_input_sizes"}
+    assert set(encoded[0].sizes) == {"original_sizes", "reshaped_input_sizes"}
     if save is save_sam_hq:  # of the two layers that see the whole image
         assert [layer.shape for layer in encoded[0].inputs["intermediate_embeddings"]] == [(1, 8, 8, 16)]
     monkeypatch.setattr(part, "encode_images", lambda asked: encoded)

@@ -5,7 +5,7 @@ from PIL import Image
 
 from models.roles import Segmenter
 from models.segmenter.sam_clip import NEGATIVES, SamClipSegmenter
-from models.segmenter.segment_anything import Proposals
+from models.segmenter.segment_anything import Regions
 from utils.errors import UserError
 from utils.types import Query
 
@@ -54,7 +54,7 @@ def test_it_equals_the_formula_computed_through_the_packages(load, images, tiny,
     image, where = images[2], f"local-dir:{tiny(scorer)}"
     segmenter = load(scorer, mask_weight=0.0, crop_context=0.0)
     sam, (clip, transform) = segmenter.networks["masks"], open_clip.create_model_from_pretrained(where)
-    found = sam.propose(image, **segmenter.proposing)
+    found = sam.generate(image, **segmenter.generation)
     low_res = found.low_res_logits[:, None]
     logits, small = (sam.network.postprocess_masks(low_res, (64, 64), (side, side))[:, 0] for side in (64, 32))
     boxes = (batched_mask_to_box(small > 0) + torch.tensor([0, 0, 1, 1])) * 2
@@ -89,7 +89,7 @@ def scene(segmenter, monkeypatch):
     logits = torch.full((2, 32, 32), -20.0)  # the square is 96 x 96 pixels of the image
     logits[0, 5:16, 3:13], logits[1, 5:16, 19:29] = 20.0, 20.0
     boxes = torch.tensor([[8.0, 16, 40, 48], [56.0, 16, 88, 48]])
-    proposals = Proposals((64, 96), (43, 64), 64, logits, boxes, torch.tensor([0.99, 0.98]))
+    regions = Regions((64, 96), (43, 64), 64, logits, boxes, torch.tensor([0.99, 0.98]))
     words = {"bright": [1.0, 0, 0], "dark": [0, 1.0, 0]}
 
     def encode_pixels(pixels):
@@ -101,7 +101,7 @@ def scene(segmenter, monkeypatch):
         return np.array([words.get(text, [0, 0, 1.0]) for text in texts], np.float32)
 
     scorer = segmenter.networks["scorer"]
-    monkeypatch.setattr(segmenter.networks["masks"], "propose", lambda image, **settings: proposals)
+    monkeypatch.setattr(segmenter.networks["masks"], "generate", lambda image, **settings: regions)
     monkeypatch.setattr(type(scorer), "embed_dim", 3)
     monkeypatch.setattr(type(scorer), "logit_scale", 100.0)
     monkeypatch.setattr(scorer, "encode_pixels", encode_pixels)
@@ -145,13 +145,13 @@ def test_alone_or_in_a_batch_and_twice_it_is_the_same(segmenter, images):
         np.testing.assert_array_equal(first, second)
 
 
-def test_each_proposal_is_embedded_once_for_all_queries(segmenter, images, monkeypatch):
+def test_each_region_is_embedded_once_for_all_queries(segmenter, images, monkeypatch):
     scorer, seen = segmenter.networks["scorer"], []
     encode = scorer.encode_pixels
     monkeypatch.setattr(scorer, "encode_pixels", lambda pixels: seen.append(len(pixels)) or encode(pixels))
-    proposals = segmenter.networks["masks"].propose(images[0], **segmenter.proposing)
+    regions = segmenter.networks["masks"].generate(images[0], **segmenter.generation)
     segmenter.segment(images[:2], [queries(*TEXTS), ()])
-    assert sum(seen) == 2 * len(proposals) > 2  # the crop, and the crop with its background muted
+    assert sum(seen) == 2 * len(regions) > 2  # the crop, and the crop with its background muted
 
 
 def test_settings_reach_the_networks(load, segmenter, images):

@@ -12,7 +12,7 @@ from pathlib import Path
 import pytest
 
 from utils.language import audioset
-from utils.language.prompts import fill
+from utils.language.phrases import fill
 
 ROWS = list(csv.DictReader(audioset.TABLE.read_text(encoding="utf-8").splitlines()))
 # Of the official class_labels_indices.csv: the display names and the mids, one a line.

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import asdict
+from dataclasses import asdict, replace
 from pathlib import Path
 from typing import Any
 
@@ -11,8 +11,7 @@ import numpy as np
 from PIL import Image
 
 from utils.runs.results import SCHEMA, EvalResults, write_results
-from utils.scoring.reliability import Answer
-from utils.scoring.sample_scores import score_sample
+from utils.scoring.sample_scores import SampleScores, score_sample
 from utils.scoring.summary import summarise
 from utils.types import Entry
 
@@ -20,13 +19,13 @@ FOUND = 20  # pixels of 100 that are to be found
 NAMES = ("good", "other", "bad")
 
 
-def answer(iou: float, blank: bool = False, confidence: float | None = None) -> Answer:
+def answer(iou: float, blank: bool = False, confidence: float | None = None) -> SampleScores:
     """An answer of this IoU; for a blank sample one that finds this share of the image."""
     gt_mask, score_map = np.zeros((10, 10), bool), np.zeros((10, 10), np.float32)
     gt_mask.flat[: 0 if blank else FOUND] = True
     score_map.flat[: round(iou * (100 if blank else FOUND))] = 0.9
     score_map[9, 9] = 0.25  # soft
-    return Answer(score_sample(score_map, gt_mask), confidence)
+    return replace(score_sample(score_map, gt_mask), confidence=confidence)
 
 
 def spread(mean: float, count: int) -> list[float]:
@@ -73,7 +72,6 @@ def make_results(
         "versions": {"python": "3.11", "torch": "2.14"},
         "config": {"name": "base", "path": "configs/base.yaml", "roles": {}, "methods": {"good": {"seed": 0}}},
         "models": {"segmenter": {"family": "clipseg", "id": "CIDAS/x", "revision": "abc", "sha256": None}},
-        "warning": None,
         "device": "cpu",
         "data": {"path": "/data/st60", "limit": None, "samples": count, "gt_empty": sum(e.blank for e in entries)},
         "measurement": {"resolution": [224, 224], "threshold": 0.5},

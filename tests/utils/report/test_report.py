@@ -16,7 +16,7 @@ import pytest
 
 from utils.errors import UserError
 from utils.report import write_report
-from utils.report.charts import Scale
+from utils.report.elements import Scale
 from utils.types import Entry
 
 ROOT = Path(__file__).parents[3]
@@ -146,7 +146,6 @@ def test_the_top_says_which_is_best_how_certain_that_is_and_whether_it_listens(r
     ):
         assert said in glance
         assert said in markdown.replace("**", "")
-    assert "Do not use these numbers" not in text
 
 
 def test_every_number_of_a_protocol_is_that_of_results_json(report):
@@ -261,7 +260,6 @@ def test_everything_a_user_supplies_is_escaped(report):
         models={EVIL: {EVIL: EVIL, "parts": {EVIL: {"id": EVIL}}}},
         config={"name": EVIL, "path": EVIL, "roles": {EVIL: EVIL}, "methods": {EVIL: {EVIL: EVIL}}},
         device=EVIL,
-        warning=EVIL,
     )
     check(page, text)
     assert "<script" not in text and "&lt;script&gt;" in text
@@ -271,12 +269,6 @@ def test_everything_a_user_supplies_is_escaped(report):
     assert not re.search(r"(?<!\\)\]\(http", rest)
     for table in re.findall(r"(?:^\|.*\n)+", rest, re.M):
         assert len({len(re.findall(r"(?<!\\)\|", line)) for line in table.splitlines()}) == 1
-
-
-def test_random_weights_are_a_banner_in_both(report):
-    _page, text, markdown = report(warning="RANDOM WEIGHTS (segmenter): masks and scores mean nothing")
-    assert text.index('role="alert"') < text.index("At a glance")
-    assert "> **Do not use these numbers.** RANDOM WEIGHTS (segmenter)" in markdown.split("## At a glance")[0]
 
 
 def test_uncommitted_changes_are_a_warning_in_both(report):
@@ -318,6 +310,24 @@ def test_the_same_run_gives_the_same_report(tmp_path):
     before = [(folder / name).read_bytes() for name in ("report.html", "report.md")]
     write_report(folder)
     assert before == [(folder / name).read_bytes() for name in ("report.html", "report.md")]
+
+
+def test_results_at_hand_give_the_same_report_as_those_of_the_folder(tmp_path):
+    results = runs.make_results(gallery=[runs.gallery_entry("one")])
+    folder = runs.write_run(tmp_path, results)
+    write_report(folder)
+    before = [(folder / name).read_bytes() for name in ("report.html", "report.md")]
+    (folder / "results.json").unlink()
+    write_report(folder, asdict(results))
+    assert before == [(folder / name).read_bytes() for name in ("report.html", "report.md")]
+
+
+def test_results_of_an_older_run_may_hold_a_warning(tmp_path):
+    folder = runs.write_run(tmp_path, runs.make_results())
+    results = json.loads((folder / "results.json").read_text())
+    (folder / "results.json").write_text(json.dumps({**results, "warning": None}))
+    write_report(folder)
+    assert (folder / "report.md").exists()
 
 
 def test_results_that_are_missing_or_cut_end_in_one_sentence(tmp_path):

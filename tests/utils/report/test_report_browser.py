@@ -128,7 +128,6 @@ def url(tmp_path_factory):
     results = runs.make_results(
         means={"good": 0.7, "other": 0.6, LONG: 0.5, "bad": 0.3},
         gallery=samples,
-        warning="RANDOM WEIGHTS (segmenter): masks and scores mean nothing",
         uncommitted_changes=True,
         command=f"python eval.py --test_data_path /{LONG}/{LONG}",
         versions={LONG: LONG},

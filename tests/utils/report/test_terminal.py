@@ -7,7 +7,6 @@ import numpy as np
 import pytest
 
 from utils.report.terminal import format_tables
-from utils.scoring.reliability import Answer
 from utils.scoring.summary import summarise
 from utils.types import Entry
 
@@ -16,12 +15,12 @@ from utils.types import Entry
 def results(make_scores):
     """Makes what results.json holds of methods, each given by its IoUs; names in brackets are baselines."""
 
-    def make(ious, warning=None, size=1, **options):
+    def make(ious, size=1, **options):
         answers, listens = {}, {}
         for control, of_control in ious.items():
             for name, values in of_control.items():
                 listens[name.strip("()")] = not name.startswith("(")
-                own = [Answer(one if hasattr(one, "levels") else make_scores(one)) for one in values]
+                own = [one if hasattr(one, "levels") else make_scores(one) for one in values]
                 answers.setdefault(control, {})[name.strip("()")] = own
         count = len(next(iter(answers["original"].values())))
         ids = [f"s{index:02}" for index in range(count)]
@@ -29,7 +28,6 @@ def results(make_scores):
         unit = "clip" if size > 1 else "sample"
         summary = summarise(answers, ids, entries, **{"group_unit": unit, "threshold": 0.5, "draws": 200, **options})
         return {
-            "warning": warning,
             "methods": {name: {"listens": one} for name, one in listens.items()},
             "data": {"samples": count, "gt_empty": 0},
             "measurement": {"resolution": [224, 224]},
@@ -179,9 +177,8 @@ def test_the_table_of_controls_is_aligned(results):
     assert "audio " not in format_tables(results({"original": {"m": [0.5] * 8}}))
 
 
-def test_the_notes_say_what_was_counted_and_the_warning_stands_on_top(results):
-    text = format_tables(results({"original": {"m": spread(0.5)}}, warning="RANDOM WEIGHTS: nothing here", size=5))
-    assert text.startswith("RANDOM WEIGHTS: nothing here\n\n")
+def test_the_notes_say_what_was_counted(results):
+    text = format_tables(results({"original": {"m": spread(0.5)}}, size=5))
     assert "Percent. 20 samples in 4 groups (clip), 0 with nothing to find; resolution 224 x 224." in text
     assert "95 % bootstrap interval, 200 draws of whole groups, seed 0" in text
     assert text.endswith("What each column means: python eval.py --explain")

@@ -5,19 +5,17 @@ import re
 import shutil
 import subprocess
 import sys
-from dataclasses import asdict, fields
+from dataclasses import fields
 from pathlib import Path
 
 import numpy as np
 import pytest
 
 import utils.compare as script
-from utils.compare import main
+from utils.compare import main, verdict
 from utils.errors import UserError
-from utils.runs.comparison_text import verdict
-from utils.runs.engine import describe_measurement
-from utils.runs.results import SCHEMA, EvalResults, RecordFile, SampleRecord, write_results
-from utils.scoring.reliability import Answer
+from utils.runs.results import SCHEMA, EvalResults, SampleRecord, write_records, write_results
+from utils.scoring.sample_scores import describe_measurement
 from utils.scoring.summary import summarise
 from utils.types import Entry
 
@@ -37,7 +35,7 @@ def make_run(tmp_path, make_scores):
         listens = {key.strip("()"): not key.startswith("(") for key in methods}
         answers = {
             key.strip("()"): [
-                Answer(make_scores(one[0], **one[1]) if isinstance(one, tuple) else make_scores(one)) for one in ious
+                make_scores(one[0], **one[1]) if isinstance(one, tuple) else make_scores(one) for one in ious
             ]
             for key, ious in methods.items()
         }
@@ -63,7 +61,6 @@ def make_run(tmp_path, make_scores):
             "versions": {"python": "3.11", "torch": "2.14"},
             "config": {"name": "small", "path": "small.yaml", "methods": {key: SETTINGS for key in answers}},
             "models": {"segmenter": {"sha256": "0" * 64, "dtype": "float32"}},
-            "warning": None,
             "device": "cpu",
             "data": {"path": "data", "samples": len(ids), "gt_empty": 0},
             "measurement": describe_measurement(threshold, "224"),
@@ -72,11 +69,14 @@ def make_run(tmp_path, make_scores):
             "methods": {key: {"listens": one} for key, one in listens.items()},
             "gallery": [],
         }
-        write_results(EvalResults(**{**known, **asdict(summary), **changed}), folder / "results.json")
+        write_results(EvalResults(**{**known, **vars(summary), **changed}), folder / "results.json")
         if records:
-            with RecordFile(folder / "per_sample.csv") as file:
-                for index, (stem, entry) in enumerate(zip(ids, entries, strict=True)):
-                    file.write(record(stem, entry.group, key, own[index]) for key, own in answers.items())
+            rows = [
+                record(stem, entry.group, key, own[index])
+                for index, (stem, entry) in enumerate(zip(ids, entries, strict=True))
+                for key, own in answers.items()
+            ]
+            write_records(rows, folder / "per_sample.csv")
         return folder
 
     return make
@@ -84,7 +84,7 @@ def make_run(tmp_path, make_scores):
 
 def record(stem, group, method, answer):
     names = NAMES - {"id", "group", "control", "method", "confidence", "query", "reason"}
-    values = {name: getattr(answer.scores, name) for name in names}
+    values = {name: getattr(answer, name) for name in names}
     return SampleRecord(stem, group, "original", method, **values, confidence=None, query="", reason="")
 
 
@@ -262,10 +262,8 @@ def test_everything_that_differs_is_listed_with_old_and_new(make_run, capsys):
         commit="b" * 40,
         versions={"python": "3.11", "torch": "2.11"},
         data={"path": "other", "samples": 24, "gt_empty": 0, "manifest": {"sha256": "2" * 64}},
-        warning="RANDOM WEIGHTS: nothing here",
     )
     _, printed = said(capsys, a, b)
-    assert printed.startswith("B: RANDOM WEIGHTS: nothing here\n\n")
     lines = [" ".join(line.split()) for line in printed.splitlines()]
     for line in (
         "config name: small -> base",
@@ -278,7 +276,6 @@ def test_everything_that_differs_is_listed_with_old_and_new(make_run, capsys):
         "commit aaaaaaaaaaaa... -> bbbbbbbbbbbb...",
         "versions torch: 2.14 -> 2.11",
         'data manifest: absent -> {"sha256": "' + "2" * 64 + '"}',
-        "warning null -> RANDOM WEIGHTS: nothing here",
         "methods m, gone -> m",
         "command python eval.py --output_dir a -> python eval.py --output_dir b",
         "remark: config read from small.yaml and elsewhere.yaml",

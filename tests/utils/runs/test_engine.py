@@ -1,10 +1,23 @@
-"""Predictions are measured against their own ground truth and collected by control and method, whatever the batch."""
+"""Predictions are made without the ground truth, measured, and collected the same whatever the batch or the memory."""
+
+import gc
+import weakref
 
 import numpy as np
 import pytest
+import torch
 
-from utils.runs.engine import EVAL_SIZE, ScoreBook, describe_measurement, measure, measure_batch, predict_blind
+from utils.errors import UserError
+from utils.runs.engine import Evaluation, predict_blind
+from utils.runs.journal import Batch
+from utils.scoring.sample_scores import EVAL_SIZE, describe_measurement, measure
 from utils.types import Prediction, Query, Sample
+
+MESSAGES = [
+    "CUDA out of memory. Tried to allocate 2.00 GiB. GPU 0 has a total capacity of 8 GiB",
+    "MPS backend out of memory (MPS allocated: 8 GB)",
+    "[enforce fail at alloc_cpu.cpp:118] err == 0. DefaultCPUAllocator: can't allocate memory: you tried",
+]
 
 
 def sample_of(name, gt_mask):
@@ -38,7 +51,7 @@ def test_methods_are_asked_without_the_ground_truth_and_must_answer_in_the_image
 def test_resolution_decides_which_pixels_are_compared():
     sample = sample_of("a", half())
     prediction = Prediction(half().astype(np.float32))
-    native, published = (measure(sample, prediction, 0.5, name).scores for name in ("native", "224"))
+    native, published = (measure(sample, prediction, 0.5, name) for name in ("native", "224"))
     assert (native.pixels, published.pixels) == (96, EVAL_SIZE[0] * EVAL_SIZE[1])
     assert (native.iou_fixed, published.iou_fixed) == (1, 1)
     assert describe_measurement(0.3, "native")["resolution"] == "native"
@@ -49,10 +62,10 @@ def test_resolution_decides_which_pixels_are_compared():
 @pytest.mark.parametrize("resolution", ["224", "native"])
 def test_a_hard_mask_stays_hard_although_resizing_softens_its_edges(resolution):
     sample = sample_of("a", half())
-    assert measure(sample, Prediction(half().astype(np.float32)), 0.5, resolution).scores.levels == 2
-    assert measure(sample, Prediction(np.ones((8, 12), np.float32)), 0.5, resolution).scores.levels == 1
+    assert measure(sample, Prediction(half().astype(np.float32)), 0.5, resolution).levels == 2
+    assert measure(sample, Prediction(np.ones((8, 12), np.float32)), 0.5, resolution).levels == 1
     soft = np.linspace(0, 1, 96, dtype=np.float32).reshape(8, 12)
-    assert measure(sample, Prediction(soft), 0.5, resolution).scores.levels == 3
+    assert measure(sample, Prediction(soft), 0.5, resolution).levels == 3
 
 
 def test_confidence_is_the_best_query_s_score():
@@ -63,18 +76,16 @@ def test_confidence_is_the_best_query_s_score():
 
 
 def book_of(samples, predictions, size):
-    book, records, groups = ScoreBook(), [], {"a": "g", "b": "g", "c": "h"}
+    book, records, groups = Batch(), [], {"a": "g", "b": "g", "c": "h"}
+    evaluation = Evaluation({}, {}, lambda: None, groups, 0.5, "native")
     for start in range(0, len(samples), size):
         part = slice(start, start + size)
-        batch = measure_batch(
+        batch = evaluation.measure(
             samples[part],
             {
                 control: {name: of_method[part] for name, of_method in of_control.items()}
                 for control, of_control in predictions.items()
             },
-            0.5,
-            "native",
-            groups,
         )
         book.add(batch)
         records += batch.records
@@ -100,15 +111,112 @@ def test_the_book_is_the_same_for_any_batch_size():
     assert (records[0].query, records[0].reason, records[1].reason) == ("dog; cat", "", "silent")
     assert book.counts == {"samples": 3, "gt_empty": 1, "gt_ignore": 0}
     assert book.seconds["right"] == {"segment": 1.5}
-    assert [one.scores.iou_fixed for one in book.answers["original"]["right"]] == [1, 1, 0]
-    curves = {control: of["right"][0].scores.f_curve.shape for control, of in book.answers.items()}
+    assert [one.iou_fixed for one in book.answers["original"]["right"]] == [1, 1, 0]
+    curves = {control: of["right"][0].f_curve.shape for control, of in book.answers.items()}
     assert curves == {"original": (255,), "silence": (0,)}
     for size in (1, 2):
         other, again = book_of(samples, predictions, size)
         assert (again, other.ids, other.counts, other.seconds) == (records, book.ids, book.counts, book.seconds)
 
 
-def test_without_groups_each_sample_is_by_itself():
-    predictions = {"original": {"m": [Prediction(np.ones((8, 12), np.float32))]}}
-    (record,) = measure_batch([sample_of("a", half())], predictions, 0.5).records
-    assert (record.group, record.iou_fixed) == ("a", 0.5)
+@pytest.fixture(autouse=True)
+def no_collection(monkeypatch):
+    """A full collection takes long among the objects of many tests, and nothing here waits for one."""
+    monkeypatch.setattr("gc.collect", lambda *_: 0)
+
+
+class Device:
+    """Holds so many samples; answers each with its name under two controls and methods."""
+
+    def __init__(self, room, message=MESSAGES[0]):
+        self.room, self.message, self.asked, self.released = room, message, [], 0
+
+    def predict(self, samples):
+        self.asked.append(len(samples))
+        if len(samples) > self.room:
+            raise torch.OutOfMemoryError(self.message) if "CUDA" in self.message else RuntimeError(self.message)
+        return {"original": {"a": [f"a{one}" for one in samples], "b": list(samples)}, "swap": {"a": list(samples)}}
+
+    def release(self):
+        self.released += 1
+
+
+def asking(predict, forget):
+    """An evaluation whose methods are one function."""
+    evaluation = Evaluation({}, {}, forget, {}, 0.5, "224")
+    evaluation.predict = predict
+    return evaluation
+
+
+@pytest.mark.parametrize("message", MESSAGES)
+def test_it_goes_on_with_half_and_stays_there(message, capsys):
+    device = Device(room=3, message=message)
+    ask = asking(device.predict, device.release).ask
+    samples = list("abcdefg")
+    for _ in range(2):
+        answers = ask(samples)
+        assert answers["original"]["b"] == samples == answers["swap"]["a"]
+        assert answers["original"]["a"] == [f"a{one}" for one in samples]
+    assert device.asked == [7, 4, 2, 2, 2, 1, 2, 2, 2, 1]
+    assert device.released == 2 + 3 + 3  # after what did not fit, and before each further part of a batch
+    said = capsys.readouterr().err.splitlines()
+    assert said == [
+        "7 samples at a time do not fit into the device's memory; going on with 4",
+        "4 samples at a time do not fit into the device's memory; going on with 2",
+    ]
+
+
+def test_what_is_kept_of_a_part_does_not_take_the_room_of_the_next():
+    """Room for five samples, of which each that was asked stays until it is released."""
+    kept = []
+
+    def predict(samples):
+        kept.extend(samples)
+        if len(kept) > 5:
+            raise torch.OutOfMemoryError(MESSAGES[0])
+        return {"original": {"a": list(samples)}}
+
+    evaluation = asking(predict, kept.clear)
+    assert evaluation.ask(list(range(16))) == {"original": {"a": list(range(16))}}
+    assert evaluation.limit == 4
+
+
+def test_all_that_fit_are_asked_at_once(capsys):
+    device = Device(room=8)
+    asking(device.predict, device.release).ask(list("abcdefg"))
+    assert device.asked == [7] and not device.released and not capsys.readouterr().err
+
+
+def test_one_sample_that_does_not_fit_is_a_sentence():
+    device = Device(room=0)
+    with pytest.raises(UserError, match=r"one sample alone does not fit .*\(CUDA out of memory\); keep the weights in"):
+        asking(device.predict, device.release).ask(list("abc"))
+    assert device.asked == [3, 2, 1]
+
+
+def test_other_errors_stay_what_they_are():
+    def fail(samples):
+        raise RuntimeError("shapes differ")
+
+    with pytest.raises(RuntimeError, match="shapes differ"):
+        asking(fail, lambda: None).ask(list("abc"))
+
+
+def test_the_failed_attempt_is_let_go_before_the_next():
+    """The error's traceback holds the tensors of the attempt; with it kept, half would not fit either."""
+    attempts = []
+
+    def predict(samples):
+        tensor = torch.zeros(len(samples))
+        assert all(attempt() is None for attempt in attempts)
+        if len(samples) > 1:
+            attempts.append(weakref.ref(tensor))
+            raise torch.OutOfMemoryError(MESSAGES[0])
+        return {"original": {"a": list(samples)}}
+
+    gc.disable()  # so that only what is let go is gone
+    try:
+        asking(predict, lambda: None).ask(list("abc"))
+    finally:
+        gc.enable()
+    assert len(attempts) == 2

@@ -12,7 +12,7 @@ from hypothesis import strategies as st
 from hypothesis.extra.numpy import arrays
 
 from utils.errors import UserError
-from utils.runs.engine import measure_batch
+from utils.runs.engine import Evaluation
 from utils.runs.journal import Journal
 from utils.types import Prediction, Query, Sample
 
@@ -23,11 +23,16 @@ def batch_of(score_map, gt_mask, confidence=0.5):
     image = np.zeros((*gt_mask.shape, 3), np.uint8)
     sample = Sample("ü", image, np.zeros(8, np.float32), 8, gt_mask)
     prediction = Prediction(score_map, (Query("a", confidence),), {"seconds": {"segment": 0.1}, "reason": None})
-    return measure_batch([sample], {"original": {"m": [prediction]}}, 0.5, "native", {"ü": "g"})
+    evaluation = Evaluation({}, {}, lambda: None, {"ü": "g"}, 0.5, "native")
+    return evaluation.measure([sample], {"original": {"m": [prediction]}})
 
 
 def flat(batch):
-    return json.dumps(asdict(batch), default=lambda value: np.asarray(value).tolist(), sort_keys=True)
+    return json.dumps(
+        asdict(batch),
+        default=lambda value: value.hex() if isinstance(value, bytes) else np.asarray(value).tolist(),
+        sort_keys=True,
+    )
 
 
 @settings(max_examples=25, deadline=None)
@@ -39,10 +44,10 @@ def test_a_batch_comes_back_to_the_last_bit(tmp_path_factory, score_map, gt_mask
     again = journal.read(16)
     assert flat(again) == flat(batch)
     (one,), (other,) = batch.answers["original"]["m"], again.answers["original"]["m"]
-    assert one.scores.f_curve.dtype == other.scores.f_curve.dtype == np.float32
-    assert one.scores.f_curve.tobytes() == other.scores.f_curve.tobytes()
+    assert one.f_curve.dtype == other.f_curve.dtype == np.float32
+    assert one.f_curve.tobytes() == other.f_curve.tobytes()
     assert one.confidence == other.confidence
-    assert again.records == batch.records
+    assert (again.records, again.sketches) == (batch.records, batch.sketches)
 
 
 def test_a_journal_goes_on_with_its_own_run_only(tmp_path):

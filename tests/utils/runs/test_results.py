@@ -14,7 +14,15 @@ import pytest
 from utils.errors import UserError
 from utils.files import write_text_atomic
 from utils.runs.provenance import command_line, current_date, git_state, versions
-from utils.runs.results import SCHEMA, EvalResults, RecordFile, SampleRecord, read_records, read_results, write_results
+from utils.runs.results import (
+    SCHEMA,
+    EvalResults,
+    SampleRecord,
+    read_records,
+    read_results,
+    write_records,
+    write_results,
+)
 
 RECORD = SampleRecord(
     id="a.mp4_1",
@@ -50,8 +58,7 @@ RESULTS = EvalResults(
 
 
 def write(path, *records):
-    with RecordFile(path / "per_sample.csv") as file:
-        file.write(records)
+    write_records(records, path / "per_sample.csv")
 
 
 def test_records_come_back_as_written(tmp_path):
@@ -87,14 +94,16 @@ def test_records_that_cannot_be_read_are_refused_in_one_sentence(tmp_path):
         read_records(tmp_path)
 
 
-def test_an_interrupted_run_keeps_its_rows_and_the_older_file(tmp_path):
-    (tmp_path / "per_sample.csv").write_text("older")
-    with pytest.raises(KeyboardInterrupt), RecordFile(tmp_path / "per_sample.csv") as records:
-        records.write([RECORD])
-        assert records.partial_path.read_text(encoding="utf-8").count("classify") == 1  # on disk before the end
+def test_records_that_end_early_leave_the_older_file(tmp_path):
+    def stop():
+        yield RECORD
         raise KeyboardInterrupt
+
+    (tmp_path / "per_sample.csv").write_text("older")
+    with pytest.raises(KeyboardInterrupt):
+        write_records(stop(), tmp_path / "per_sample.csv")
     assert (tmp_path / "per_sample.csv").read_text() == "older"
-    assert (tmp_path / "per_sample.csv.partial").read_text(encoding="utf-8").count("\n") == 2
+    assert len(list(tmp_path.iterdir())) == 1
 
 
 def test_results_are_strict_json_with_fractions(tmp_path):
@@ -102,6 +111,7 @@ def test_results_are_strict_json_with_fractions(tmp_path):
     found = read_results(tmp_path)
     assert found == read_results(tmp_path / "results.json")
     assert list(found) == [field.name for field in fields(EvalResults)]
+    assert [*found][:3] == ["schema", "command", "date"] and [*found][-2:] == ["intervals", "gallery"]
     assert found["scores"]["cross_modal"]["paper"]["cIoU"] == {"value": 0.55, "low": None, "high": None}
     assert found["data"] == {"path": "data", "samples": 20, "gt_empty": 2}  # numpy's numbers are numbers
     with pytest.raises(ValueError, match="not JSON compliant"):

@@ -1,5 +1,6 @@
 """Columns equal the formulas they are made of, naive loops over samples, and the published evaluators' numbers."""
 
+import itertools
 from dataclasses import replace
 
 import numpy as np
@@ -18,7 +19,7 @@ from utils.scoring.columns import (
     set_f,
     share_of_samples,
 )
-from utils.scoring.metrics import area_under_success_curve, avsbench_f_max, f_score, iou, success_rate
+from utils.scoring.metrics import avsbench_f_curve, f_score, iou
 from utils.scoring.sample_scores import score_sample
 
 STATISTICS = {
@@ -39,6 +40,16 @@ IOUS = st.one_of(st.floats(0, 1), st.sampled_from([0.05 * k for k in range(21)])
 def number(statistic, groups):
     totals, value = statistic
     return float(value(np.sum([totals(group) for group in groups], axis=0)))
+
+
+def success_rate(ious, at_least=0.5):
+    return sum(one >= at_least for one in ious) / len(ious)
+
+
+def area_under_success_curve(ious):
+    """The trapezoid over k = 0..20 of the share of samples with IoU >= 0.05 k, one at a time."""
+    rates = [success_rate(ious, 0.05 * k) for k in range(21)]
+    return sum(0.05 * (low + high) / 2 for low, high in itertools.pairwise(rates))
 
 
 def in_groups(scores, size):
@@ -95,7 +106,7 @@ def test_paper_columns_are_what_the_paper_s_evaluator_gives(parity):
 @given(ious=st.lists(IOUS, min_size=1, max_size=20), size=st.integers(1, 5))
 def test_success_and_its_area_are_the_metrics_of_all_samples(make_scores, ious, size):
     groups = in_groups([make_scores(one) for one in ious], size)
-    assert number(STATISTICS["share"], groups) == success_rate(ious)
+    assert number(STATISTICS["share"], groups) == pytest.approx(success_rate(ious), abs=1e-12)
     assert number(STATISTICS["area"], groups) == pytest.approx(area_under_success_curve(ious), abs=1e-12)
     assert number(STATISTICS["mean"], groups) == pytest.approx(np.mean(ious), abs=1e-12)
 
@@ -127,15 +138,50 @@ def test_whole_set_numbers_are_those_of_all_pixels_at_once():
 
 
 def test_best_f_equals_naive_loops(scores):
-    curves, empty = [one.f_curve for one in scores], [one.gt_empty for one in scores]
-    for size in (1, 4, 7):
+    for size in (1, 4, 7, len(scores)):
         naive = []
         for group in in_groups(scores, size):
             seen = [one.f_curve for one in group if not one.gt_empty]
             naive.append(max(sum(float(curve[k]) for curve in seen) / len(seen) for k in range(255)) if seen else 0)
         assert number(STATISTICS["best F of groups"], in_groups(scores, size)) == pytest.approx(np.mean(naive))
-        assert np.mean(naive) == pytest.approx(avsbench_f_max(curves, empty, size))
-    assert number(STATISTICS["best F"], [scores]) == pytest.approx(avsbench_f_max(curves, empty))
+    assert number(STATISTICS["best F"], [scores]) == pytest.approx(naive[0])  # of all at once
+
+
+def test_success_and_its_area_of_hand_computed_ious(make_scores):
+    for ious, rate, area in (
+        ([0.49, 0.5, 0.51, 1.0], 0.75, None),
+        ([1.0, 1.0], 1, 1),
+        ([0.0], 0, 0.025),  # only k = 0 is reached: half a step
+        ([0.52], 1, 0.525),  # k = 0..10, the last half counted once
+    ):
+        group = [make_scores(one) for one in ious]
+        assert number(STATISTICS["share"], [group]) == rate
+        assert area is None or number(STATISTICS["area"], [group]) == pytest.approx(area)
+
+
+@settings(max_examples=50, deadline=None)
+@given(ious=st.lists(st.floats(0, 1), min_size=1, max_size=30))
+def test_the_area_stays_within_half_a_step_of_the_mean(make_scores, ious):
+    area = number(STATISTICS["area"], [[make_scores(one) for one in ious]])
+    assert abs(area - np.mean(ious)) <= 0.025 + 1e-9
+
+
+def test_best_f_of_an_empty_map_has_the_floor_of_the_whole_image(make_scores):
+    corner = np.arange(8).reshape(2, 4) == 0
+    group = [make_scores(f_curve=avsbench_f_curve(np.zeros((2, 4), np.float32), corner))]
+    assert number(STATISTICS["best F of groups"], [group]) == pytest.approx(1.3 / 8 / (1 + 0.3 / 8))
+
+
+def test_best_f_depends_on_the_group_and_counts_empty_groups_as_zero(make_scores):
+    curves = np.zeros((3, 255), np.float32)
+    curves[0, 10], curves[1, 20] = 1.0, 0.5
+    first, second, empty = (make_scores(f_curve=one, foreground=int(one.any())) for one in curves)
+    best = STATISTICS["best F of groups"]
+    assert number(best, [[first], [second]]) == 0.75  # (1 + 0.5) / 2
+    assert number(best, [[first, second]]) == 0.5  # max of the mean curve
+    assert number(best, [[first, empty]]) == 1.0  # empty ground truth is left out of its group
+    assert number(best, [[first], [empty]]) == 0.5
+    assert number(best, [[first, second], [first]]) == 0.75  # (0.5 + 1) / 2
 
 
 @pytest.mark.parametrize("name", STATISTICS)

@@ -10,7 +10,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 from hypothesis.extra.numpy import arrays
 
-from utils.runs.engine import ScoreBook, measure_batch, predict_blind
+from utils.runs.engine import Evaluation, predict_blind
+from utils.runs.journal import Batch
 from utils.scoring.metrics import without_ignored
 from utils.scoring.sample_scores import score_sample
 from utils.types import Prediction, Sample
@@ -77,10 +78,11 @@ def test_the_evaluation_leaves_ignored_pixels_out_and_hides_them_from_methods(re
     gt_mask, gt_ignore = np.zeros((8, 8), bool), np.zeros((8, 8), bool)
     gt_mask[:, :2], gt_ignore[:, 4:] = True, True
     sample = Sample("a", np.zeros((8, 8, 3), np.uint8), np.zeros(8, np.float32), 8, gt_mask, gt_ignore)
-    method, book = Whole(), ScoreBook()
+    method, book = Whole(), Batch()
     predictions = predict_blind(method, [sample])
     assert (method.given[0].gt_mask, method.given[0].gt_ignore) == (None, None)
-    batch = measure_batch([sample], {"original": {"whole": predictions}}, 0.5, resolution)
+    evaluation = Evaluation({"whole": method}, {}, lambda: None, {"a": "a"}, 0.5, resolution)
+    batch = evaluation.measure([sample], {"original": {"whole": predictions}})
     book.add(batch)
     (record,) = batch.records
     assert record.iou_fixed == pytest.approx(0.5)  # 2 of the 4 columns that count

@@ -5,11 +5,11 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from utils.scoring.reliability import RELIABILITY_BINS, Answer, auroc, iou_histogram, reliability
+from utils.scoring.summary import RELIABILITY_BINS, auroc, iou_histogram, reliability
 
 
 def test_the_histogram_leaves_out_samples_with_nothing_to_find(make_scores):
-    answers = [Answer(make_scores(one)) for one in (0.0, 0.04, 0.96, 1.0)] + [Answer(make_scores(0, foreground=0))]
+    answers = [make_scores(one) for one in (0.0, 0.04, 0.96, 1.0)] + [make_scores(0, foreground=0)]
     found = iou_histogram(answers)
     assert (found["counts"][0], found["counts"][-1], sum(found["counts"])) == (2, 2, 4)
     assert found["edges"] == pytest.approx([0.05 * k for k in range(21)])
@@ -34,14 +34,14 @@ def test_auroc_of_a_whole_benchmark_needs_no_table_of_all_pairs():
 
 
 def test_confidence_that_never_varies_says_nothing(make_scores):
-    assert reliability([Answer(make_scores(), 1.0)] * 5) is None
-    assert reliability([Answer(make_scores())] * 5) is None
+    assert reliability([make_scores(confidence=1.0)] * 5) is None
+    assert reliability([make_scores()] * 5) is None
     assert reliability([]) is None
 
 
 def test_bins_say_how_often_an_answer_is_right(make_scores):
-    answers = [Answer(make_scores(0.9 if rank % 16 >= 4 else 0.1), rank / 64) for rank in range(64)]
-    found = reliability([*answers, Answer(make_scores(0.0))])
+    answers = [make_scores(0.9 if rank % 16 >= 4 else 0.1, confidence=rank / 64) for rank in range(64)]
+    found = reliability([*answers, make_scores(0.0)])
     assert (found["asked"], found["samples"]) == (64, 65)
     assert [one["samples"] for one in found["bins"]] == [8] * RELIABILITY_BINS
     assert [one["right"] for one in found["bins"]] == [0.5, 1] * 4
@@ -50,20 +50,20 @@ def test_bins_say_how_often_an_answer_is_right(make_scores):
 
 
 def test_an_empty_answer_is_right_where_nothing_is_to_be_found(make_scores):
-    nothing = make_scores(0, foreground=0, predicted=0)
-    something = make_scores(0, foreground=0, predicted=3)
-    found = reliability([Answer(nothing, 0.1), Answer(something, 0.2), Answer(make_scores(0.5), 0.9)])
+    nothing = make_scores(0, foreground=0, predicted=0, confidence=0.1)
+    something = make_scores(0, foreground=0, predicted=3, confidence=0.2)
+    found = reliability([nothing, something, make_scores(0.5, confidence=0.9)])
     assert [one["right"] for one in found["bins"]] == [1, 0, 1]
     assert (found["auroc_right"], found["auroc_in_view"]) == (0.5, 1)
 
 
 def test_equal_confidences_share_a_bin_whatever_the_order(make_scores):
     rng = np.random.default_rng(0)
-    answers = [Answer(make_scores(one), float(rng.integers(1, 5)) / 4) for one in rng.random(50)]
+    answers = [make_scores(one, confidence=float(rng.integers(1, 5)) / 4) for one in rng.random(50)]
     found = reliability(answers)
     assert found == reliability([answers[i] for i in rng.permutation(50)])
     assert len(found["bins"]) <= 4
     assert all(one["high"] < other["low"] for one, other in zip(found["bins"], found["bins"][1:], strict=False))
     assert sum(one["samples"] for one in found["bins"]) == 50
-    skewed = [Answer(make_scores(0.1), 0.2), *(Answer(make_scores(0.9), 0.8) for _ in range(63))]
+    skewed = [make_scores(0.1, confidence=0.2), *(make_scores(0.9, confidence=0.8) for _ in range(63))]
     assert [(one["samples"], one["right"]) for one in reliability(skewed)["bins"]] == [(1, 0), (63, 1)]

@@ -7,7 +7,6 @@ import numpy as np
 import pytest
 
 from utils.errors import UserError
-from utils.scoring.reliability import Answer
 from utils.scoring.summary import HARD, summarise
 from utils.types import Entry
 
@@ -32,9 +31,10 @@ def answers(make_scores):
 
     def method(shift, confident=True):
         return [
-            Answer(
-                make_scores(min(value + shift, 1), foreground=0 if index % 6 == 0 else 1),
-                float(value) if confident else None,
+            make_scores(
+                min(value + shift, 1),
+                foreground=0 if index % 6 == 0 else 1,
+                confidence=float(value) if confident else None,
             )
             for index, value in enumerate(rng.random(24) * 0.8)
         ]
@@ -58,7 +58,7 @@ def test_everything_is_plain_json(answers, entries):
 
 def test_each_number_is_the_mean_of_its_own_samples(answers, entries):
     found = run(answers, entries)
-    ious = [one.scores.iou_fixed for one in answers["original"]["listens"]]
+    ious = [one.iou_fixed for one in answers["original"]["listens"]]
     assert found["scores"]["listens"]["paper"]["J"]["value"] == pytest.approx(np.mean(ious))
     dogs = [one for one, known in zip(ious, entries, strict=True) if "dog" in known.categories]
     assert found["categories"]["dog"]["scores"]["listens"]["IoU"]["value"] == pytest.approx(np.mean(dogs))
@@ -78,7 +78,7 @@ def test_differences_are_first_minus_second_on_the_same_draws(answers, entries):
     assert row["value"] == pytest.approx(means["listens"] - means["baseline"])
     assert row["low"] < row["value"] < row["high"]
     change = found["controls"]["swap"]["listens"]["change"]
-    swapped = np.mean([one.scores.avsbench_iou for one in answers["swap"]["listens"]])
+    swapped = np.mean([one.avsbench_iou for one in answers["swap"]["listens"]])
     assert change["value"] == pytest.approx(swapped - means["listens"])
     unchanged = found["controls"]["original"]["listens"]["change"]
     assert (unchanged["value"], unchanged["low"], unchanged["high"], unchanged["certain"]) == (0, 0, 0, False)
@@ -110,7 +110,7 @@ def flat(value, key=()):
 
 def test_the_curve_at_the_fixed_threshold_is_j(make_scores):
     scores = [make_scores(iou, iou_curve=np.linspace(iou, 0, 20, dtype=np.float32)) for iou in (0.2, 0.6)]
-    curve = run({"original": {"m": list(map(Answer, scores))}}, [Entry("a"), Entry("b")])["curves"]["m"]
+    curve = run({"original": {"m": scores}}, [Entry("a"), Entry("b")])["curves"]["m"]
     assert curve["thresholds"] == pytest.approx([0.05 * k for k in range(20)])
     assert curve["iou"] == pytest.approx(np.linspace(0.4, 0, 20), abs=1e-7)
 
@@ -126,7 +126,7 @@ def test_best_and_worst_have_something_to_find(answers, entries):
 def refused(scores):
     """Titles of the columns that are refused to one method."""
     entries = [Entry(f"g{i // 2}") for i in range(len(scores))]
-    tables = run({"original": {"m": list(map(Answer, scores))}}, entries)["scores"]["m"]
+    tables = run({"original": {"m": scores}}, entries)["scores"]["m"]
     return [title for table in tables.values() for title, one in table.items() if "refused" in one], tables
 
 

@@ -1,0 +1,142 @@
+"""What segmenters share: queries on the way in, and on the way out one soft map in the image's own pixels."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass
+from typing import ClassVar
+
+import numpy as np
+import torch
+from torch.nn.functional import interpolate
+
+from utils.errors import UserError
+from utils.types import Query
+
+MAX_ASPECT = 16
+
+
+@dataclass(frozen=True)
+class Calibration:
+    """How an instance's score s and its mask's logit m at a pixel become one value in [0, 1].
+
+    The plain product s p, with p = sigmoid(m), hides what was found from the fixed threshold 0.5 of an evaluation: a
+    detector takes a box at s > t = 0.3, and s p stays below 0.5 for most of the boxes it takes. Rescaled, 0.5 is where
+    the two networks' own decisions lie: p where p <= 0.5, and above it
+
+        0.5 + (s - t) / (1 - t) (p - 0.5),
+
+    so that a value is above 0.5 exactly where the mask of an accepted instance is, and grows with the score and with
+    the logit.
+
+    Attributes:
+        threshold: t, the score above which an instance was accepted, in [0, 1).
+        rescale: whether as above; otherwise s p.
+        temperature: p = sigmoid(m / temperature), which moves no decision. SAM's logits reach 32 (where SAM 2 clamps
+            them), but a float32 sigmoid is exactly 1 from 17 on, and pixels that are equal enter a mask all together or
+            not at all where a metric takes the strongest n of them. At 4, they stay apart.
+
+    Raises:
+        UserError: a value is out of its range.
+    """
+
+    threshold: float
+    rescale: bool = True
+    temperature: float = 4.0
+
+    def __post_init__(self) -> None:
+        if not 0 <= self.threshold < 1:
+            raise UserError(
+                f"expected a threshold for scores from 0 to below 1, found {self.threshold:g}; choose another"
+            )
+        if not self.temperature > 0:
+            raise UserError(f"expected mask_temperature to be positive, found {self.temperature:g}; 1 changes nothing")
+
+    def __call__(self, mask_logits: torch.Tensor, score: float) -> torch.Tensor:
+        """(...) float logits of one instance -> (...) float32 in [0, 1]."""
+        probability = (mask_logits.float() / self.temperature).sigmoid()
+        if not self.rescale:
+            return score * probability
+        confidence = (score - self.threshold) / (1 - self.threshold)
+        return torch.where(probability > 0.5, 0.5 + confidence * (probability - 0.5), probability)
+
+
+def stretched(low_res_map: torch.Tensor, size: tuple[int, int]) -> torch.Tensor:
+    """(h, w) over the whole image -> (H, W) float32, bilinearly, however the aspect was changed."""
+    return interpolate(low_res_map[None, None].float(), size=size, mode="bilinear", align_corners=False)[0, 0]
+
+
+def strongest(values: Iterable[torch.Tensor], size: tuple[int, int]) -> np.ndarray:
+    """The maximum over maps of one image, one of them in memory at a time.
+
+    Args:
+        values: (H, W) float in [0, 1] each, any number.
+        size: (H, W).
+
+    Returns:
+        (H, W) float32 in [0, 1]; all zero for no map.
+    """
+    score_map = None
+    for value in values:
+        score_map = value if score_map is None else torch.maximum(score_map, value)
+    if score_map is None:
+        return np.zeros(size, dtype=np.float32)
+    return score_map.float().clamp(0, 1).cpu().numpy()
+
+
+def within_aspect(image: np.ndarray) -> np.ndarray:
+    """Adds black below or to the right of a very long image; pixels keep their places.
+
+    Networks that keep the aspect shrink the short side with the long one, in the end to nothing.
+
+    Args:
+        image: (H, W, 3) uint8 RGB.
+
+    Returns:
+        (H', W', 3) uint8, no side longer than MAX_ASPECT times the other; the same image where it was not.
+    """
+    height, width = image.shape[:2]
+    below, right = max(0, -(-width // MAX_ASPECT) - height), max(0, -(-height // MAX_ASPECT) - width)
+    return np.pad(image, ((0, below), (0, right), (0, 0))) if below or right else image
+
+
+def query_embeds(queries: Sequence[Query], from_text: np.ndarray, embed_dim: int) -> np.ndarray:
+    """Each query's own embedding, or the next one of `from_text`, those of the texts of the others, in order.
+
+    Returns:
+        (Q, embed_dim) float32.
+
+    Raises:
+        ValueError: an embedding of another shape than (embed_dim,).
+    """
+    following = iter(from_text)
+    embeds = [next(following) if query.embedding is None else np.asarray(query.embedding) for query in queries]
+    for embed in embeds:
+        if embed.shape != (embed_dim,):
+            raise ValueError(f"expected query embeddings of shape ({embed_dim},), found {embed.shape}")
+    return np.asarray(embeds, np.float32).reshape(len(embeds), embed_dim)
+
+
+class TextOnly:
+    """Mixed into a segmenter that is asked in words alone: an embedding is refused, never passed over."""
+
+    family: ClassVar[str]
+    accepts_embeddings = False
+    text_embed_dim = 0
+
+    def encode_text(self, texts: Sequence[str]) -> np.ndarray:
+        """Raises UserError, always."""
+        raise UserError(
+            f"expected a segmenter that takes embeddings, found {self.family}, which is asked in words; "
+            "hand over words, or choose one that takes embeddings (segmenter.family=clipseg)"
+        )
+
+    def texts(self, queries: Sequence[Query]) -> list[str]:
+        """The different texts of an image's queries, in their order.
+
+        Raises:
+            UserError: a query has an embedding.
+        """
+        if any(query.embedding is not None for query in queries):
+            self.encode_text([])
+        return list(dict.fromkeys(query.text for query in queries))

@@ -1,0 +1,180 @@
+"""Bare nouns of captions, wherever a caption puts them; prompts with one open place; vocabularies from anywhere."""
+
+from __future__ import annotations
+
+import os
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+from datasets.stamp_world.catalog import KINDS
+from utils.errors import UserError
+from utils.language import audioset
+from utils.language.phrases import bare_nouns, check_prompt, fill, read_vocabulary, thing_of
+
+
+@pytest.mark.parametrize("kind", KINDS, ids=lambda kind: kind.noun)
+def test_a_kind_is_found_wherever_it_stands(kind):
+    kind, a_kind = kind.noun, kind.phrase
+    assert bare_nouns(a_kind) == [kind]
+    assert bare_nouns(f"{a_kind} and a piano") == [kind, "piano"]
+    assert bare_nouns(f"a piano and {a_kind}") == ["piano", kind]
+    assert bare_nouns(f"a guitar, {a_kind} and a piano") == ["guitar", kind, "piano"]
+    assert bare_nouns(f"{a_kind}, a guitar and a piano") == [kind, "guitar", "piano"]
+    assert bare_nouns(f"a guitar, a piano and {a_kind}") == ["guitar", "piano", kind]
+
+
+def test_any_two_kinds_do_not_disturb_each_other():
+    kinds = [kind for kind in KINDS if kind.noun != "saw"]
+    for first, second in zip(kinds, kinds[7:] + kinds[:7], strict=True):
+        caption = f"{first.phrase}, {second.phrase} and a saw"
+        assert bare_nouns(caption) == [first.noun, second.noun, "saw"], caption
+
+
+@pytest.mark.parametrize(
+    ("caption", "nouns"),
+    [
+        ("a dog, a sea lion and a drum kit", ["dog", "sea lion", "drum kit"]),
+        ("a violin and a bird", ["violin", "bird"]),
+        ("a saw and a drum", ["saw", "drum"]),
+        ("A man is playing a guitar", ["man", "guitar"]),
+        ("two dogs running in a field", ["dogs", "field"]),
+        ("a close up of a red fire truck parked on the street", ["fire truck", "street"]),
+        ("A man and a woman singing into a microphone.", ["man", "woman", "microphone"]),
+        ("a black and white photo of a train", ["train"]),
+        ("the small brown dog", ["dog"]),
+        ("the man's dog", ["man", "dog"]),
+        ("there is a dog that is barking at a train", ["dog", "train"]),
+        ("a teddy bear", ["teddy bear"]),
+        ("a man playing a snare drum", ["man", "snare drum"]),
+        ("Guitar is being played", ["guitar"]),
+        ("an orange, corn and a saw", ["orange", "corn", "saw"]),
+        ("an orange fox and a big, brown bear", ["fox", "bear"]),
+        ("dog and drum", ["dog", "drum"]),
+        ("a dog and a dog and a cat", ["dog", "cat"]),
+        ("a dog. A dog and a bird.", ["dog", "bird"]),
+        # lists, as a model asked for one gives them
+        ("a dog, an acoustic guitar, a man", ["dog", "guitar", "man"]),
+        ("a person, a police car, a lawn mower, a cell phone", ["person", "police car", "lawn mower", "cell phone"]),
+        # long descriptions speak of the picture, too
+        ("The image shows a man playing a guitar in front of a crowd.", ["man", "guitar", "crowd"]),
+        ("In this image we can see a dog. On the right side of the image there is a car.", ["dog", "car"]),
+        ("In the center of the image we can see a lady. In the left corner there is a clock.", ["lady", "clock"]),
+        ("In the foreground there are two dogs, and in the background we can see a piano", ["dogs", "piano"]),
+        ("The images show a train. The overall mood of the picture is cheerful.", ["train"]),
+        ("A photo of many objects and a variety of bells.", ["bells"]),
+        ("a dog and a picture frame", ["dog", "picture frame"]),
+    ],
+)
+def test_captions(caption, nouns):
+    assert bare_nouns(caption) == nouns
+
+
+@pytest.mark.parametrize("caption", ["", "   ", "it is very big", "running and barking loudly", "...", "a", "##/##"])
+def test_no_noun_is_an_empty_list(caption):
+    assert bare_nouns(caption) == []
+
+
+def test_a_missing_spacy_pipeline_is_the_users_to_install():
+    with pytest.raises(UserError, match=r"en_core_web_nowhere.*spacy download en_core_web_nowhere"):
+        bare_nouns("a dog", parser="en_core_web_nowhere")
+
+
+def test_spacy_keeps_the_compound_noun_of_each_chunk(monkeypatch):
+    spacy = pytest.importorskip("spacy")
+    tokens = spacy.tokens.Doc(
+        spacy.blank("en").vocab,
+        words=["a", "red", "fire", "truck", "and", "two", "dogs"],
+        pos=["DET", "ADJ", "NOUN", "NOUN", "CCONJ", "NUM", "NOUN"],
+        deps=["det", "amod", "compound", "ROOT", "cc", "nummod", "conj"],
+        heads=[3, 3, 3, 3, 3, 6, 3],
+    )
+    monkeypatch.setattr("utils.language.phrases._spacy_pipeline", lambda name: lambda caption: tokens)
+    assert bare_nouns("a red fire truck and two dogs", parser="en_core_web_sm") == ["fire truck", "dogs"]
+
+
+def test_needs_no_corpus(tmp_path):
+    code = "from utils.language.phrases import bare_nouns; print(bare_nouns('a dog, a sea lion and a drum kit'))"
+    environment = {**os.environ, "NLTK_DATA": str(tmp_path), "HOME": str(tmp_path), "USERPROFILE": str(tmp_path)}
+    root = Path(__file__).resolve().parents[3]
+    done = subprocess.run([sys.executable, "-c", code], cwd=root, env=environment, capture_output=True, text=True)
+    assert done.stdout.strip() == "['dog', 'sea lion', 'drum kit']", done.stderr
+
+
+def test_a_word_is_put_in_whatever_it_holds():
+    assert fill(check_prompt("A photo of {}", "prompt"), "sea lion") == "A photo of sea lion"
+    assert fill("{}", "{0} {x}") == "{0} {x}"
+
+
+@pytest.mark.parametrize("prompt", ["", "a dog", "{} and {}", "{0}", 3])
+def test_anything_else_is_refused(prompt):
+    with pytest.raises(UserError, match=r'one "{}" for the word as the setting prompt'):
+        check_prompt(prompt, "prompt")
+
+
+@pytest.mark.parametrize(
+    ("text", "thing"),
+    [
+        ("A photo of dog", "dog"),
+        ("a photo of a Guitar", "guitar"),
+        ("The picture of the sea  lion.", "sea lion"),
+        ("photograph of some birds", "birds"),
+        ("an image of an electric guitar", "electric guitar"),
+        ("dog", "dog"),
+        ("a dog", "a dog"),
+        ("A dog is barking.", "a dog is barking"),
+        ("a man takes a photo of a dog", "a man takes a photo of a dog"),
+        ("a photo of anchors", "anchors"),
+        ("a photo of", "a photo of"),
+        ("photo", "photo"),
+        (" . ", ""),
+        ("", ""),
+    ],
+)
+def test_the_thing_a_query_is_about(text, thing):
+    assert thing_of(text) == thing
+
+
+def test_what_was_put_into_a_prompt_comes_out():
+    for word in ("dog", "sea lion", "b-flat clarinet"):
+        assert thing_of(fill("A photo of {}", word)) == word
+
+
+def test_a_list_is_stripped_and_each_word_kept_once_in_order():
+    assert read_vocabulary([" dog ", "sea lion", "dog", ""]) == ["dog", "sea lion"]
+
+
+def test_a_file_has_a_word_a_line_and_comments(tmp_path):
+    path = tmp_path / "words.txt"
+    path.write_text("# animals\ndog\n\n  sea lion\n# and one more\ncafé\n", encoding="utf-8")
+    assert read_vocabulary(path) == ["dog", "sea lion", "café"]
+    assert read_vocabulary(str(path)) == ["dog", "sea lion", "café"]
+
+
+def test_a_relative_path_is_found_here_first_then_in_the_repository(tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.setattr("utils.language.phrases.REPOSITORY", tmp_path / "repository")
+    (tmp_path / "repository").mkdir()
+    (tmp_path / "repository" / "words.txt").write_text("dog\n")
+    assert read_vocabulary("words.txt") == ["dog"]
+    (tmp_path / "words.txt").write_text("cat\n")
+    assert read_vocabulary("words.txt") == ["cat"]
+
+
+def test_audioset_is_the_bundled_vocabulary_and_no_file(tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    (tmp_path / "audioset").write_text("cat\n")
+    found = read_vocabulary("audioset")
+    assert found == list(audioset.vocabulary())
+    assert {"dog", "person", "car", "guitar"} < set(found) and "Bark" not in found
+    assert read_vocabulary("./audioset") == ["cat"]
+    assert read_vocabulary(["audioset"]) == ["audioset"]
+
+
+def test_a_missing_file_and_an_empty_list_are_the_users_to_mend(tmp_path):
+    with pytest.raises(UserError, match=r"vocabulary file.*nowhere.txt"):
+        read_vocabulary(tmp_path / "nowhere.txt")
+    with pytest.raises(UserError, match="at least one word, found none in the list given"):
+        read_vocabulary([])

@@ -1,0 +1,234 @@
+"""How good the methods are: the answers at the top, the ranking, what other sounds do, and every protocol's columns."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+from utils.report.elements import (
+    NOTHING,
+    Part,
+    Run,
+    Scale,
+    Words,
+    cell,
+    dot,
+    header,
+    interval,
+    number_cell,
+    percent,
+    points,
+)
+from utils.scoring.bootstrap import LEAST_DRAWS
+
+HEARD = {
+    "original": "its own sound",
+    "silence": "silence",
+    "noise": "white noise of the same loudness",
+    "swap": "the sound of another thing",
+    "offscreen": "the sound of something not in view",
+}
+SOUND = "Does the sound matter?"
+ASK = "run eval.py again with --audio_control silence noise swap offscreen"
+THRESHOLDS = {
+    "oracle": "Oracle: its threshold is chosen with the ground truth, so no user would get this number",
+    "honest": "Honest: its threshold does not know the ground truth",
+}
+
+
+def answers(run: Run) -> list[Part]:
+    """Which method is best, how far ahead of the next and of what does not listen, and whether the sound matters."""
+    best, own, question = run.best, run.listening, "Which method is best?"
+    if best is None:
+        said = _answer(question, "No method of this run listens", "Only baselines were run.", "unsure")
+        return [said, _sound_answer(run)]
+    number = run.score(best)
+    said = [("strong", best), f": {run.headline} {percent(number['value'])} %"]
+    between = f"{run.confidence} interval {interval(number)}" if interval(number) else "No interval"
+    if len(own) == 1:
+        found = [_answer("How good is it?", said, f"{between}; no other method that listens was run.")]
+    else:
+        rest = ", ".join(f"{name} {percent(run.score(name)['value'])}" for name in own[1:])
+        equals = [name for name in own[2:] if (one := run.difference(best, name)) and not one["certain"]]
+        further = f" Not certainly worse either: {', '.join(equals)}." if equals else ""
+        found = [
+            _answer(question, said, f"{between}. Then {rest}."),
+            _ahead_answer("By how much, and is that certain?", best, own[1], further, run),
+        ]
+    if run.baselines:
+        count, other = len(run.baselines), run.baselines[0]
+        further = f" {other} is {'the only baseline' if count == 1 else f'the strongest of {count} baselines'}."
+        found.append(_ahead_answer("Does it beat what does not listen?", best, other, further, run))
+    return [*found, _sound_answer(run)]
+
+
+def _answer(question: str, answer: Words, explanation: str, mood: str = "plain") -> Part:
+    """One question that a reader has; its mood, "yes", "unsure", "no" or "plain", also shows as a word and a sign."""
+    return {"question": question, "answer": answer, "explanation": explanation, "mood": mood}
+
+
+def _ahead_answer(question: str, best: str, other: str, further: str, run: Run) -> Part:
+    """The difference of two methods as an answer; against a baseline it begins with yes or no."""
+    found = run.difference(best, other)
+    if found is None:
+        return _answer(question, f"Not known: no difference from {other} was computed", further.strip(), "unsure")
+    if between := interval(found):
+        contained = "leaves out 0" if found["certain"] else "contains 0"
+        because = f"The {run.confidence} interval of the difference, {between}, {contained}."
+    elif run.results["intervals"]["draws"] >= LEAST_DRAWS:
+        because = f"There is no interval: {run.units} are too few for one."
+    else:
+        because = "There is no interval: too few draws were asked for."
+    mood = ("yes" if found["value"] > 0 else "no") if found["certain"] else "unsure"
+    lead = {"yes": "Yes, ", "unsure": "Not certainly, ", "no": "No, "}[mood]
+    amount = f"{points(found['value'])} points against {other}"
+    amount = amount if other in run.methods else lead + amount
+    return _answer(question, [("strong", amount), f": {_certainty(found)}"], because + further, mood)
+
+
+def _sound_answer(run: Run) -> Part:
+    """Whether the methods listen, and what each control does to the best one."""
+    found = {name: one for name in run.methods if (one := run.control_effect(name))}
+    if not run.methods:
+        return _answer(SOUND, "Not to any of these: they are baselines", "A baseline is not given the sound.", "no")
+    if not found:
+        return _answer(SOUND, "Not tested: no other thing's sound was played", f"To find out, {ASK}.", "unsure")
+    deaf = [name for name, one in found.items() if not one.listens]
+    shown = run.best if run.best in found else next(iter(found))
+    one, floor = found[shown], percent(_floor(run))
+    if one.listens:
+        falls = f"falls from {percent(one.before)} to {percent(one.after)}; finding nothing at all would get {floor}."
+        said = f"With {HEARD[one.control]} {shown} {falls}{_empty_answers(shown, run)}"
+    else:
+        said = f"{''.join(_effect(shown, run))} Finding nothing at all would get {floor}."
+    if deaf:
+        mood = "no" if shown in deaf and one.change["low"] is not None else "unsure"
+        return _answer(SOUND, [("strong", f"Not certainly for {', '.join(deaf)}")], said, mood)
+    answer = f"Yes, {shown} listens" if len(found) == 1 else f"Yes, all {len(found)} methods listen"
+    change = f": {points(one.change['value'])} points for {shown}"
+    return _answer(SOUND, [("strong", answer), change], said, "yes")
+
+
+def _empty_answers(name: str, run: Run) -> str:
+    shares = [
+        f"{control} {percent(of_control[name]['empty']['value'])} %"
+        for control, of_control in run.results["controls"].items()
+        if control in ("silence", "noise", "offscreen") and name in of_control
+    ]
+    return f" Empty answers, ideally 100 %: {', '.join(shares)}." if shares else ""
+
+
+def _floor(run: Run) -> float:
+    """The headline of finding nothing: the share of samples with nothing to find."""
+    return run.results["data"]["gt_empty"] / max(run.results["data"]["samples"], 1)
+
+
+def _effect(name: str, run: Run) -> tuple[str, str]:
+    """Whether a method listens, and what the telling control, which was run, does to it."""
+    found = run.control_effect(name)
+    between = f", interval {interval(found.change)}" if interval(found.change) else ""
+    change = f"(change {points(found.change['value'])}{between})"
+    numbers = f"from {percent(found.before)} to {percent(found.after)} {change}"
+    return found.verdict, f": with {HEARD[found.control]} its IoU goes {numbers}."
+
+
+def _certainty(found: Mapping[str, Any]) -> str:
+    return "certain" if found["certain"] else "not certain"
+
+
+def scores(run: Run) -> Part:
+    """The headline of all methods, and the differences of the best from each other one."""
+    numbers = {name: run.score(name) for name in run.ranked}
+    others = {name: found for name in run.ranked if run.best and (found := run.difference(run.best, name))}
+    differences, difference_dots = [], []
+    for name, found in others.items():
+        amount, between, said = points(found["value"]), interval(found) or "no interval", _certainty(found)
+        differences.append([run.label(name), amount, between, said])
+        difference_dots.append({**dot(name, found, *run.look(name)), "text": amount, "note": f"{between}, {said}"})
+    bounds = [one[key] for one in others.values() for key in ("value", "low", "high") if one[key] is not None]
+    return {
+        "dots": [dot(name, one, *run.look(name)) for name, one in numbers.items()],
+        "rows": [
+            [name, percent(one["value"]), interval(one) or NOTHING, "yes" if name in run.methods else "no, baseline"]
+            for name, one in numbers.items()
+        ],
+        "differences": differences,
+        "difference_dots": difference_dots,
+        "difference_scale": Scale.around(bounds, 0.1),
+    }
+
+
+def audio_controls(run: Run) -> Part:
+    """IoU, found area and empty answers of each method under each audio control, as charts and as a table."""
+    controls, own = run.results["controls"], run.listening
+    floor, rows, starts = percent(_floor(run)), [], set()
+    charts: dict[str, list[Part]] = {name: [] for name in own}
+    ideals = {  # IoU, change, area and empty answers of a method that hears and sees perfectly
+        "original": ("100.0", NOTHING, NOTHING, floor),
+        "swap": (f"about {floor}", "falls", NOTHING, NOTHING),
+    }
+    for control, of_control in controls.items():
+        starts.add(len(rows))
+        for name in (name for name in own if name in of_control):
+            numbers = of_control[name]
+            charts[name].append(dot(control, numbers["IoU"], "method" if control == "original" else "few"))
+            IoU, area, empty = (number_cell(numbers[one], numbers[one]["value"]) for one in ("IoU", "area", "empty"))
+            note = ", ".join(filter(None, [interval(numbers["change"]), _certainty(numbers["change"])]))
+            change = NOTHING if control == "original" else cell(points(numbers["change"]["value"]), note)
+            rows.append([[("strong", control), f" {name}"], IoU, change, area, empty])
+        rows.append([[("strong", control), " ideal"], *ideals.get(control, (floor, "falls", "0.0", "100.0"))])
+    further = {"swap": ", of the same image where it has another one that sounds"}
+    effects = [_effect(name, run) for name in own if run.control_effect(name)]
+    return {
+        "run": len(controls) > 1 and own,
+        "ask": ASK,
+        "floor": _floor(run),
+        "effects": [[("strong", verdict), said] for verdict, said in effects],
+        "charts": charts,
+        "rows": rows,
+        "starts": starts,
+        "heard": "; ".join(f"{one}: {HEARD.get(one, one)}{further.get(one, '')}" for one in controls) + ".",
+    }
+
+
+def protocols(run: Run) -> list[Part]:
+    """A table for each protocol; of those that say nothing about the run the reason."""
+    tables = []
+    for number, (name, one) in enumerate(run.results["protocols"].items()):
+        table = {} if one["refused"] else _protocol(number, name, one, run)
+        tables.append({"name": name, "id": f"protocol-{number}", "refused": one["refused"], **table})
+    return tables
+
+
+def _protocol(number: int, name: str, protocol: Mapping[str, Any], run: Run) -> Part:
+    headers, terms, tops = ["method"], [], {}
+    scores = {method: run.results["scores"][method][name] for method in run.ranked}
+    for position, column in enumerate(protocol["columns"]):
+        title, better, id = column["title"], column["better"], f"column-{number}-{position}"
+        lower = ["lower is better"] if better == "lower" else []
+        headers.append(header(title, [column["kind"], *lower], id))
+        kind = THRESHOLDS.get(column["kind"], column["kind"].capitalize())
+        terms.append((id, title, f"{column['definition']} {kind}; {better} is better."))
+        tops[title] = _top(better, [scores[method][title] for method in run.methods])
+    rows = []
+    for method, row in scores.items():
+        is_top = {title: top is not None and row[title].get("value") == top for title, top in tops.items()}
+        cells = [number_cell(row[title], bold=method in run.methods and is_top[title]) for title in tops]
+        rows.append([run.label(method), *cells])
+    numbers = [one for row in scores.values() for one in row.values()]
+    return {
+        "summary": protocol["summary"],
+        "headers": headers,
+        "rows": rows,
+        "reasons": list(dict.fromkeys(one["refused"] for one in numbers if "refused" in one)),
+        "undefined": any(one.get("value", 0) is None for one in numbers),
+        "terms": terms,
+    }
+
+
+def _top(better: str, numbers: Sequence[Mapping[str, Any]]) -> float | None:
+    """The best value of those that listen; None where it would say nothing."""
+    values = [one["value"] for one in numbers if one.get("value") is not None]
+    if len(numbers) < 2 or len(set(values)) < 2:
+        return None
+    return min(values) if better == "lower" else max(values)
