@@ -15,18 +15,23 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from functools import partial
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import Any
+
+import numpy as np
+from PIL import Image
 
 import methods
+from models.config import Config, load_config
+from models.loading import load_models
+from models.remembering import Memory
 from utils.cli import add_run_options
 from utils.errors import UserError, run_script
 from utils.files import make_folder
-
-if TYPE_CHECKING:
-    import numpy as np
-
-    from models.config import Config
-    from utils.types import Prediction, Sample
+from utils.media.drawing import draw_overlay, grey, save_png, side_by_side
+from utils.media.images import read_image
+from utils.media.sounds import is_silent, level_db, read_audio
+from utils.trails import describe_trail
+from utils.types import Prediction, Sample
 
 EXAMPLES = Path(__file__).resolve().parent / "datasets" / "examples"
 EXAMPLE = "farm_dog"  # a stem of EXAMPLES
@@ -77,10 +82,6 @@ def main(argv: Sequence[str] | None = None) -> Demo:
     roles = [role for name in names for role in methods.requires(name)]
     sample = read_sample(img_path, wav_path)
     make_folder(arguments.output)
-
-    from models.config import load_config
-    from models.loading import load_models  # torch: seconds of imports, which no wrong argument should wait for
-    from models.remembering import Memory
 
     config = load_config(arguments.config, arguments.set, methods.available(), roles)
     say = (lambda *_: None) if arguments.json else partial(print, sep="\n", flush=True)  # nothing but JSON
@@ -141,10 +142,6 @@ def input_paths(img_path: Path | None, wav_path: Path | None) -> tuple[Path, Pat
 
 def read_sample(img_path: Path, wav_path: Path) -> Sample:
     """Reads the two files."""
-    from utils.media.images import read_image
-    from utils.media.sounds import read_audio
-    from utils.types import Sample
-
     waveform, sampling_rate = read_audio(wav_path)
     return Sample(img_path.stem, read_image(img_path), waveform, sampling_rate)
 
@@ -153,8 +150,6 @@ def write_pictures(
     name: str, sample: Sample, prediction: Prediction, mask: np.ndarray, folder: Path
 ) -> dict[str, Path]:
     """Writes overlay, mask and score map as IMAGE_METHOD_overlay.png and so on; returns their paths."""
-    from utils.media.drawing import draw_overlay, grey, save_png
-
     pictures = {
         "overlay": draw_overlay(sample.image, mask, prediction.score_map),
         "mask": grey(mask),
@@ -165,10 +160,6 @@ def write_pictures(
 
 def write_comparison(sample: Sample, answers: Mapping[str, Answer], folder: Path) -> Path:
     """Writes the image and every method's overlay as one picture; returns its path."""
-    from PIL import Image
-
-    from utils.media.drawing import save_png, side_by_side
-
     pictures = [("image", Image.fromarray(sample.image))]
     for name, answer in answers.items():
         pictures.append((f"{name}\n{caption_of(answer)}", Image.open(answer.files["overlay"])))
@@ -183,8 +174,6 @@ def caption_of(answer: Answer) -> str:
 
 def describe_input(config: Config, img_path: Path, wav_path: Path, sample: Sample) -> list[str]:
     """Lines on what is used and what it is good for."""
-    from utils.media.sounds import level_db
-
     height, width = sample.image.shape[:2]
     seconds, level = len(sample.waveform) / sample.sampling_rate, level_db(sample.waveform, sample.sampling_rate)
     loudness = f"loudest moment {level:.0f} dBFS" if level > float("-inf") else "nothing but silence"
@@ -197,8 +186,6 @@ def describe_input(config: Config, img_path: Path, wav_path: Path, sample: Sampl
 
 def describe_answer(name: str, answer: Answer) -> list[str]:
     """Lines on what a method heard, saw, weighed, asked for and found, and where the pictures are."""
-    from utils.trails import describe_trail
-
     found = ("found", f"{answer.mask.mean():.1%} of the image, {answer.mask.sum()} pixels")
     rows = [*describe_trail(answer.prediction.trail), found, *answer.files.items(), *answer.near_miss.items()]
     return [name, *(_line(f"  {label}" if label else "", value) for label, value in rows)]
@@ -218,8 +205,6 @@ def near_miss(prediction: Prediction, models: Mapping[str, Any], threshold: floa
 
 def published_networks(config: Config, name: str, sample: Sample, img_path: Path, wav_path: Path) -> dict[str, str]:
     """How to ask published networks the same; nothing where they are asked already, or nothing can be heard."""
-    from utils.media.sounds import is_silent
-
     if config.name in RESEARCH_CONFIGS or is_silent(sample.waveform, sample.sampling_rate):
         return {}
     fetch = f"python -m models.fetch --config {RESEARCH_CONFIGS[0]}"

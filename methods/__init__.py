@@ -10,12 +10,10 @@ import inspect
 from collections.abc import Mapping
 from importlib import import_module
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
+from methods.base import Method
 from utils.errors import UserError
-
-if TYPE_CHECKING:
-    from methods.base import Method
 
 __all__ = ["available", "create", "listens", "requires", "settings"]
 
@@ -88,8 +86,6 @@ def _fits(value: Any, default: Any) -> bool:
 
 
 def _find(name: str) -> type[Method]:
-    from methods.base import Method
-
     if name not in available():
         raise UserError(f'there is no method "{name}"; choose from: {", ".join(available())}')
     module = import_module(f"{__name__}.{name}")

@@ -16,7 +16,7 @@ class Centre(Drawn):
 
     Args:
         models: none are needed.
-        width: its standard deviation, a share of each side; at 0.25 the score is above 0.5 up to 0.29 of the side from
+        width: its standard deviation, a fraction of each side; at 0.25 the score is above 0.5 up to 0.29 of it from
             the middle, 27 percent of the image.
     """
 
@@ -25,7 +25,7 @@ class Centre(Drawn):
     def __init__(self, models: Mapping[str, Any], *, width: float = 0.25) -> None:
         super().__init__(models)
         if not width > 0:
-            raise UserError(f"centre.width must be above 0, a share of the image's side; found {width:g}")
+            raise UserError(f"centre.width must be above 0, a fraction of the image's side; found {width:g}")
         self.width = width
 
     def draw(self, size: tuple[int, int]) -> np.ndarray:

@@ -49,7 +49,7 @@ class Classify(Method):
             every label as it is, "audioset" translates and refuses labels that are not AudioSet's.
         max_things: how many of a label's things are asked for, the best first.
         member_share: where labels are translated, a family's label gives way to its most probable member that names
-            another thing and has at least this share of its probability; above 1, only to a more probable one.
+            another thing and has at least this fraction of its probability; above 1, only to a more probable one.
         silence_db: dBFS; a sound that never rises above it is silent.
 
     The trail has `visible`, what each tag was translated to, where one was.

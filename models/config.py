@@ -6,7 +6,6 @@ A config file holds `summary` (one line: what it is good for), `roles` (role -> 
 
 from __future__ import annotations
 
-import copy
 import importlib
 import inspect
 import re
@@ -48,10 +47,7 @@ class Config:
 
 @dataclass(frozen=True)
 class Source:
-    """Where one network of a config comes from: WEIGHTS_KEYS as the config says or by default.
-
-    Its `part` is the name within the family; "" where the family is one network.
-    """
+    """Where one network comes from: WEIGHTS_KEYS by config or default; `part` is "" where its family has no other."""
 
     role: str
     family: str
@@ -65,15 +61,12 @@ class Source:
 
 def sources(config: Config, used: Collection[str] | None = None) -> list[Source]:
     """Every network of a config, or of the roles that are used, in its order."""
-    found = []
-    for role, entry in config.roles.items():
-        if used is not None and role not in used:
-            continue
-        parts = parts_of(family_class(role, entry["family"]))
-        for part, keys in [(part, entry[part]) for part in parts] or [("", entry)]:
-            known = {key: keys[key] for key in WEIGHTS_KEYS if key in keys}
-            found.append(Source(role, entry["family"], part, **known))
-    return found
+    return [
+        Source(role, entry["family"], part, **{key: keys[key] for key in WEIGHTS_KEYS if key in keys})
+        for role, entry in config.roles.items()
+        if used is None or role in used
+        for part, keys in _networks(entry, family_class(role, entry["family"]))
+    ]
 
 
 def files_of(source: Source) -> tuple[str, ...]:
@@ -95,12 +88,10 @@ def load_config(
     Args:
         name_or_path: name of a file in configs/ ("pocket"), or the path of a YAML file.
         overrides: "ROLE.key=value" or "METHOD.key=value", the value in YAML: "segmenter.weights=my/folder", or
-            "segmenter.detector.weights=my/folder" for a part. Another family for a role starts from nothing: what the
-            config says of the role belongs to its own family; and other weights drop revision, license and
-            trust_remote_code.
+            "segmenter.detector.weights=my/folder" for a part. Another family for a role starts from nothing; other
+            weights drop revision, license and trust_remote_code.
         methods: the names that settings may be given to; None leaves those of the config unread.
-        used: the roles to look into, beside those that overrides name, so that no other's family is imported; None for
-            all.
+        used: the roles to look into beside those that overrides name, None for all; no other's family is imported.
 
     Raises:
         UserError: no such config, not the form of a config, or a name or value that does not fit; says which would.
@@ -147,6 +138,11 @@ def parts_of(model_class: type) -> tuple[str, ...]:
     return tuple(getattr(model_class, "parts", ()))
 
 
+def _networks(entry: Mapping[str, Any], model_class: type) -> list[tuple[str, Mapping[str, Any]]]:
+    """The part's name and the keys of each network of a role."""
+    return [(part, entry[part]) for part in parts_of(model_class)] or [("", entry)]
+
+
 def settings_of(model_class: type) -> dict[str, inspect.Parameter]:
     """The settings of a model class: the keyword-only arguments of its constructor."""
     parameters = inspect.signature(model_class.__init__).parameters.values()
@@ -154,11 +150,9 @@ def settings_of(model_class: type) -> dict[str, inspect.Parameter]:
 
 
 def _find(name_or_path: str | Path) -> Path:
-    bundled = ROOT / "configs" / f"{name_or_path}.yaml"
-    if re.fullmatch(r"[\w-]+", str(name_or_path)) and bundled.is_file():
-        return bundled
     path = Path(name_or_path).expanduser()
-    for candidate in (path, ROOT / path):
+    bundled = [ROOT / "configs" / f"{path}.yaml"] if re.fullmatch(r"[\w-]+", str(path)) else []
+    for candidate in (*bundled, path, ROOT / path):
         if candidate.is_file():
             return candidate
     raise UserError(
@@ -184,7 +178,7 @@ def _parse(text: str, where: str) -> Any:
 
 
 def _sections(content: Mapping[str, Any], key: str, path: Path) -> dict[str, dict[str, Any]]:
-    sections = copy.deepcopy(content.get(key)) or {}
+    sections = content.get(key) or {}
     fits = isinstance(sections, dict) and all(entry is None or isinstance(entry, dict) for entry in sections.values())
     _require(fits, f"{key} in {path} must map each name to its settings")
     return {name: entry or {} for name, entry in sections.items()}
@@ -228,9 +222,10 @@ def _check_role(role: str, entry: Mapping[str, Any]) -> None:
     for part in parts:
         _require(isinstance(entry.get(part), dict), f"{where} needs its part {part} to be a mapping with weights")
         _check_known(entry[part], WEIGHTS_KEYS, "setting", f"{where}, part {part}")
-    for part, keys in [(f"{role}.{part}", entry[part]) for part in parts] or [(role, entry)]:
+    for part, keys in _networks(entry, model_class):
+        part = f"{role}.{part}".rstrip(".")
         _require(isinstance(keys.get("weights"), str), f"{where} needs {part}.weights: a folder or hub id")
-        for key, kind in (("revision", str), ("license", str), ("dtype", str), ("trust_remote_code", bool)):
+        for key, kind in (("revision", str), ("license", str), ("trust_remote_code", bool)):
             found = keys.get(key)
             _require(found is None or isinstance(found, kind), f"{part}.{key} must be {kind.__name__}; found {found!r}")
         dtype = keys.get("dtype", DTYPES[0])

@@ -19,7 +19,7 @@ from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
 
 from models.checkpoints.hub import ask, fetch
-from models.weights import SINGLE, first_sentence, local_path, needed, pickled_among, weights_among
+from models.weights import SINGLE, faults, first_sentence, local_path, needed, pickled_among, weights_among
 from utils.errors import UserError, run_script
 
 OPEN_CLIP = {"open_clip_pytorch_model.bin": "open_clip_model.safetensors"}  # open_clip's names
@@ -55,7 +55,7 @@ def convert(weights: str, revision: str | None = None) -> Path:
         listing = ask(weights, revision)
         pickled = _pickled(weights, listing.sizes)
         folder = fetch(listing, [*needed(listing.sizes), *pickled])
-        if weights_among(path.name for path in folder.iterdir()):  # made of them before
+        if not faults(folder):  # converted before
             return folder
     elif not folder.is_dir():
         raise UserError(f"there is no folder {folder}; name a folder with pickled weights, or a hub id")
@@ -122,10 +122,10 @@ def _tensors(content: object) -> dict[str, object]:
         if isinstance(content, Mapping) and isinstance(content.get(key), Mapping):
             content = content[key]
     named = content if isinstance(content, Mapping) else {}
-    tensors = {str(name): value.clone() for name, value in named.items() if isinstance(value, torch.Tensor)}
+    tensors = {name: value for name, value in named.items() if isinstance(value, torch.Tensor)}
     if not tensors:
         raise ValueError(f"found a {type(content).__name__} without tensors")
-    return {name: tensor.contiguous() for name, tensor in tensors.items()}
+    return {str(name): tensor.clone().contiguous() for name, tensor in tensors.items()}
 
 
 if __name__ == "__main__":

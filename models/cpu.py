@@ -46,7 +46,7 @@ def split_large(network: torch.nn.Module, names: Sequence[str], device: str) -> 
 
     Args:
         network: whose modules' `forward` is replaced.
-        names: of its encoders: modules that treat the items of a batch alike and each by itself.
+        names: of its encoders, which treat the items of a batch alike and each by itself.
         device: where the network runs.
     """
     for name in names if device == "cpu" else ():
@@ -58,9 +58,7 @@ def split_large(network: torch.nn.Module, names: Sequence[str], device: str) -> 
 def one_by_one(forward: Any) -> Any:
     """A module's forward pass, item by item.
 
-    Args:
-        forward: takes tensors whose first dimension is the batch, among other arguments; returns a tensor, a tuple or
-            one of the library's outputs.
+    It takes tensors whose first dimension is the batch, and more; returns a tensor, a tuple or the library's output.
     """
 
     @functools.wraps(forward)  # with its signature, which the library's `generate` looks at
@@ -122,8 +120,7 @@ def right_convolutions(dtype: torch.dtype) -> AbstractContextManager:
 class Float32Convolutions(TorchFunctionMode):
     """A context in which convolutions of half precision, the processor's autocast included, are computed in float32.
 
-    Their results are in the dtype they would have been in. Weights are converted for the moment and stay as they are;
-    `torch.nn.functional` is watched, and with it every layer that convolves, so that no network has to be changed.
+    Results are in the dtype they would have been in. It watches `torch.nn.functional`: networks stay as they are.
     """
 
     def __torch_function__(

@@ -28,7 +28,7 @@ from models.checkpoints.hub import cache_folder, free_disk, megabytes
 from models.config import ROOT, Config, config_names, load_config
 from models.fetch import Network, ask_hub, home_relative, table, take_stock
 from utils.cli import DEFAULT_CONFIG
-from utils.errors import UserError, run_script
+from utils.errors import run_script
 from utils.runs.provenance import versions
 
 MEANINGS = {  # of states that nobody need know
@@ -91,30 +91,20 @@ class Readiness:
 
 
 def main(argv: Sequence[str] | None = None) -> dict[str, Readiness]:
-    """Prints the report a command line asks for; returns config's name -> what was found of it.
-
-    Raises:
-        UserError: no such config.
-    """
+    """Prints the report a command line asks for; returns config's name -> what was found of it."""
     about = "Says what this machine has, which configs run on it, and the commands for what lacks."
     epilog = "Ends with code 0 where the default config is ready, or every one named with --config; else with 1."
     parser = argparse.ArgumentParser(prog="python -m models.doctor", description=about, epilog=epilog)
-    about = "only these configs (default: all in configs/)"
-    parser.add_argument("--config", nargs="+", metavar="NAME|PATH", help=about)
-    parser.add_argument("--online", action="store_true", help="ask the hub for exact sizes and gates of what lacks")
+    add = parser.add_argument
+    add("--config", nargs="+", metavar="NAME|PATH", help="only these configs (default: all in configs/)")
+    add("--online", action="store_true", help="ask the hub for exact sizes and gates of what lacks")
     arguments = parser.parse_args(argv)
     device = find_device()
     print(f"This machine\n\n{describe_machine(device)}", flush=True)
     print("\nConfigs, which inference_demo.py and eval.py take with --config NAME")
     found = {}
     for name in arguments.config or sorted(config_names(), key=lambda name: (name != DEFAULT_CONFIG, name)):
-        try:
-            config = load_config(name)
-        except UserError as error:
-            if arguments.config:
-                raise
-            print(f"\n{_wrapped(f'{name}: cannot be read: {error}')}")
-            continue
+        config = load_config(name)
         networks = take_stock(config)
         found[config.name] = Readiness(config, ask_hub(networks) if arguments.online else networks, device)
         print(f"\n{describe(found[config.name])}", flush=True)
@@ -165,13 +155,11 @@ def wrong_packages(requirements: Path = ROOT / "requirements.txt") -> tuple[int,
     wanted = [Requirement(line) for line in lines if line.strip() and not line.startswith("#")]
     wrong = []
     for requirement in wanted:
-        try:
-            found = metadata.version(requirement.name)
-        except metadata.PackageNotFoundError:
+        found = next(iter(metadata.distributions(name=requirement.name)), None)
+        if found is None:
             wrong.append(f"{requirement.name} is not installed")
-            continue
-        if not requirement.specifier.contains(found, prereleases=True):
-            wrong.append(f"{requirement.name} {found} is installed, {requirement.specifier} is asked for")
+        elif not requirement.specifier.contains(found.version, prereleases=True):
+            wrong.append(f"{requirement.name} {found.version} is installed, {requirement.specifier} is asked for")
     return len(wanted), wrong
 
 
@@ -199,7 +187,8 @@ def describe_machine(device: Device) -> str:
         ("packages", "; ".join(wrong) or f"all {total} of requirements.txt, in versions it allows"),
         *([("", "1. pip install -r requirements.txt")] if wrong else []),
         ("versions", ", ".join(f"{name} {version}" for name, version in versions().items() if name in SHOWN)),
-        *zip(["optional", *[""] * len(optional)], optional, strict=False),
+        ("optional", optional[0]),
+        *(("", text) for text in optional[1:]),
     )
 
 

@@ -18,7 +18,7 @@ from typing import Any
 
 from models.checkpoints import Published, catalogue
 from models.checkpoints.hub import HubError, Listing, ask, cache_folder, cached, check_room, fetch, megabytes
-from models.config import ROOT, Config, Source, files_of, load_config, sources
+from models.config import Config, Source, files_of, load_config, sources
 from models.convert import convert
 from models.weights import Checkpoint, count_parameters, faults, local_path, refusal, weights_among
 from utils.cli import add_config_options
@@ -146,10 +146,8 @@ def home_relative(path: Path) -> str:
 
 
 def _name(source: Source) -> str:
-    """The weights as a reader recognises them: paths in the repository relative to it, and the revision if pinned."""
-    path, name = Path(source.weights), source.weights
-    if path.is_absolute():
-        name = str(path.relative_to(ROOT)) if path.is_relative_to(ROOT) else home_relative(path)
+    """The weights as a reader recognises them, with the revision if pinned."""
+    name = home_relative(Path(source.weights)) if Path(source.weights).is_absolute() else source.weights
     if not source.revision:
         return name
     return f"{name}@{source.revision[:7] if len(source.revision) == 40 else source.revision}"
@@ -190,14 +188,15 @@ def main(argv: Sequence[str] | None = None) -> list[Network]:
     reasons = [network.refusal.reason for network in lacking if network.refusal and network.refusal.reason]
     if reasons:
         raise UserError(
-            f"{len(lacking)} of {total} networks are not on this machine, and {reasons[0]}; run this again where the hub "
-            f"can be reached, or copy {cache_folder()} from a machine that has them"
+            f"{len(lacking)} of {total} networks are not on this machine, and {reasons[0]}; run this again where the "
+            f"hub can be reached, or copy {cache_folder()} from a machine that has them"
         )
     accepted = [one for one in lacking if not one.refusal or (arguments.convert and one.refusal.kind == "pickled")]
     size = megabytes(sum(network.to_come or 0 for network in accepted))
     said = f"to fetch: {size} for {len(accepted)} network{'s' * (len(accepted) > 1)}, to {cache_folder()}"
-    said = said if accepted else "nothing can be fetched as it is"
-    print(f"\n{said if lacking else 'everything is here; nothing to fetch'}", flush=True)
+    if not accepted:
+        said = "nothing can be fetched as it is" if lacking else "everything is here; nothing to fetch"
+    print(f"\n{said}", flush=True)
     failed = [network for network in lacking if network not in accepted]
     for network in failed:
         print(f"not fetched, {network.refusal}", file=sys.stderr, flush=True)

@@ -61,11 +61,11 @@ def resolve_device(device: str = "auto") -> str:
     """
     import torch
 
-    available = {"cuda": torch.cuda.is_available(), "mps": torch.backends.mps.is_available(), "cpu": True}
+    here = (("cuda", torch.cuda.is_available()), ("mps", torch.backends.mps.is_available()), ("cpu", True))
+    kinds = [kind for kind, available in here if available]
     if device == "auto":
-        return next(kind for kind, here in available.items() if here)
-    names = [kind for kind, here in available.items() if here]
-    names += [f"cuda:{index}" for index in range(torch.cuda.device_count())]
+        return kinds[0]
+    names = [*kinds, *(f"cuda:{index}" for index in range(torch.cuda.device_count()))]
     if device not in names:
         raise UserError(f"there is no device {device!r} on this machine; available: auto, {', '.join(names)}")
     return device

@@ -103,7 +103,7 @@ class Pretrained(Rememberable):
 
     @classmethod
     def before_loading(cls, weights: str, settings: Mapping[str, Any]) -> dict[str, Any]:
-        """Refuses (UserError) what lacks for the family before anything is fetched; returns what `load` takes beside."""
+        """Refuses what the family lacks (UserError) before anything is fetched; returns what `load` takes beside."""
         return {}
 
     @classmethod
@@ -164,8 +164,7 @@ class Composite(Rememberable):
 
     Attributes:
         family: name in the role's table.
-        parts: part's name in the config -> its class.
-        networks: part's name -> loaded part.
+        parts, networks: part's name in the config -> its class, and the loaded part.
         provenance: "family", "parts" (part -> its provenance).
     """
 
@@ -184,16 +183,10 @@ class Composite(Rememberable):
 def find(
     weights: str, revision: str | None = None, *, trust_remote_code: bool = False, files: Sequence[str] = ()
 ) -> Checkpoint:
-    """Finds a checkpoint's files, fetching what a hub id lacks here.
-
-    Args:
-        weights: folder or file, absolute or relative to the current folder or to the repository root; or hub id.
-        revision: commit, tag or branch of a hub id.
-        trust_remote_code: whether Python files are wanted too.
-        files: exactly these, for a family whose checkpoints are of another kind than transformers' and open_clip's.
+    """Finds a checkpoint's files, fetching what a hub id lacks here; see `Pretrained.from_pretrained`.
 
     Raises:
-        UserError: a file is missing; which, why, and the way out.
+        UserError: one of its files (exactly `files`, where they are given) is missing; which, why, and the way out.
     """
     path = local_path(weights)
     if path:
@@ -219,8 +212,7 @@ def load_once(
         model_class: a family; one with a class method `resolve` says by the entry which family it stands for.
         entry: what the config says of it, without "family".
         loaded: what has been loaded so far; gets what is new.
-        device: where it runs.
-        memory: what it remembers its answers in; None for none.
+        device, memory: where it runs, and what it remembers its answers in.
 
     Raises:
         UserError: anything is missing or does not fit.
@@ -251,12 +243,8 @@ def blocks_by_length(lengths: Sequence[int], size: int) -> list[np.ndarray]:
 def check_complete(network: torch.nn.Module, report: Mapping[str, Any]) -> None:
     """Refuses a network of which the checkpoint did not fill every learned tensor.
 
-    Args:
-        network: as loaded.
-        report: of `from_pretrained(output_loading_info=True)`.
-
     Raises:
-        ValueError: how many lack, and the first one's name.
+        ValueError: by the `report` of `from_pretrained(output_loading_info=True)`; how many, and the first one's name.
     """
     tensors = network.state_dict()
     # Integer buffers are tables the class computes (positions, relative indices), not something learned.

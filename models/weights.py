@@ -83,13 +83,14 @@ def local_path(weights: str) -> Path | None:
 
 def located(path: str) -> Path:
     """Where a path leads from the current folder or else from the repository; the latter where neither has it."""
-    candidates = _candidates(path)
-    return next((candidate for candidate in candidates if candidate.exists()), candidates[-1])
+    here = Path.cwd() / Path(path).expanduser()
+    return here if here.exists() else ROOT / Path(path).expanduser()
 
 
 def no_folder(weights: str) -> str:
     """Says where a folder of this name was looked for."""
-    return f"there is no folder {' or '.join(map(str, _candidates(weights)))}"
+    looked_at = dict.fromkeys(str(place / Path(weights).expanduser()) for place in (Path.cwd(), ROOT))
+    return f"there is no folder {' or '.join(looked_at)}"
 
 
 def refusal(weights: str, path: Path, found: Sequence[str]) -> UserError:
@@ -101,7 +102,7 @@ def refusal(weights: str, path: Path, found: Sequence[str]) -> UserError:
     bundle = next((place for place in [path, *path.parents] if place.parent == ROOT / "models"), None)
     if bundle and (bundle / "train").is_dir():
         out = f"restore it from the repository, rebuild it with `python -m models.{bundle.name}.train`, or {ANOTHER}"
-    elif any(path.glob("*.bin")) or any(path.glob("*.pth")):
+    elif path.is_dir() and pickled_among(file.name for file in path.iterdir()):
         out = f"`python -m models.convert {weights}` makes safetensors of its pickled weights, or {ANOTHER}"
     return UserError(f"{what}; {out}")
 
@@ -203,8 +204,3 @@ def _read_json(path: Path) -> dict[str, Any]:
     except (OSError, ValueError):
         return {}
     return content if isinstance(content, dict) else {}
-
-
-def _candidates(path: str) -> list[Path]:
-    """What a path may mean: in the current folder, then in the repository."""
-    return list(dict.fromkeys([Path.cwd() / Path(path).expanduser(), ROOT / Path(path).expanduser()]))

@@ -3,7 +3,6 @@
 import csv
 import hashlib
 import json
-import os
 import re
 import shutil
 import subprocess
@@ -414,13 +413,13 @@ def test_arguments_and_dataset_are_checked_before_torch_is_imported(data):
     assert subprocess.run([sys.executable, "-c", code], cwd=ROOT, timeout=60).returncode == 0
 
 
-def test_help_answers_within_a_second_of_computing():
-    before = os.times()
+def test_help_waits_for_no_heavy_library():
     done = subprocess.run([sys.executable, "eval.py", "--help"], cwd=ROOT, capture_output=True, text=True, timeout=60)
-    after = os.times()
-    assert after.children_user + after.children_system - before.children_user - before.children_system < 1
     for option in ("--methods", "--test_data_path", "--config", "--save_visualizations", "cross_modal"):
         assert option in done.stdout
+    code = "import sys, eval; print({'torch', 'transformers', 'librosa'} & set(sys.modules))"
+    done = subprocess.run([sys.executable, "-c", code], cwd=ROOT, capture_output=True, text=True)
+    assert done.stdout.strip() == "set()", done.stderr
 
 
 def test_only_the_protocols_asked_for_are_shown(data, tmp_path, capsys):

@@ -42,8 +42,8 @@ class Placed:
 
     kind: Kind
     stamp: str  # which photograph
-    x: float  # of the centre, a share of the width
-    y: float  # of the centre, a share of the height
+    x: float  # of the centre, a fraction of the width
+    y: float  # of the centre, a fraction of the height
     size: float  # geometric mean of its sides over that of the canvas
     stretch: float  # width over height, relative to the photograph
     tilt: float  # degrees, counter-clockwise

@@ -24,7 +24,7 @@ def squares_around(boxes: torch.Tensor, context: float) -> torch.Tensor:
 
     Args:
         boxes: see above.
-        context: margin, as a share of the longer side, half of it on each side.
+        context: margin, as a fraction of the longer side, half of it on each side.
     """
     centres = (boxes[:, :2] + boxes[:, 2:]) / 2
     sides = (boxes[:, 2:] - boxes[:, :2]).amax(dim=1) * (1 + context)

@@ -82,23 +82,19 @@ class SamClipSegmenter(Composite):
         """Joins the loaded parts.
 
         Args:
-            networks: "masks" and "scorer".
-            provenance: of the parts.
+            networks, provenance: "masks" and "scorer", and where they came from.
             points_per_side: of SAM's grid; its authors take 32, for four times the time.
-            pred_iou_thresh, stability_score_thresh, box_nms_thresh: which masks are good enough, and how alike two may
-                be, as SAM's authors have it.
-            min_area: regions smaller than this share of the image are left out: CLIP could not tell what they are.
+            pred_iou_thresh, stability_score_thresh, box_nms_thresh: as SAM's authors have it.
+            min_area: regions smaller than this part of the image are left out: CLIP could not tell what they are.
             max_proposals: the best so many regions of an image are scored; bounds the time.
             crop_weight, mask_weight: of the crop and of the crop with a muted background; 0 saves that pass.
-            crop_context: margin around a region, as a share of its longer side.
+            crop_context: margin around a region, as a fraction of its longer side.
             background: how it is muted, "blur" or "mean".
-            mask_temperature: a mask's value is sigmoid(logit / temperature), which moves no outline. At 1, SAM's large
-                logits would make most of a region exactly 1, and pixels that are equal are taken all or none by a
-                metric that wants the strongest n.
+            mask_temperature: a mask's value is sigmoid(logit / temperature), which moves no outline. At 1 most of a
+                region would be exactly 1, and a metric that wants the strongest n takes equal pixels all or none.
             negatives: the indifferent sentences; None for the four above.
 
-        Raises:
-            UserError: a setting is out of range.
+        Raises UserError where a setting is out of range.
         """
         super().__init__(networks, provenance)
         self.generation = {
@@ -112,16 +108,13 @@ class SamClipSegmenter(Composite):
         self.crop_weight, self.mask_weight = crop_weight, mask_weight
         self.crop_context, self.background, self.mask_temperature = crop_context, background, mask_temperature
         self.negatives = tuple(NEGATIVES if negatives is None else negatives)
-        for name, count in (("points_per_side", points_per_side), ("max_proposals", max_proposals)):
-            if count < 1:
-                raise UserError(f"expected {name} to be at least 1, found {count}")
+        least = {"points_per_side": (points_per_side, 1), "max_proposals": (max_proposals, 1)}
+        for name, (value, lowest) in {**least, "crop_context": (crop_context, 0)}.items():
+            if value < lowest:
+                raise UserError(f"expected {name} to be at least {lowest}, found {value:g}")
         if min(crop_weight, mask_weight) < 0 or not crop_weight + mask_weight:
-            raise UserError(
-                "expected crop_weight and mask_weight to be 0 or more and not both 0, found "
-                f"{crop_weight:g} and {mask_weight:g}"
-            )
-        if crop_context < 0:
-            raise UserError(f"expected crop_context to be 0 or more, found {crop_context:g}")
+            found = f"{crop_weight:g} and {mask_weight:g}"
+            raise UserError(f"expected crop_weight and mask_weight to be 0 or more and not both 0, found {found}")
         if background not in BACKGROUNDS:
             raise UserError(f"expected background to be one of {', '.join(BACKGROUNDS)}, found {background!r}")
         if not mask_temperature > 0:

@@ -128,7 +128,7 @@ class SegmentAnything(Pretrained):
             pred_iou_thresh: what the network thinks of a mask must be above it.
             stability_score_thresh: least IoU of a mask cut a little lower and a little higher.
             box_nms_thresh: of two whose boxes have a greater IoU, the worse goes.
-            min_area: least share of the image.
+            min_area: least fraction of the image.
             max_regions: the best so many are kept.
 
         Returns:

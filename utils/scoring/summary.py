@@ -80,8 +80,7 @@ def summarise(
         ids, entries: of the samples, and what is known of each.
         group_unit: what a group is ("clip", "image", "video", "sample").
         threshold: the fixed threshold.
-        protocols: names; empty for all.
-        draws: of the bootstrap.
+        protocols, draws: names, empty for all; of the bootstrap.
     """
     original, groups = answers["original"], by_group(range(len(entries)), lambda i: entries[i].group)
     sizes, weights = list(map(len, groups)), draw_weights(len(groups), draws)

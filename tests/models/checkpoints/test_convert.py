@@ -2,6 +2,7 @@ import json
 
 import pytest
 import torch
+from huggingface_hub import scan_cache_dir
 from safetensors.torch import load_file
 
 from models.audio_text.clap import ClapEncoder
@@ -61,6 +62,8 @@ def test_a_hub_id_is_found_under_its_own_name_from_then_on(hub, pickled, folders
     model = ClapEncoder.from_pretrained(ID)
     assert find(ID).path == find(ID, COMMIT).path == folder and model.provenance["revision"] == COMMIT
     assert hub.requests == []
+    found = scan_cache_dir(folder.parents[2])
+    assert [repository.repo_id for repository in found.repos] == [ID] and not found.warnings
 
 
 def test_converting_twice_is_converting_once(hub, pickled):

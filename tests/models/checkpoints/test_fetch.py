@@ -67,6 +67,7 @@ def test_one_refusal_does_not_keep_the_others_from_coming(hub, config, capsys):
         main(["--config", config])
     captured = capsys.readouterr()
     assert "not fetched, owner/sound: it is gated; accept its licence" in captured.err
+    assert captured.out.splitlines()[1].split()[2] == "gated"  # by the hub's word; the catalogue does not know it
     main(["--config", config, "--dry_run", "--set", "segmenter.revision=v9"])
     captured = capsys.readouterr()
     assert (
