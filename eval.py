@@ -86,7 +86,11 @@ class Run:
         self.config = config = load_config(arguments.config, arguments.set, methods.available())
         names = dict.fromkeys((*arguments.methods, *arguments.baselines))
         self.settings = {name: method_settings(name, config, arguments.seed) for name in names}
-        roles = [role for name in names for role in methods.requires(name)]
+        roles = {role: name for name in reversed(names) for role in methods.requires(name)}
+        for role, name in roles.items():
+            if role not in config.roles and name in arguments.baselines:
+                out = f"name others with --baselines, or add the role with --set {role}.family=... {role}.weights=..."
+                raise UserError(f"the baseline {name} needs the role {role}, which {config.path} does not have; {out}")
         make_folder(arguments.output_dir)
         self.shard = shard = Shard(*arguments.shard) if arguments.shard else launched_shard()
         self.device = loading.resolve_device(shard.device(arguments.device))

@@ -30,6 +30,10 @@ def available() -> list[str]:
 def requires(name: str) -> tuple[str, ...]:
     """Returns every role that the method `name` must be given, the segmenter included where it needs one."""
     found = _find(name)
+    if isinstance(found.requires, str):
+        raise UserError(
+            f'expected {name}.requires to be names of roles, like ("audio_text",); found {found.requires!r}'
+        )
     return tuple(dict.fromkeys((*found.requires, "segmenter") if found.segments else found.requires))
 
 

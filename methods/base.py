@@ -69,6 +69,8 @@ class Method(ABC):
             return []
         start = perf_counter()
         proposals = self.propose(samples)
+        if len(proposals) != len(samples):
+            raise ValueError(f"expected {len(samples)} proposals of {type(self).__name__}, found {len(proposals)}")
         proposed = perf_counter()
         score_maps = self.models["segmenter"].segment(
             [sample.image for sample in samples], [proposal.queries for proposal in proposals]
@@ -82,23 +84,27 @@ class Method(ABC):
 
     def recall(
         self,
-        step: Callable[[Sequence[Any]], Sequence[Any]],
-        items: Sequence[Any],
+        step: Callable[..., Sequence[Any]],
+        *columns: Sequence[Any],
         roles: Sequence[str],
         settings: Mapping[str, Any],
     ) -> Sequence[Any]:
         """Takes a costly step of the method's own; in an evaluation once for each distinct item of a batch.
 
         Args:
-            step: answers items one by one: arrays, texts, numbers, and lists and mappings of these.
-            items: arrays or texts.
-            roles, settings: all that its answers depend on beside the item.
+            step: a method of the class: takes the columns and answers items one by one with arrays, texts, numbers, or
+                lists and mappings of these.
+            columns: lists of one length, of arrays, texts or numbers, such as waveforms and their sampling rates.
+            roles, settings: all that the answers depend on beside the items.
         """
+        name = getattr(step, "__qualname__", "<")
+        if "<" in name:  # two of a kind could not be told apart
+            raise ValueError(f"expected a method of the class as the step to recall, found {step!r}")
         identities = [getattr(self.models[role], "identity", None) for role in roles]
         if self.memory is None or None in identities:
-            return step(items)
+            return step(*columns)
         identity = json.dumps([type(self).__module__, self.version, identities, settings], sort_keys=True)
-        return self.memory.recall(identity, step.__name__, step, items)
+        return self.memory.recall(identity, name, step, *columns)
 
 
 class Drawn(Method):

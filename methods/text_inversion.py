@@ -112,7 +112,9 @@ class TextInversion(Method):
 
     def _invert(self, samples: Sequence[Sample]) -> list[Proposal]:
         audio_embeds = self.models["audio_text"].encode_audio(*sounds_of(samples))  # (N, D)
-        found = self.recall(self.invert, audio_embeds, ["audio_text"], {"template": self.template, **self.search})
+        found = self.recall(
+            self.invert, audio_embeds, roles=["audio_text"], settings={"template": self.template, **self.search}
+        )
         return [self._choose(own, embed) for own, embed in zip(found, audio_embeds, strict=True)]
 
     def _choose(self, found: Mapping[str, Any], audio_embed: np.ndarray) -> Proposal:

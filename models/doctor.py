@@ -252,6 +252,7 @@ def steps(found: Readiness) -> list[str]:
         convert = " --convert" if any(network.state == "pickled" for network in fetched) else ""
         sizes = [network.to_come for network in fetched]
         size = f"{'more than' if None in sizes else 'about'} {megabytes(sum(filter(None, sizes)))}"
+        size = size if any(sizes) else "of unknown size"
         todo.append(f"python -m models.fetch --config {name}{convert}    ({size})")
     local = [network for network in found.lacking if network.local]
     todo += [f"put in order {network.source.weights}: {'; '.join(network.faults)}" for network in local]

@@ -143,7 +143,8 @@ class Pretrained(Rememberable):
         # Copies, since torch takes neither flipped views nor read-only arrays. Without the channels named, an image of
         # height 3 would be taken for (3, W, C).
         how = {"input_data_format": "channels_last", "return_tensors": "pt"}
-        return self.processor.image_processor(images=[np.array(image) for image in images], **how)["pixel_values"]
+        prepare = getattr(self.processor, "image_processor", self.processor)
+        return prepare(images=[np.array(image) for image in images], **how)["pixel_values"]
 
     @contextmanager
     def inference(self) -> Iterator[None]:

@@ -83,7 +83,7 @@ class Memory:
             answers |= found
         for key in keys:
             kept.keep(key, answers[key], self.max_items, self.max_bytes)
-        if isinstance(answers[keys[0]], np.ndarray):
+        if len({getattr(answers[key], "shape", None) for key in keys} - {None}) == 1:
             return np.stack([answers[key] for key in keys])  # a row an item
         return [copy.copy(answers[key]) for key in keys]
 

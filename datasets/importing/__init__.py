@@ -53,7 +53,7 @@ def parse_options(parser: argparse.ArgumentParser, argv: Sequence[str] | None) -
     """Adds the options every importer has and parses its command line.
 
     Raises:
-        UserError: --out is --source or lies in it, where an import would write to the archive.
+        UserError: there is no --source, or --out is it or lies in it, where an import would write to the archive.
     """
     add = parser.add_argument
     add("--source", type=Path, required=True, metavar="DIR", help="the unpacked archive; only read")
@@ -62,7 +62,9 @@ def parse_options(parser: argparse.ArgumentParser, argv: Sequence[str] | None) -
     add("--num_workers", type=at_least(0), default=0, metavar="N", help="processes (default: %(default)s, this one)")
     arguments = parser.parse_args(argv)
     source, out = arguments.source, arguments.out.resolve()
-    if source.exists() and any(path.exists() and path.samefile(source) for path in (out, *out.parents)):
+    if not source.is_dir():
+        raise UserError(f"expected the unpacked archive at {source}, found no such folder; check --source")
+    if any(path.exists() and path.samefile(source) for path in (out, *out.parents)):
         raise UserError(f"expected --out outside of --source, found {out} in {source}, which is only read")
     return arguments
 

@@ -121,8 +121,6 @@ def find_folder(source: Path, is_it: Callable[[Path], bool], wanted: str, advice
 
 
 def _one_of(source: Path, given: Path | None, names: Sequence[str], option: str) -> Path:
-    if not source.is_dir():
-        raise UserError(f"expected the unpacked archive at {source}, found no such folder; check --source")
     found = [source / name for name in ([given] if given else names) if (source / name).is_dir()]
     if len(found) == 1:
         return found[0]

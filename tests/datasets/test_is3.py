@@ -173,7 +173,7 @@ def test_an_import_into_its_own_source_is_refused(source, out):
 def test_a_source_of_another_kind_is_refused(tmp_path):
     with pytest.raises(UserError, match=r"expected the folders images, audio_waw or audio_wav, gt_segmentation in "):
         convert(tmp_path, tmp_path.with_name("elsewhere"))
-    with pytest.raises(UserError, match="found no folder; give the unpacked archive as --source"):
+    with pytest.raises(UserError, match="expected the unpacked archive at .*nowhere, found no such folder"):
         convert(tmp_path / "nowhere", tmp_path / "out")
 
 

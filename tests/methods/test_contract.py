@@ -12,6 +12,7 @@ import pytest
 import methods
 from methods.base import Method
 from models.config import ROLES
+from models.remembering import Memory
 from utils.errors import UserError
 from utils.runs.engine import predict_blind
 from utils.trails import abstain
@@ -48,6 +49,22 @@ def samples(fakes):
 def same(first, second) -> bool:
     trails = [{key: value for key, value in answer.trail.items() if key != "seconds"} for answer in (first, second)]
     return trails[0] == trails[1] and np.array_equal(first.score_map, second.score_map)
+
+
+def outcome(answer) -> tuple:
+    """What was asked and found; the last digits depend on what else is in a batch, and shared work makes it smaller."""
+    return [query.text for query in answer.queries], (answer.score_map > 0.5).tobytes(), answer.trail.get("reason")
+
+
+@every_method
+def test_shared_work_changes_no_answer(name, fakes, samples):
+    alone, shared, memory = fakes.make_models(), fakes.make_models(), Memory()
+    shared = {role: memory.wrap(model, {}) for role, model in shared.items()}
+    values = fakes.METHOD_SETTINGS.get(name, {})
+    plain, remembering = methods.create(name, alone, values), methods.create(name, shared, values, memory=memory)
+    expected = list(map(outcome, plain.predict(samples)))
+    for _ in range(2):
+        assert list(map(outcome, remembering.predict(samples))) == expected
 
 
 @every_method

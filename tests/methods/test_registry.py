@@ -10,10 +10,11 @@ from pathlib import Path
 import pytest
 
 import methods
+from methods.caption import Caption
 from utils.errors import UserError
 
 ROOT = Path(__file__).resolve().parents[2]
-NAMES = "caption, centre, classify, cross_modal, everything, image_only, nothing, text_inversion"
+NAMES = ", ".join(methods.available())
 
 TOY = '''
 """A toy: whatever sounds, it is the violin."""
@@ -133,4 +134,29 @@ def test_adding_a_method_takes_one_new_file(tmp_path, fakes):
     assert (tmp_path / "outputs/demo/scene_toy_mask.png").is_file()
     listed = run("--methods", "tyo")
     assert listed.returncode == 2
-    assert f'there is no method "tyo"; choose from: {NAMES}, toy' in listed.stderr
+    names = ", ".join(sorted([*methods.available(), "toy"]))
+    assert f'there is no method "tyo"; choose from: {names}' in listed.stderr
+
+
+def test_roles_that_are_one_text_are_named(tmp_path, monkeypatch):
+    class Forgetful(Caption):
+        requires = "audio_captioner"  # a comma was forgotten
+
+    monkeypatch.setattr(methods, "_find", lambda name: Forgetful)
+    with pytest.raises(UserError, match="expected forgetful.requires to be names of roles, .*found 'audio_captioner'"):
+        methods.requires("forgetful")
+
+
+def test_a_step_without_a_name_is_not_recalled(fakes):
+    method = Caption(fakes.make_models())
+    with pytest.raises(ValueError, match="expected a method of the class as the step to recall"):
+        method.recall(lambda items: items, [1], roles=[], settings={})
+
+
+def test_a_proposal_too_few_is_named(fakes):
+    class Short(Caption):
+        def propose(self, samples):
+            return super().propose(samples)[1:]
+
+    with pytest.raises(ValueError, match="expected 2 proposals of Short, found 1"):
+        Short(fakes.make_models()).predict([fakes.make_sample("dog", ("dog",))] * 2)

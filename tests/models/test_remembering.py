@@ -275,7 +275,7 @@ def search(memory, fakes):
             asked.append(len(audio_embeds))
             return invert(audio_embeds)
 
-        invert_and_count.__name__ = "invert"
+        invert_and_count.__qualname__ = "TextInversion.invert"
         method.invert = invert_and_count
         return method, asked
 

@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 import torch
 
-from models.image_captioner.florence2 import TASKS, Florence2Captioner
+from models.image_captioner.image_to_text import TASKS, Florence2Captioner
 from models.roles import ImageCaptioner
 from tests.checkpoints.published import write
 from tests.models.captioners import assert_repeatable, without_a_tensor
