@@ -15,8 +15,6 @@ from typing import Any
 from methods.base import Method
 from utils.errors import UserError
 
-__all__ = ["available", "create", "listens", "requires", "settings"]
-
 FOLDER = Path(__file__).resolve().parent
 NOT_METHODS = {"base"}
 

@@ -29,8 +29,6 @@ import torch
 
 from utils.errors import UserError
 
-__all__ = ["Bridge", "Inversion", "Inverter", "fit_bridge"]
-
 MAX_ROWS = 16  # words a pass of the encoder
 
 Encode = Callable[[torch.Tensor], torch.Tensor]  # (B, W) word embeddings -> (B, D) L2-normalised
@@ -46,38 +44,35 @@ class Inversion:
     losses: tuple[float, ...]  # 1 - cosine at the start and after each step, up to this target's own stop
 
 
+@dataclass(frozen=True)
+class Search:
+    """How a word is looked for; everything but the draw with `seed` is deterministic."""
+
+    steps: int  # Adam's, at most; 0 keeps the start
+    learning_rate: float  # Adam's, in standard deviations of the token table: it means the same for every encoder
+    patience: int  # a target stops after so many steps without an improvement by `min_delta`
+    min_delta: float
+    starts: int  # each target starts at the best of the table's mean and this many of its rows, drawn with `seed`
+    seed: int
+
+
 class Inverter:
     """Finds the free word of any target; what depends on the encoder alone is done once, when it is made."""
 
-    def __init__(
-        self,
-        encode: Encode,
-        word_embeddings: torch.Tensor,
-        *,
-        steps: int,
-        learning_rate: float,
-        patience: int,
-        min_delta: float,
-        starts: int,
-        seed: int,
-    ) -> None:
+    def __init__(self, encode: Encode, word_embeddings: torch.Tensor, search: Search) -> None:
         """Draws the starting points and encodes them.
 
         Args:
             encode: differentiable; see `models.roles.AudioTextEncoder.pseudo_word_encoder`.
             word_embeddings: (V, W) float, the token table, which gives the starts and the scale, and is not kept.
-            steps: Adam steps at most; 0 keeps the start.
-            learning_rate: Adam's, in standard deviations of the token table: it means the same for every encoder.
-            patience, min_delta: a target stops after `patience` steps without an improvement by `min_delta`.
-            starts: each target starts at the best of the table's mean and this many of its rows, drawn with `seed`.
-            seed: of the draw; everything else is deterministic.
+            search: how.
         """
-        self.encode, self.steps = encode, steps
-        self.patience, self.min_delta = patience, min_delta
+        self.encode, self.steps = encode, search.steps
+        self.patience, self.min_delta = search.patience, search.min_delta
         with torch.inference_mode(False), torch.no_grad():
             table = word_embeddings.detach().float()
-            self.step_size = learning_rate * float(table.std())
-            drawn = np.sort(np.random.default_rng(seed).permutation(len(table))[:starts])
+            self.step_size = search.learning_rate * float(table.std())
+            drawn = np.sort(np.random.default_rng(search.seed).permutation(len(table))[: search.starts])
             self._words = torch.cat([table.mean(0, keepdim=True), table[torch.as_tensor(drawn, device=table.device)]])
             self._embeds = torch.cat([encode(words).float() for words in self._words.split(MAX_ROWS)])  # (S, D)
 

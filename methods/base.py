@@ -14,8 +14,6 @@ from utils.media.sounds import is_silent
 from utils.trails import abstain, silence
 from utils.types import Prediction, Proposal, Sample
 
-__all__ = ["Drawn", "Method", "sounds_of", "unless_silent"]
-
 
 class Method(ABC):
     """A connection strategy: turns what is heard, and what is seen, into queries for a segmenter.

@@ -51,7 +51,7 @@ class TextInversion(Method):
         template: the sentence that is optimised, with "{}" for W*.
         prompt: how the segmenter is asked for a word, with "{}" for it.
         decoding: "embedding", "nearest_word", or "auto": embedding where the segmenter accepts one.
-        steps, learning_rate, patience, min_delta, starts, seed: see `methods._inversion.Inverter`. A long search leaves
+        steps, learning_rate, patience, min_delta, starts, seed: see `methods._inversion.Search`. A long search leaves
             the words behind for what only the encoder knows; the defaults stop once it is near one.
         ridge: of the bridge, see `methods._inversion.fit_bridge`.
         min_similarity: cosine in [-1, 1]; nothing is asked for when no word of the vocabulary is this near the sound.
@@ -140,9 +140,9 @@ class TextInversion(Method):
 
     @cached_property
     def _inverter(self) -> Inverter:
-        from methods._inversion import Inverter  # torch: not before there is something to optimise
+        from methods._inversion import Inverter, Search  # torch: not before there is something to optimise
 
-        return Inverter(*self.models["audio_text"].pseudo_word_encoder(self.template), **self.search)
+        return Inverter(*self.models["audio_text"].pseudo_word_encoder(self.template), Search(**self.search))
 
     @cached_property
     def _word_embeds(self) -> np.ndarray:

@@ -1,1 +1,1 @@
-"""Pretrained networks by role: one role a file, one family a class, loaded alike from a folder or a hub id."""
+"""Pretrained networks: a folder a role, in it the families that can play it, loaded alike from a folder or a hub id."""

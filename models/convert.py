@@ -11,7 +11,6 @@ opens the tensors. Both refuse everything that is not a tensor.
 from __future__ import annotations
 
 import argparse
-import json
 import os
 import sys
 import tempfile
@@ -19,7 +18,7 @@ from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
 
 from models.checkpoints.hub import ask, fetch
-from models.weights import SINGLE, faults, first_sentence, local_path, needed, pickled_among, weights_among
+from models.weights import SINGLE, faults, first_sentence, local_path, needed, pickled_among, read_json, weights_among
 from utils.errors import UserError, run_script
 
 OPEN_CLIP = {"open_clip_pytorch_model.bin": "open_clip_model.safetensors"}  # open_clip's names
@@ -31,13 +30,13 @@ def main(argv: Sequence[str] | None = None) -> Path:
     """Converts what a command line names; returns the folder with the safetensors. Raises: see `convert`."""
     about = "Makes safetensors of pickled weights, once, without running code they may hold."
     parser = argparse.ArgumentParser(prog="python -m models.convert", description=about)
-    about = "what has pytorch_model.bin and no model.safetensors"
-    parser.add_argument("weights", metavar="HUB_ID|FOLDER", help=about)
-    about = "commit, tag or branch of a hub id (default: its default branch)"
-    parser.add_argument("--revision", metavar="REV", help=about)
+    add = parser.add_argument
+    add("weights", metavar="HUB_ID|FOLDER", help="what has pytorch_model.bin and no model.safetensors")
+    add("--revision", metavar="REV", help="commit, tag or branch of a hub id (default: its default branch)")
     arguments = parser.parse_args(argv)
     folder = convert(arguments.weights, arguments.revision)
-    print(f"safetensors in {folder}\nnow usable as the weights {arguments.weights}")
+    pinned = f" at the revision {arguments.revision}" if arguments.revision else ""
+    print(f"safetensors in {folder}\nnow usable as the weights {arguments.weights}{pinned}")
     return folder
 
 
@@ -52,9 +51,9 @@ def convert(weights: str, revision: str | None = None) -> Path:
     """
     folder = local_path(weights)
     if folder is None:
-        listing = ask(weights, revision)
-        pickled = _pickled(weights, listing.sizes)
-        folder = fetch(listing, [*needed(listing.sizes), *pickled])
+        repository = ask(weights, revision)
+        pickled = _pickled(weights, repository.sizes)
+        folder = fetch(repository, [*needed(repository.sizes), *pickled])
         if not faults(folder):  # converted before
             return folder
     elif not folder.is_dir():
@@ -66,7 +65,7 @@ def convert(weights: str, revision: str | None = None) -> Path:
 
 
 def _pickled(weights: str, names: Iterable[str]) -> list[str]:
-    """The main weights among pickled files: PyTorch's own name or its shards with their index, else the first."""
+    """The main weights among pickled files: PyTorch's own name, or its shards with their index, else the first."""
     names = list(names)
     if weights_among(name for name in names if "/" not in name):
         raise UserError(f"{weights} has safetensors weights already; nothing is to be converted")
@@ -75,8 +74,12 @@ def _pickled(weights: str, names: Iterable[str]) -> list[str]:
         raise UserError(f"{weights} has no pickled weights ({SINGLE_PICKLE}); expected something to convert")
     if "open_clip_config.json" in names and OPEN_CLIP.keys() & set(found):
         return list(OPEN_CLIP)
-    shards = [name for name in found if name.startswith("pytorch_model")]
-    return [INDEX, *shards] if INDEX in names and SINGLE_PICKLE not in shards else found[:1]
+    shards = [name for name in found if name.startswith("pytorch_model-") and "-of-" in name]
+    if SINGLE_PICKLE in found or not shards:
+        return found[:1]
+    if INDEX not in names:
+        raise UserError(f"{weights} has {shards[0]}, a shard of its weights, without their {INDEX}; fetch it again")
+    return [INDEX, *shards]
 
 
 def _write(folder: Path, pickled: Sequence[str]) -> None:
@@ -87,31 +90,37 @@ def _write(folder: Path, pickled: Sequence[str]) -> None:
 
     from models.network import check_complete, quiet
 
-    config = folder / "config.json"
-    names = json.loads(config.read_text(encoding="utf-8")).get("architectures", []) if config.is_file() else []
-    known = [name for name in names if hasattr(transformers, name) and pickled[-1].startswith("pytorch_model")]
+    names = read_json(folder / "config.json").get("architectures") or []
     with tempfile.TemporaryDirectory(prefix=".", dir=folder) as place:
         try:
-            if known:
+            known = [name for name in map(str, names) if hasattr(transformers, name)]
+            if known and pickled[-1].startswith("pytorch_model"):
                 options = {"dtype": "auto", "use_safetensors": False, "weights_only": True, "local_files_only": True}
                 with quiet(transformers):
                     architecture = getattr(transformers, known[0])
                     network, report = architecture.from_pretrained(folder, output_loading_info=True, **options)
                     check_complete(network, report)
-                    network.save_pretrained(place)
+                    network.save_pretrained(place, max_shard_size="1000TB")  # one file, which is moved at once
             else:
                 tensors: dict[str, torch.Tensor] = {}
                 for name in pickled:
                     if name != INDEX:
                         tensors |= _tensors(torch.load(folder / name, map_location="cpu", weights_only=True))
+                expected = set(read_json(folder / INDEX, "weight_map")) if INDEX in pickled else set(tensors)
+                if not expected:
+                    raise ValueError(f"found no weight_map in {INDEX}")
+                if lacking := len(expected - set(tensors)):
+                    raise UserError(f"{folder} lacks {lacking} tensors that its index names; fetch it again")
                 save_file(tensors, Path(place, OPEN_CLIP.get(pickled[-1], SINGLE)), metadata={"format": "pt"})
+        except UserError:
+            raise
         except Exception as error:  # a library may fail in any way on a file it did not expect
             raise UserError(
                 f"{folder / pickled[-1]} is not converted: it is damaged, or holds more than tensors, which could be "
                 f"code ({first_sentence(error)}); expected a PyTorch state dict"
             ) from error
-        for path in Path(place).glob("*.safetensors*"):
-            os.replace(path, folder / path.name)
+        (written,) = Path(place).glob("*.safetensors")
+        os.replace(written, folder / written.name)  # a link of that name is replaced, not followed
 
 
 def _tensors(content: object) -> dict[str, object]:

@@ -27,6 +27,7 @@ from models.checkpoints import BYTES
 from models.checkpoints.hub import cache_folder, free_disk, megabytes
 from models.config import ROOT, Config, config_names, load_config
 from models.fetch import Network, ask_hub, home_relative, table, take_stock
+from models.loading import resolve_device
 from utils.cli import DEFAULT_CONFIG
 from utils.errors import run_script
 from utils.runs.provenance import versions
@@ -114,8 +115,6 @@ def main(argv: Sequence[str] | None = None) -> dict[str, Readiness]:
 def find_device() -> Device:
     """The device that networks run on here unless another is named."""
     import torch
-
-    from models.loading import resolve_device
 
     kind, (memory, free), name = resolve_device(), system_memory(), processor()
     if kind == "cuda":

@@ -17,7 +17,7 @@ from pathlib import Path
 from typing import Any
 
 from models.checkpoints import Published, catalogue
-from models.checkpoints.hub import HubError, Listing, ask, cache_folder, cached, check_room, fetch, megabytes
+from models.checkpoints.hub import HubError, Repository, ask, cache_folder, cached, check_room, fetch, megabytes
 from models.config import Config, Source, files_of, load_config, sources
 from models.convert import convert
 from models.weights import Checkpoint, count_parameters, faults, local_path, refusal, weights_among
@@ -37,7 +37,7 @@ class Network:
         state: "present", "in part" or "broken" (in the cache or a folder); else "gated", "pickled" or "missing".
         bytes: of the weights: counted where they are here, else about what the catalogue says; None for unknown.
         parameters: how many numbers it has; None for unknown.
-        listing, names: what the hub has of it, and the files of it that a loader reads.
+        repository, names: what the hub has of it, and the files of it that a loader reads.
         refusal: why it cannot be had.
     """
 
@@ -48,7 +48,7 @@ class Network:
     state: str
     bytes: int | None
     parameters: float | None
-    listing: Listing | None = None
+    repository: Repository | None = None
     names: Sequence[str] = ()
     refusal: HubError | None = None
 
@@ -75,7 +75,7 @@ class Network:
     @property
     def to_come(self) -> int | None:
         """Bytes that lack here: as the hub lists them, else about what the catalogue says; None for unknown."""
-        return sum(self.listing.missing(self.names).values()) if self.listing else self.bytes
+        return sum(self.repository.missing(self.names).values()) if self.repository else self.bytes
 
 
 def take_stock(config: Config) -> list[Network]:
@@ -116,9 +116,9 @@ def ask_hub(networks: Sequence[Network]) -> list[Network]:
                 raise HubError("local", str(refusal(source.weights, network.checkpoint.path, network.faults)))
             if unreachable:
                 raise unreachable
-            listing = ask(*network.key)
-            names = listing.needed(source.trust_remote_code, files_of(source))
-            answer = {"listing": listing, "names": names, "state": "gated" if listing.gated else "missing"}
+            repository = ask(*network.key)
+            names = repository.needed(source.trust_remote_code, files_of(source))
+            answer = {"repository": repository, "names": names, "state": "gated" if repository.gated else "missing"}
         except HubError as error:
             answer = {"refusal": error, "state": error.kind if error.kind in ("gated", "pickled") else state}
             unreachable = error if error.kind == "unreachable" else unreachable
@@ -133,7 +133,7 @@ def table(networks: Sequence[Network]) -> list[str]:
     for network in networks:
         size = "?" if network.to_come is None else megabytes(network.to_come)
         license = network.source.license or network.published.license
-        about = "" if size == "?" or network.ready or network.listing else "about "
+        about = "" if size == "?" or network.ready or network.repository else "about "
         rows.append((network.role, _name(network.source), network.state, about + size, license))
     a, b, c, d, _ = (max(map(len, column)) for column in zip(*rows, strict=True))
     form = f"{{:<{a}}}  {{:<{b}}}  {{:<{c}}}  {{:>{d}}}  {{}}"
@@ -167,7 +167,7 @@ def carry_out(networks: Sequence[Network]) -> list[Network]:
             if network.refusal:
                 convert(*network.key)
             else:
-                fetch(network.listing, network.names)
+                fetch(network.repository, network.names)
         except UserError as error:
             failed.append(network)
             print(f"not fetched, {error}", file=sys.stderr, flush=True)

@@ -83,7 +83,7 @@ class Pretrained(Rememberable):
             raise UserError(f"expected dtype {' or '.join(cls.dtypes)} for {cls.family}, found {dtype}")
         further = cls.before_loading(str(weights), settings)
         checkpoint = find(str(weights), revision, trust_remote_code=trust_remote_code, files=cls.hub_files)
-        with _one_sentence(cls, checkpoint):
+        with _one_sentence(cls, checkpoint, revision):
             network, processor = cls.load(checkpoint.path, getattr(torch, dtype), trust_remote_code, **further)
             sha256, config_sha256 = checkpoint.hashes(cls.hub_files)
             provenance = {
@@ -262,7 +262,7 @@ def _license_in(folder: Path) -> str | None:
 
 
 @contextmanager
-def _one_sentence(model_class: type[Pretrained], checkpoint: Checkpoint) -> Iterator[None]:
+def _one_sentence(model_class: type[Pretrained], checkpoint: Checkpoint, revision: str | None) -> Iterator[None]:
     """Turns what goes wrong inside the library into a UserError: whose files, the reason, the way out."""
     try:
         yield
@@ -274,7 +274,11 @@ def _one_sentence(model_class: type[Pretrained], checkpoint: Checkpoint) -> Iter
         elif isinstance(error, ImportError):
             out = f"install the package it names, or {ANOTHER}"
         elif isinstance(error, SafetensorError) and checkpoint.revision:
-            out = f"delete {checkpoint.path} and run `python -m models.fetch {checkpoint.weights}`, or {ANOTHER}"
+            from models.checkpoints import command  # which what lies in a folder never enters
+
+            # A snapshot only points to its files; they lie beside it, and would be taken again.
+            again = command("fetch", checkpoint.weights, revision)
+            out = f"delete {checkpoint.path.parents[1]} and run {again}, or {ANOTHER}"
         else:
             out = model_class.remedy
         said = f"cannot load {checkpoint.weights} as {model_class.family}: {first_sentence(error)}; {out}"

@@ -8,6 +8,7 @@ from __future__ import annotations
 import hashlib
 import json
 import math
+import os
 import re
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
@@ -78,13 +79,13 @@ def local_path(weights: str) -> Path | None:
     """The folder or file that `weights` names, whether it exists or not; None for a hub id ("name" or "owner/name")."""
     path, parts = located(weights), Path(weights).parts
     named = weights.startswith((".", "~")) or weights.endswith(SINGLE_FILES) or len(parts) > 2
-    return path if path.exists() or named or (len(parts) == 2 and (ROOT / parts[0]).is_dir()) else None
+    return path if os.path.exists(path) or named or (len(parts) == 2 and (ROOT / parts[0]).is_dir()) else None
 
 
 def located(path: str) -> Path:
     """Where a path leads from the current folder or else from the repository; the latter where neither has it."""
     here = Path.cwd() / Path(path).expanduser()
-    return here if here.exists() else ROOT / Path(path).expanduser()
+    return here if os.path.exists(here) else ROOT / Path(path).expanduser()
 
 
 def no_folder(weights: str) -> str:
@@ -139,7 +140,7 @@ def weights_among(names: Iterable[str]) -> list[str]:
 def pickled_among(names: Iterable[str]) -> list[str]:
     """Weights in formats that can run code when they are opened, PyTorch's own name first."""
     found = [name for name in names if "/" not in name and name.endswith(PICKLED) and name not in LEFTOVERS]
-    return sorted(found, key=lambda name: (not name.startswith("pytorch_model"), name))
+    return sorted(found, key=lambda name: (name != "pytorch_model.bin", not name.startswith("pytorch_model"), name))
 
 
 def faults(path: Path, *, of_the_hub: bool = False, code: bool = False, files: Sequence[str] = ()) -> list[str]:
@@ -159,10 +160,10 @@ def faults(path: Path, *, of_the_hub: bool = False, code: bool = False, files: S
     names = {file.name for file in path.iterdir() if file.is_file()}
     if files:
         return [f"{name} is not there" for name in files if name not in names]
-    weights, config = weights_among(names), _read_json(path / "config.json")
+    weights, config = weights_among(names), read_json(path / "config.json")
     lacking = [] if names & set(CONFIG_FILES) else [CONFIG_FILES[0]]
     if SINGLE not in names and (INDEX in names or any(SHARD.fullmatch(name) for name in names)):
-        shards = set(_read_json(path / INDEX).get("weight_map", {}).values())
+        shards = set(map(str, read_json(path / INDEX, "weight_map").values()))
         lacking += sorted(shards - names) if shards else [INDEX]
     elif not weights:
         lacking.append(SINGLE)
@@ -171,7 +172,7 @@ def faults(path: Path, *, of_the_hub: bool = False, code: bool = False, files: S
         for expected in (PROCESSOR_FILES, TOKENIZER_FILES if reads_words else ()):
             lacking += [] if names & set(expected) else expected[:1]
     if code:  # "owner/name--file.Class" is another repository's
-        values = [value for value in config.get("auto_map", {}).values() if isinstance(value, str)]
+        values = [value for value in read_json(path / "config.json", "auto_map").values() if isinstance(value, str)]
         lacking += sorted({f"{value.split('.')[0]}.py" for value in values if "--" not in value} - names)
     damaged = [f"{name} {damage}" for name in weights if (damage := _damage(path / name))]
     return [*(f"{name} is not there" for name in lacking), *damaged]
@@ -198,9 +199,11 @@ def count_parameters(folder: Path) -> int:
     return count
 
 
-def _read_json(path: Path) -> dict[str, Any]:
+def read_json(path: Path, key: str | None = None) -> dict[str, Any]:
+    """The mapping that a file holds, or has under a key; an empty one where it has none."""
     try:
         content = json.loads(path.read_text(encoding="utf-8"))
-    except (OSError, ValueError):
+        content = content[key] if key else content
+    except (OSError, ValueError, KeyError, TypeError):
         return {}
     return content if isinstance(content, dict) else {}

@@ -1,1 +1,1 @@
-"""Pure computing: metrics, masks, media, phrases, drawing and reports."""
+"""What all folders use: media, words, scores, runs with their files, reports, and how a command line ends."""

@@ -56,10 +56,7 @@ def add_eval_options(parser: argparse.ArgumentParser, baselines: Sequence[str], 
     add("--batch_size", type=at_least(1), default=16, metavar="N", help=about)
     about = "processes that read files ahead (default: up to 4 beside a GPU, else 0)"
     add("--num_workers", type=at_least(0), metavar="N", help=about)
-    about = (
-        "keep embeddings, captions, tags and inversions there, for later runs; on a disk of this machine "
-        "(default: nowhere)"
-    )
+    about = "folder that keeps embeddings, captions, tags and inversions for later runs (default: none)"
     add("--cache", type=Path, metavar="DIR", help=about)
     about = "size of the cache at most, the oldest go first (default: %(default)g)"
     add("--cache_gb", type=number("above 0", lambda x: 0 < x < math.inf), default=10.0, metavar="X", help=about)

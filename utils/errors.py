@@ -6,8 +6,6 @@ import errno
 import sys
 from collections.abc import Callable
 
-__all__ = ["DISK_FULL", "UserError", "run_script"]
-
 USER_ERROR_CODE = 2  # the code argparse exits with on a wrong argument
 DISK_FULL = (errno.ENOSPC, errno.EDQUOT)
 INTERRUPTED_CODE = 130  # 128 + SIGINT, what shells expect

@@ -9,8 +9,6 @@ from pathlib import Path
 
 from utils.errors import UserError
 
-__all__ = ["atomic_path", "make_folder", "remove_partials", "require_file", "write_text_atomic"]
-
 
 def require_file(path: str | os.PathLike, kind: str) -> None:
     """Checks that there is a file that holds something.

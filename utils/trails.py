@@ -16,8 +16,6 @@ from typing import Any
 
 from utils.types import Proposal, Query
 
-__all__ = ["abstain", "ask_for", "candidates", "describe_trail", "silence"]
-
 BAR_WIDTH = 24  # characters, for a score of 1
 
 

@@ -1,6 +1,6 @@
 """The things of the stamps world, and the two Debian packages that their photographs and recordings come from.
 
-`kinds.csv` names each thing, what it does when it sounds (nothing where it is silent) and its cut-outs, paths below
+`catalog.csv` names each thing, what it does when it sounds (nothing where it is silent) and its cut-outs, paths below
 `stamps/` without extension; the recording has the photo's name. Both packages are GPL-2: `tuxpaint-stamps-default` has
 cut-outs with alpha and recordings, `tuxpaint-data` photographs for backgrounds; the card says how to get them.
 
@@ -61,7 +61,7 @@ class Kind:
         return ("an " if self.noun[0] in "aeiou" else "a ") + self.noun
 
 
-_TABLE = csv.DictReader(Path(__file__).with_name("kinds.csv").read_text(encoding="utf-8").splitlines())
+_TABLE = csv.DictReader(Path(__file__).with_name("catalog.csv").read_text(encoding="utf-8").splitlines())
 KINDS = tuple(Kind(row["noun"], row["verb"], (row["photo"],), tuple(row["unseen_photos"].split())) for row in _TABLE)
 SOUNDING = tuple(kind for kind in KINDS if kind.sounds)
 SILENT = tuple(kind for kind in KINDS if not kind.sounds)

@@ -28,6 +28,11 @@ class Published:
         return None if self.parameters is None else round(self.parameters * 1e6 * BYTES[self.dtype])
 
 
+def command(program: str, weights: str, revision: str | None) -> str:
+    """What fetches or converts a hub id at the revision that is pinned, as sentences quote it."""
+    return f"`python -m models.{program} {weights}{f' --revision {revision}' if revision else ''}`"
+
+
 @functools.cache
 def catalogue() -> dict[str, Published]:
     """Hub id -> what is known of it."""

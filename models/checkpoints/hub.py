@@ -18,18 +18,10 @@ from typing import Any
 
 from huggingface_hub import HfApi, constants, errors, is_offline_mode, snapshot_download
 from huggingface_hub.file_download import repo_folder_name
+from huggingface_hub.utils import validate_repo_id
 
-from models.checkpoints import catalogue
-from models.weights import (
-    ANOTHER,
-    Checkpoint,
-    faults,
-    first_sentence,
-    needed,
-    no_folder,
-    pickled_among,
-    weights_among,
-)
+from models.checkpoints import catalogue, command
+from models.weights import ANOTHER, Checkpoint, faults, first_sentence, needed, no_folder, pickled_among, weights_among
 from utils.errors import UserError
 
 PATIENCE = 3.0  # s for the hub's answer; HF_HUB_ETAG_TIMEOUT overrides it
@@ -48,7 +40,7 @@ class HubError(UserError):
 
 
 @dataclass(frozen=True)
-class Listing:
+class Repository:
     """What the hub says of a repository asked for: the commit, whether it is gated, name of each file -> bytes."""
 
     weights: str
@@ -76,8 +68,8 @@ class Listing:
         raise HubError(
             "pickled",
             f"{self.weights}: it has only pickled weights ({pickled[0]}), which can run code when opened and are never "
-            f"loaded here; `python -m models.convert {self.weights}` makes safetensors of them once, without running "
-            f"code{other}",
+            f"loaded here; {command('convert', self.weights, self.revision)} makes safetensors of them once, without "
+            f"running code{other}",
         )
 
     def missing(self, names: Sequence[str]) -> dict[str, int]:
@@ -92,8 +84,8 @@ def find(weights: str, revision: str | None, *, trust_remote_code: bool, files: 
     if checkpoint and not faults(checkpoint.path, of_the_hub=True, code=trust_remote_code, files=files):
         return checkpoint
     try:
-        listing = ask(weights, revision)
-        fetch(listing, listing.needed(trust_remote_code, files))
+        repository = ask(weights, revision)
+        fetch(repository, repository.needed(trust_remote_code, files))
     except HubError as error:
         raise HubError(error.kind, f"cannot load {error}", error.reason) from error
     return cached(weights, revision)
@@ -114,31 +106,32 @@ def cache_folder(weights: str = "") -> Path:
     return Path(constants.HF_HUB_CACHE, repo_folder_name(repo_id=weights, repo_type="model") if weights else "")
 
 
-def ask(weights: str, revision: str | None = None) -> Listing:
+def ask(weights: str, revision: str | None = None) -> Repository:
     """Asks the hub for a repository's files: one question, one attempt.
 
     Raises:
         HubError: no answer within `PATIENCE`, or a refusal.
     """
-    if is_offline_mode():
-        raise _unreachable(weights, revision, "HF_HUB_OFFLINE is set, so the hub is not asked")
     options = {"revision": revision, "files_metadata": True, "timeout": patience()}
     try:
+        validate_repo_id(weights)
+        if is_offline_mode():
+            raise _unreachable(weights, revision, "HF_HUB_OFFLINE is set, so the hub is not asked")
         info = within(patience(), lambda: HfApi().model_info(weights, **options))
     except (errors.HTTPError, OSError, ValueError, KeyError, TypeError) as error:
         raise _refusal(weights, revision, error) from error
     sizes = {file.rfilename: file.size or 0 for file in info.siblings or []}
-    return Listing(weights, revision, info.sha, bool(info.gated), sizes)
+    return Repository(weights, revision, info.sha, bool(info.gated), sizes)
 
 
-def fetch(listing: Listing, names: Sequence[str]) -> Path:
+def fetch(repository: Repository, names: Sequence[str]) -> Path:
     """Brings files of a repository into the cache, but those that are there; returns the snapshot's folder.
 
     Raises:
         HubError: the hub does not give them.
         UserError: there is no room for them.
     """
-    weights, revision, lacking = listing.weights, listing.revision, listing.missing(names)
+    weights, revision, lacking = repository.weights, repository.revision, repository.missing(names)
     check_room(sum(lacking.values()))
     print(f"fetching {weights}: {len(lacking)} files, {megabytes(sum(lacking.values()))}", file=sys.stderr, flush=True)
     try:
@@ -242,9 +235,9 @@ def _unreachable(weights: str, revision: str | None, reason: str) -> HubError:
     if here:
         what = f"it is here only in part ({'; '.join(faults(here.path, of_the_hub=True))} in {here.path})"
     what += "" if weights in catalogue() else f", {no_folder(weights)}"
-    command = f"python -m models.fetch {weights}{f' --revision {revision}' if revision else ''}"
-    out = f"`{command}` gets it where the hub can be reached, or copy that folder of the hub's cache from a machine"
-    return HubError("unreachable", f"{weights}: {what}, and {reason}; {out} that has it", reason)
+    out = "gets it where the hub can be reached, or copy that folder of the hub's cache from a machine that has it"
+    said = f"{weights}: {what}, and {reason}; {command('fetch', weights, revision)} {out}"
+    return HubError("unreachable", said, reason)
 
 
 def _words(error: Exception) -> str:

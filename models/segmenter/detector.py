@@ -28,7 +28,7 @@ VISION_TOWERS = {
 
 
 @dataclass(frozen=True, eq=False)
-class Boxes:
+class Detections:
     """What a detector found for one text.
 
     Attributes:
@@ -70,7 +70,7 @@ class TextDetector(Pretrained):
     network_class = "AutoModelForZeroShotObjectDetection"
     processor_class = "AutoProcessor"
 
-    def detect(self, image: np.ndarray, texts: Sequence[str], threshold: float, max_boxes: int) -> list[Boxes]:
+    def detect(self, image: np.ndarray, texts: Sequence[str], threshold: float, max_boxes: int) -> list[Detections]:
         """Finds boxes for each text.
 
         Args:
@@ -143,7 +143,7 @@ class TextDetector(Pretrained):
 
     def _detect(
         self, image: np.ndarray, encoded: Features | None, text: str, threshold: float, max_boxes: int
-    ) -> Boxes:
+    ) -> Detections:
         inputs = self._inputs(image, encoded, text)
         with self.inference():
             outputs = self.network(**inputs)
@@ -153,7 +153,7 @@ class TextDetector(Pretrained):
             outputs, threshold=threshold, target_sizes=[image.shape[:2]]
         )[0]
         best = found["scores"].argsort(descending=True, stable=True)[:max_boxes]
-        return Boxes(found["boxes"][best].float(), found["scores"][best].float())
+        return Detections(found["boxes"][best].float(), found["scores"][best].float())
 
 
 @contextmanager

@@ -51,8 +51,8 @@ def hints(logits: torch.Tensor, query: torch.Tensor) -> torch.Tensor:
     logarithm = 1 - share.clamp(min=LEAST, max=1).log() / torch.tensor(LEAST).log()
     asked = (logits + query.clamp(min=1e-6).log()[:, :, None, None]).logsumexp(1)  # (B, h, w)
     deviation = asked.std((1, 2), keepdim=True, correction=0)
-    standing = (asked - asked.mean((1, 2), keepdim=True)) / (deviation + 0.5)
-    return torch.stack([share, logarithm, standing / 3], 1)
+    contrast = (asked - asked.mean((1, 2), keepdim=True)) / (deviation + 0.5)
+    return torch.stack([share, logarithm, contrast / 3], 1)
 
 
 class OutlineDecoder(nn.Module):

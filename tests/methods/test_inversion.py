@@ -10,7 +10,7 @@ import pytest
 import torch
 from torch.nn.functional import normalize
 
-from methods._inversion import MAX_ROWS, Inverter, fit_bridge
+from methods._inversion import MAX_ROWS, Inverter, Search, fit_bridge
 
 SETTINGS = {"steps": 300, "learning_rate": 0.1, "patience": 20, "min_delta": 1e-4, "starts": 10, "seed": 0}
 generator = torch.Generator().manual_seed(0)
@@ -20,7 +20,7 @@ TARGETS = normalize(torch.randn((3 * MAX_ROWS + 1, 16), generator=generator), di
 
 
 def invert(encode, table, targets, **settings):
-    return Inverter(encode, table, **settings).invert(targets)
+    return Inverter(encode, table, Search(**settings)).invert(targets)
 
 
 def encode(words: torch.Tensor) -> torch.Tensor:
@@ -99,7 +99,7 @@ def test_the_starts_are_encoded_once_for_all_targets():
         asked.append(len(words))
         return encode(words)
 
-    inverter = Inverter(counting, TABLE, **{**SETTINGS, "steps": 0})
+    inverter = Inverter(counting, TABLE, Search(**{**SETTINGS, "steps": 0}))
     assert sum(asked) == 1 + SETTINGS["starts"]
     asked.clear()
     for row in range(3):

@@ -58,10 +58,15 @@ def test_another_question_of_another_network_or_library_is_another(cache, tmp_pa
         assert bool(StageCache(tmp_path / "cache", 1).read(*CLAP, [("dog", 1)])) == known
 
 
+def test_no_answer_is_an_answer(cache):
+    cache.write(*CLAP, {"asked": None})
+    assert cache.read(*CLAP, ["asked", "unknown"]) == {"asked": None}
+
+
 def test_numbers_of_numpy_are_numbers_and_other_things_are_refused(cache):
     cache.write(*CLAP, {"a": [np.float32(0.5), np.int64(3), np.bool_(True), ("dog", 1)]})
     assert cache.read(*CLAP, ["a"]) == {"a": [0.5, 3, True, ("dog", 1)]}
-    for refused in (object(), np.array([{"a": object}], object)):
+    for refused in (object(), np.array([{"a": object}], object), {1: "a"}, [{"b": {None: 1}}], {"__tuple__": "a"}):
         with pytest.raises(TypeError, match=r"expected an answer of arrays, texts, .*, found "):
             cache.write(*CLAP, {"b": refused})
     assert len(files_of(cache.folder)) == 1
@@ -117,14 +122,72 @@ def test_a_cache_that_was_larger_shrinks_and_leaves_what_is_not_its_own(tmp_path
     cache = StageCache(tmp_path, 1)
     for number in range(40):
         cache.write(*CLAP, block(number))
-    stray = files_of(tmp_path)[0].parent / ".killed.npz.1.partial"
-    stray.write_bytes(b"x" * 1000)
-    os.utime(stray, (0, 0))
-    (tmp_path / "notes.txt").write_text("mine")
+    (tmp_path / "CACHE.txt").write_text("of an older version")
+    ours = files_of(tmp_path)[0]
+    stray, unfinished = (ours.with_name(f".{ours.name}.{process}.partial") for process in (1, 2))
+    foreign = [tmp_path / "notes.txt", ours.with_name("mydata.npz"), ours.with_name(".notes.txt.1.partial")]
+    for path in (stray, unfinished, *foreign):
+        path.write_bytes(b"x" * 1000)
+    for path in (stray, *foreign):
+        os.utime(path, (0, 0))
     smaller = StageCache(tmp_path, max_gb=0.003)
     assert 0 < sum(bool(smaller.read(*CLAP, [number])) for number in range(40)) <= 15
-    assert not stray.exists() and (tmp_path / "notes.txt").read_text() == "mine"
+    assert not stray.exists() and unfinished.exists() and all(path.exists() for path in foreign)
+    assert (tmp_path / "CACHE.txt").read_text() == "of an older version"
     StageCache(tmp_path, max_gb=1e30)
+
+
+def test_its_size_is_what_it_takes_on_the_disk(tmp_path):
+    cache = StageCache(tmp_path, max_gb=0.0005)
+    for number in range(300):
+        cache.write(*CLAP, {number: "a caption"})
+    held = files_of(tmp_path)
+    assert 20 < len(held) < 300 and sum(path.stat().st_blocks * 512 for path in held) <= 0.0005e9
+
+
+def test_a_link_in_its_folder_is_refused(cache, tmp_path):
+    (notes := tmp_path / "notes.txt").write_text("mine")
+    (linked := tmp_path / "linked").mkdir()
+    (linked / "CACHE.txt").symlink_to(notes)
+    refusal = r"expected a cache without links, found one at .*; remove it, or name another folder"
+    for _ in ("there", "nowhere"):
+        with pytest.raises(UserError, match=refusal):
+            StageCache(linked, 1)
+        assert not notes.exists() or notes.read_text() == "mine"
+        notes.unlink(missing_ok=True)
+    cache.write(*CLAP, {"asked": "answer"})
+    [ours] = files_of(cache.folder)
+    ours.parent.rename(elsewhere := tmp_path / "elsewhere")
+    ours.parent.symlink_to(elsewhere)
+    before = (elsewhere / ours.name).stat()
+    for use in (
+        lambda: StageCache(cache.folder, 1e-9),
+        lambda: cache.read(*CLAP, ["asked"]),
+        lambda: cache.write(*CLAP, {"asked": "other"}),
+    ):
+        with pytest.raises(UserError, match=refusal):
+            use()
+    assert [path.name for path in elsewhere.iterdir()] == [ours.name] and (elsewhere / ours.name).stat() == before
+
+
+@pytest.mark.parametrize("kind", ["link", "fifo", "folder"])
+def test_an_entry_that_is_no_file_counts_as_absent(cache, tmp_path, kind):
+    cache.write(*CLAP, {"asked": "answer"})
+    [ours] = files_of(cache.folder)
+    kept = ours.rename(tmp_path / ours.name)
+    os.utime(kept, (0, 0))
+    if kind == "link":
+        ours.symlink_to(kept)
+    elif kind == "fifo":
+        os.mkfifo(ours)
+    else:
+        ours.mkdir()
+    assert cache.read(*CLAP, ["asked"]) == {} and kept.stat().st_mtime == 0
+    StageCache(cache.folder, 1e-9)  # no file of ours: stays
+    assert os.path.lexists(ours)
+    cache.write(*CLAP, {"asked": "new"})
+    assert cache.read(*CLAP, ["asked"]) == ({} if kind == "folder" else {"asked": "new"})
+    assert ours.is_dir() == (kind == "folder") and not list(ours.parent.glob(".*")) and kept.stat().st_mtime == 0
 
 
 WRITER = """
@@ -163,13 +226,16 @@ def test_what_another_process_removes_meanwhile_is_no_error(cache, monkeypatch):
     assert len(cache.read(*CLAP, [*ANSWERS, "more"])) == len(ANSWERS)
 
 
-def test_what_is_no_cache_is_said_in_one_sentence(cache, tmp_path):
+def test_what_is_no_cache_is_said_in_one_sentence(cache, tmp_path, monkeypatch):
     file = tmp_path / "file"
     file.write_text("x")
     with pytest.raises(UserError, match=r"expected a cache that can be read and written in .*file, found: "):
         StageCache(file, 1)
     with pytest.raises(UserError, match=r"expected an empty folder or a cache in .*, found other files; name another"):
         StageCache(tmp_path, 1)
+    with monkeypatch.context() as patch, pytest.raises(UserError, match=r"cache, found: it cannot be written to; name"):
+        patch.setattr(module.os, "access", lambda *_: False)
+        StageCache(cache.folder, 1)
     for number in range(256):
         (cache.folder / f"{number:02x}").write_text("in the way of a folder")
     with pytest.raises(UserError, match=r"cache, found: .*; name another folder with --cache, or leave it out"):

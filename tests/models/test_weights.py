@@ -8,15 +8,7 @@ import torch
 from safetensors.torch import save_file
 
 from models.config import ROOT
-from models.weights import (
-    Checkpoint,
-    count_parameters,
-    faults,
-    needed,
-    pickled_among,
-    sha256,
-    weights_among,
-)
+from models.weights import Checkpoint, count_parameters, faults, needed, pickled_among, sha256, weights_among
 
 OPEN_CLIP = "open_clip_model.safetensors"
 SHARDS = ["model-00001-of-00002.safetensors", "model-00002-of-00002.safetensors"]
@@ -53,10 +45,8 @@ def test_a_loader_needs_texts_and_the_main_weights_and_nothing_else():
 
 
 def test_pickles_that_are_no_weights_are_not_taken_for_any():
-    assert pickled_among(["training_args.bin", "optimizer.pt", "x.pth", "pytorch_model.bin", "old/y.bin"]) == [
-        "pytorch_model.bin",
-        "x.pth",
-    ]
+    found = pickled_among(["training_args.bin", "optimizer.pt", "x.pth", "pytorch_model.bin", "old/y.bin"])
+    assert found == ["pytorch_model.bin", "x.pth"]
 
 
 @pytest.fixture
@@ -121,6 +111,15 @@ def test_python_files_are_expected_where_they_may_run(folder):
     (folder / "config.json").write_text(json.dumps({"auto_map": auto_map}))
     assert faults(folder, code=True) == ["configuration_x.py is not there"]
     assert faults(folder) == []
+
+
+@pytest.mark.parametrize(
+    "content", ["{bad", "[1]", '{"weight_map": [1], "auto_map": null}', '{"weight_map": {"w": [1]}}']
+)
+def test_json_that_holds_something_else_is_a_fault_and_no_traceback(folder, content):
+    for name in ("config.json", "model.safetensors.index.json"):
+        (folder / name).write_text(content)
+    assert all(fault.endswith(" is not there") for fault in faults(folder, of_the_hub=True, code=True))
 
 
 def test_no_folder_and_other_files(folder):

@@ -32,8 +32,6 @@ import csv
 from functools import lru_cache
 from pathlib import Path
 
-__all__ = ["labels", "members", "things", "vocabulary"]
-
 TABLE = Path(__file__).with_name("audioset_things.csv")
 
 

@@ -30,8 +30,6 @@ from pathlib import Path
 
 import numpy as np
 
-__all__ = ["CLASSES", "kind", "lookup", "names", "nearest_words", "synonyms", "things", "vocabulary"]
-
 CLASSES = 1000
 THINGS = Path(__file__).with_name("imagenet_things.csv")
 WORDS = Path(__file__).with_name("imagenet_words.csv")

@@ -17,8 +17,6 @@ from PIL import Image, ImageDraw, ImageFont
 
 from utils.files import atomic_path
 
-__all__ = ["draw_overlay", "grey", "save_png", "side_by_side"]
-
 TINT = (255.0, 0.0, 144.0)  # a magenta that photographs rarely hold
 LINE, RIM = np.array([255, 255, 255], np.uint8), np.array([0, 0, 0], np.uint8)  # together they show on anything
 TINT_SHARE = 0.45  # of a certain pixel

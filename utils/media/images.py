@@ -26,8 +26,6 @@ from PIL import Image, ImageOps, UnidentifiedImageError
 from utils.errors import UserError
 from utils.files import require_file
 
-__all__ = ["mask_from_image", "open_image", "read_image", "read_mask", "resize_mask", "resize_score_map"]
-
 LOSSY_FORMATS = {"JPEG", "MPO", "WEBP", "AVIF"}
 UNREADABLE = (OSError, SyntaxError, ValueError, EOFError, struct.error, Image.DecompressionBombError)
 

@@ -17,8 +17,6 @@ import soundfile
 from utils.errors import UserError
 from utils.files import require_file
 
-__all__ = ["NOT_LIBSNDFILE", "SILENCE_DB", "check_audio", "is_silent", "level_db", "read_audio"]
-
 NOT_LIBSNDFILE = (soundfile.LibsndfileError, OSError, TypeError)  # TypeError: a .raw file has no header
 SILENCE_DB = -60.0  # dBFS: the noise floor of a poor recording; 16-bit dither is at about -98
 WINDOW_SECONDS = 0.05

@@ -23,7 +23,7 @@ from PIL import Image
 
 from utils.files import make_folder, write_text_atomic
 from utils.report import sections_run, sections_samples, sections_scores
-from utils.report.elements import PERCENT, Run, cell, counted, header, percent
+from utils.report.elements import PERCENT, ReportedRun, cell, counted, header, percent
 from utils.runs.results import read_results
 from utils.scoring.bootstrap import LEAST_GROUPS
 
@@ -45,7 +45,7 @@ def write_report(folder: Path, results: Mapping[str, Any] | None = None) -> None
     """
     results = read_results(folder / "results.json") if results is None else results
     make_folder(folder)
-    run = Run(results)
+    run = ReportedRun(results)
     shown = {
         "run": run,
         "results": results,

@@ -40,7 +40,7 @@ class ControlEffect:
     verdict: str
 
 
-class Run:
+class ReportedRun:
     """The methods of a run by their headline, which is there whichever protocols were asked for.
 
     Attributes:

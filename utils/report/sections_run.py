@@ -6,7 +6,7 @@ from collections.abc import Iterator, Mapping
 from pathlib import PurePath
 from typing import Any
 
-from utils.report.elements import NOTHING, Part, Run, Words, counted
+from utils.report.elements import NOTHING, Part, ReportedRun, Words, counted
 
 Rows = list[list[str]]
 
@@ -14,20 +14,20 @@ LONG = 25  # entries, from which a mapping or a list is not a setting but has on
 LONGEST = 40  # of them that are shown
 
 
-def title(run: Run) -> str:
+def title(run: ReportedRun) -> str:
     """Up to four methods, and the data set."""
     own = run.methods or list(run.results["methods"])
     shown = ", ".join(own[:4]) + (f" and {len(own) - 4} more" if len(own) > 4 else "")
     return f"{shown} on {PurePath(str(run.results['data']['path'])).name or run.results['data']['path']}"
 
 
-def resolution(run: Run) -> str:
+def resolution(run: ReportedRun) -> str:
     """The pixels that were compared, in words."""
     size = run.results["measurement"]["resolution"]
     return "each image's own resolution" if isinstance(size, str) else " × ".join(map(str, size)) + " pixels"
 
 
-def facts(run: Run) -> list[tuple[str, Words]]:
+def facts(run: ReportedRun) -> list[tuple[str, Words]]:
     """What was measured, with what and when: (term, words)."""
     results = run.results
     data, intervals = results["data"], results["intervals"]
@@ -42,7 +42,7 @@ def facts(run: Run) -> list[tuple[str, Words]]:
     ]
 
 
-def provenance(run: Run) -> Part:
+def provenance(run: ReportedRun) -> Part:
     """Everything needed to believe the run, and to make it again."""
     results = run.results
     config, intervals, spent = results["config"], results["intervals"], results["seconds"]["methods"]
@@ -83,7 +83,7 @@ def _networks(models: Mapping[str, Any]) -> list[tuple[str, dict[str, Any]]]:
     return rows
 
 
-def _seconds(name: str, stages: list[str], run: Run) -> list[str]:
+def _seconds(name: str, stages: list[str], run: ReportedRun) -> list[str]:
     """A method's row of the table of time."""
     spent = run.results["seconds"]["methods"][name]
     controls = sum(name in of_control for of_control in run.results["controls"].values())

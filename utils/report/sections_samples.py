@@ -6,14 +6,14 @@ import re
 from collections.abc import Mapping
 from typing import Any
 
-from utils.report.elements import NOTHING, Part, Run, Scale, Words, counted, dot, header, number_cell, percent
+from utils.report.elements import NOTHING, Part, ReportedRun, Scale, Words, counted, dot, header, number_cell, percent
 from utils.scoring.bootstrap import LEAST_GROUPS
 
 RIGHT = 0.5  # IoU from which an answer is called right, as in the reliability
 BAR = re.compile(r"\s+=+$")  # a trail's bars are for terminals
 
 
-def scenarios(run: Run) -> Part:
+def scenarios(run: ReportedRun) -> Part:
     """The headline by scenario: those that listen and the strongest baseline as charts, all as a table."""
     shown = run.listening + run.baselines[:1]
     overtaken, charts = [], {}
@@ -31,7 +31,7 @@ def scenarios(run: Run) -> Part:
     return {"overtaken": overtaken, "charts": charts, "headers": headers, "rows": rows}
 
 
-def categories(run: Run) -> Part:
+def categories(run: ReportedRun) -> Part:
     """The headline by category of what sounds, best first by the best method."""
     best = run.best or run.ranked[0]
     shown = [best, *(name for name in run.listening if name != best)]
@@ -52,7 +52,7 @@ def categories(run: Run) -> Part:
     }
 
 
-def _by_part(kind: str, parts: Mapping[str, Any], methods: list[str], run: Run) -> tuple[list, list]:
+def _by_part(kind: str, parts: Mapping[str, Any], methods: list[str], run: ReportedRun) -> tuple[list, list]:
     """Headers and rows of a table with a row for each part of the samples."""
     headers = [kind, "samples", *(run.label(name) for name in methods)]
     return headers, [
@@ -70,7 +70,7 @@ def _look(part: Mapping[str, Any]) -> str:
     return "few" if _few(part) else "method"
 
 
-def histograms(run: Run) -> Part:
+def histograms(run: ReportedRun) -> Part:
     """How many samples have which IoU, by method; "any" says whether there is one with something to find."""
     found = run.results["histograms"]
     section: Part = {"any": any(sum(one["counts"]) for one in found.values()), "own": [], "baselines": []}
@@ -86,7 +86,7 @@ def histograms(run: Run) -> Part:
     return section
 
 
-def thresholds(run: Run) -> Part:
+def thresholds(run: ReportedRun) -> Part:
     """The mean IoU at every fixed threshold: as lines, at its best, and as a table."""
     curves, used = run.results["curves"], run.results["measurement"]["threshold"]
     grid = curves[run.ranked[0]]["thresholds"]
@@ -111,7 +111,7 @@ def thresholds(run: Run) -> Part:
     }
 
 
-def reliability(run: Run) -> Part:
+def reliability(run: ReportedRun) -> Part:
     """How often answers are right by the confidence they were given with, and which methods have none to judge."""
     found = run.results["reliability"]
     charts, rows, starts, aurocs = {}, [], set(), []
@@ -129,7 +129,7 @@ def reliability(run: Run) -> Part:
     return {"charts": charts, "rows": rows, "starts": starts, "aurocs": aurocs, "silent": silent}
 
 
-def best_and_worst(run: Run) -> dict[str, list[list[Words]]]:
+def best_and_worst(run: ReportedRun) -> dict[str, list[list[Words]]]:
     """The ids of the best and the worst samples: method -> rows of a table."""
     places = {one["id"]: f"sample-{i}" for i, one in enumerate(run.results["gallery"])}
 
@@ -145,12 +145,12 @@ def best_and_worst(run: Run) -> dict[str, list[list[Words]]]:
     return {method: rows for method, rows in tables.items() if rows}
 
 
-def gallery(run: Run) -> list[Part]:
+def gallery(run: ReportedRun) -> list[Part]:
     """The samples that eval.py drew, with pictures and the way to each answer in words."""
     return [_sample(i, one, run) for i, one in enumerate(run.results["gallery"])]
 
 
-def _sample(number: int, one: Mapping[str, Any], run: Run) -> Part:
+def _sample(number: int, one: Mapping[str, Any], run: ReportedRun) -> Part:
     sounding = ", ".join(one["categories"])
     what = "nothing to find" if one["blank"] else (f"sounds: {sounding}" if sounding else "something to find")
     facts = [what]

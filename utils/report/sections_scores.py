@@ -8,7 +8,7 @@ from typing import Any
 from utils.report.elements import (
     NOTHING,
     Part,
-    Run,
+    ReportedRun,
     Scale,
     Words,
     cell,
@@ -36,7 +36,7 @@ THRESHOLDS = {
 }
 
 
-def answers(run: Run) -> list[Part]:
+def answers(run: ReportedRun) -> list[Part]:
     """Which method is best, how far ahead of the next and of what does not listen, and whether the sound matters."""
     best, own, question = run.best, run.listening, "Which method is best?"
     if best is None:
@@ -67,7 +67,7 @@ def _answer(question: str, answer: Words, explanation: str, mood: str = "plain")
     return {"question": question, "answer": answer, "explanation": explanation, "mood": mood}
 
 
-def _ahead_answer(question: str, best: str, other: str, further: str, run: Run) -> Part:
+def _ahead_answer(question: str, best: str, other: str, further: str, run: ReportedRun) -> Part:
     """The difference of two methods as an answer; against a baseline it begins with yes or no."""
     found = run.difference(best, other)
     if found is None:
@@ -86,7 +86,7 @@ def _ahead_answer(question: str, best: str, other: str, further: str, run: Run) 
     return _answer(question, [("strong", amount), f": {_certainty(found)}"], because + further, mood)
 
 
-def _sound_answer(run: Run) -> Part:
+def _sound_answer(run: ReportedRun) -> Part:
     """Whether the methods listen, and what each control does to the best one."""
     found = {name: one for name in run.methods if (one := run.control_effect(name))}
     if not run.methods:
@@ -109,7 +109,7 @@ def _sound_answer(run: Run) -> Part:
     return _answer(SOUND, [("strong", answer), change], said, "yes")
 
 
-def _empty_answers(name: str, run: Run) -> str:
+def _empty_answers(name: str, run: ReportedRun) -> str:
     shares = [
         f"{control} {percent(of_control[name]['empty']['value'])} %"
         for control, of_control in run.results["controls"].items()
@@ -118,12 +118,12 @@ def _empty_answers(name: str, run: Run) -> str:
     return f" Empty answers, ideally 100 %: {', '.join(shares)}." if shares else ""
 
 
-def _floor(run: Run) -> float:
+def _floor(run: ReportedRun) -> float:
     """The headline of finding nothing: the share of samples with nothing to find."""
     return run.results["data"]["gt_empty"] / max(run.results["data"]["samples"], 1)
 
 
-def _effect(name: str, run: Run) -> tuple[str, str]:
+def _effect(name: str, run: ReportedRun) -> tuple[str, str]:
     """Whether a method listens, and what the telling control, which was run, does to it."""
     found = run.control_effect(name)
     between = f", interval {interval(found.change)}" if interval(found.change) else ""
@@ -136,7 +136,7 @@ def _certainty(found: Mapping[str, Any]) -> str:
     return "certain" if found["certain"] else "not certain"
 
 
-def scores(run: Run) -> Part:
+def scores(run: ReportedRun) -> Part:
     """The headline of all methods, and the differences of the best from each other one."""
     numbers = {name: run.score(name) for name in run.ranked}
     others = {name: found for name in run.ranked if run.best and (found := run.difference(run.best, name))}
@@ -158,7 +158,7 @@ def scores(run: Run) -> Part:
     }
 
 
-def audio_controls(run: Run) -> Part:
+def audio_controls(run: ReportedRun) -> Part:
     """IoU, found area and empty answers of each method under each audio control, as charts and as a table."""
     controls, own = run.results["controls"], run.listening
     floor, rows, starts = percent(_floor(run)), [], set()
@@ -191,7 +191,7 @@ def audio_controls(run: Run) -> Part:
     }
 
 
-def protocols(run: Run) -> list[Part]:
+def protocols(run: ReportedRun) -> list[Part]:
     """A table for each protocol; of those that say nothing about the run the reason."""
     tables = []
     for number, (name, one) in enumerate(run.results["protocols"].items()):
@@ -200,7 +200,7 @@ def protocols(run: Run) -> list[Part]:
     return tables
 
 
-def _protocol(number: int, name: str, protocol: Mapping[str, Any], run: Run) -> Part:
+def _protocol(number: int, name: str, protocol: Mapping[str, Any], run: ReportedRun) -> Part:
     headers, terms, tops = ["method"], [], {}
     scores = {method: run.results["scores"][method][name] for method in run.ranked}
     for position, column in enumerate(protocol["columns"]):

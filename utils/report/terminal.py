@@ -5,12 +5,12 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Any
 
-from utils.report.elements import Run, counted, percent
+from utils.report.elements import ReportedRun, counted, percent
 
 
 def format_tables(results: Mapping[str, Any]) -> str:
     """All tables of what a results.json holds, and what they say at a glance."""
-    run, parts = Run(results), []
+    run, parts = ReportedRun(results), []
     for name, protocol in results["protocols"].items():
         if protocol["refused"]:
             parts.append(f"{name}: not shown, {protocol['refused']}")
@@ -20,7 +20,7 @@ def format_tables(results: Mapping[str, Any]) -> str:
     return "\n\n".join(part for part in parts if part)
 
 
-def _table(name: str, columns: list[Mapping[str, Any]], run: Run) -> str:
+def _table(name: str, columns: list[Mapping[str, Any]], run: ReportedRun) -> str:
     titles = [column["title"] for column in columns]
     marks = ["oracle" if column["kind"] == "oracle" else "" for column in columns]
     rows = [("", marks), (name, titles)]
@@ -46,7 +46,7 @@ def _cell(number: Mapping[str, Any]) -> str:
     return f"{percent(number['value'])}{half:>6}"
 
 
-def _controls(run: Run) -> str:
+def _controls(run: ReportedRun) -> str:
     controls = run.results["controls"]
     if len(controls) < 2 or not run.methods:
         return ""
@@ -57,7 +57,7 @@ def _controls(run: Run) -> str:
     return "\n".join(_lines(rows, least=24))
 
 
-def _ranking(run: Run) -> list[str]:
+def _ranking(run: ReportedRun) -> list[str]:
     """Which method is best, and how certainly it is ahead of each other one."""
     best = run.best
     if best is None:
@@ -74,7 +74,7 @@ def _ranking(run: Run) -> list[str]:
     return lines
 
 
-def _listening(run: Run) -> list[str]:
+def _listening(run: ReportedRun) -> list[str]:
     """Which methods listen, where a control tells."""
     return [
         f"{found.verdict}: IoU {percent(found.before)} -> "
@@ -90,7 +90,7 @@ def _interval(number: Mapping[str, Any]) -> str:
     return f"[{percent(number['low'])}, {percent(number['high'])}]"
 
 
-def _notes(run: Run) -> str:
+def _notes(run: ReportedRun) -> str:
     data, intervals = run.results["data"], run.results["intervals"]
     size = run.results["measurement"]["resolution"]
     lines = [

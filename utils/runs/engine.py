@@ -160,7 +160,7 @@ class Evaluation:
                     batch.records.append(SampleRecord(*names, **numbers, query=query, reason=reason))
                     batch.add_seconds(method, prediction.trail.get("seconds", {}))
                     if control == "original":
-                        batch.sketches.setdefault(method, []).append(sketch(prediction))
+                        batch.sketches.setdefault(method, []).append(sketch(prediction, self.threshold))
             batch.ids.append(sample.id)
             batch.counts["samples"] += 1
             batch.counts["gt_empty"] += batch.records[-1].gt_empty

@@ -17,7 +17,7 @@ import numpy as np
 from PIL import Image
 
 from utils.files import make_folder
-from utils.media.drawing import draw_overlay, grey
+from utils.media.drawing import draw_overlay
 from utils.media.images import resize_mask, resize_score_map
 from utils.scoring.sample_scores import SampleScores
 from utils.trails import describe_trail
@@ -26,7 +26,7 @@ from utils.types import Entry, Prediction, Sample
 FOLDER = "gallery"
 OF_EACH_KIND = 2  # best, middling, worst and blank samples
 LONGEST_SIDE = 320  # pixels of a picture
-SKETCH_SIDE, SKETCH_LEVELS = 128, 32  # pixels of a sketch's longest side, and its shades: 1 to 2 kB
+SKETCH_SIDE, SHADES = 128, 15  # pixels of a sketch's longest side, its shades on each side of the threshold: 1 to 2 kB
 
 
 @dataclass(frozen=True)
@@ -34,7 +34,7 @@ class Sketch:
     """What is kept of a prediction for a picture.
 
     Attributes:
-        score_map: a grey PNG, 0 to 255 for 0 to 1, of SKETCH_SIDE pixels and SKETCH_LEVELS shades at most.
+        score_map: a PNG of SKETCH_SIDE pixels at most and 2 * SHADES + 1 values: SHADES and less are not in the mask.
         trail: lines of (label, text), see `utils.trails.describe_trail`.
     """
 
@@ -42,13 +42,15 @@ class Sketch:
     trail: Sequence[Sequence[str]]
 
 
-def sketch(prediction: Prediction) -> Sketch:
-    """Makes a sketch of a prediction."""
+def sketch(prediction: Prediction, threshold: float) -> Sketch:
+    """Makes a sketch of a prediction whose mask is what lies above the threshold."""
     shape = prediction.score_map.shape
     scale = min(1, SKETCH_SIDE / max(shape))
     small = resize_score_map(prediction.score_map, tuple(max(1, round(side * scale)) for side in shape))
     file = BytesIO()
-    grey(np.rint(small * (SKETCH_LEVELS - 1)) / (SKETCH_LEVELS - 1)).save(file, "PNG", optimize=True)
+    below = np.rint(SHADES * small / max(threshold, 1e-6))
+    above = SHADES + np.ceil(SHADES * (small - threshold) / max(1 - threshold, 1e-6)).clip(1)
+    Image.fromarray(np.where(small > threshold, above, below).astype(np.uint8)).save(file, "PNG", optimize=True)
     return Sketch(file.getvalue(), [list(line) for line in describe_trail({**prediction.trail, "seconds": {}})])
 
 
@@ -103,7 +105,9 @@ def draw(
     methods = {}
     for name, kept in sketches.items():
         with Image.open(BytesIO(kept.score_map)) as small:
-            score_map = resize_score_map(np.asarray(small, np.float32) / 255, image.shape[:2])
+            shades = np.asarray(small, np.float32) / SHADES  # 1 is the threshold
+        small_map = np.where(shades <= 1, threshold * shades, threshold + (1 - threshold) * (shades - 1))
+        score_map = resize_score_map(small_map.astype(np.float32), image.shape[:2])
         methods[name] = {
             "map": save(draw_overlay(image, score_map > threshold, score_map), name),
             "iou": None if scores[name].gt_empty else scores[name].iou_fixed,

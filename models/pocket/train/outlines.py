@@ -22,7 +22,7 @@ from torch.utils.data import DataLoader, Dataset
 from models.cpu import right_convolutions
 from models.pocket.image_classifier import ImageClassifier
 from models.pocket.train import checked_release, write_checkpoint
-from models.pocket.train.scenes import CutOut, Scene, SceneMaker
+from models.pocket.train.scenes import CutOut, SceneMaker, TrainingScene
 from models.segmenter.outline_decoder import OutlineDecoder
 from utils.errors import UserError
 
@@ -142,7 +142,7 @@ def save_outlines(decoder: OutlineDecoder, offset: float, folder: Path) -> None:
     write_checkpoint(folder, decoder.state_dict(), config)
 
 
-def _mean_iou(drawn: Sequence[tuple[Scene, list[torch.Tensor]]], offset: float) -> float:
+def _mean_iou(drawn: Sequence[tuple[TrainingScene, list[torch.Tensor]]], offset: float) -> float:
     ious = []
     for scene, logits in drawn:
         votes = sum((one + offset).sigmoid() for one in logits).numpy() / len(logits)
@@ -153,7 +153,7 @@ def _mean_iou(drawn: Sequence[tuple[Scene, list[torch.Tensor]]], offset: float) 
 
 def _drawn(
     classifier: ImageClassifier, decoder: OutlineDecoder, maker: SceneMaker, count: int, seed: int
-) -> list[tuple[Scene, list[torch.Tensor]]]:
+) -> list[tuple[TrainingScene, list[torch.Tensor]]]:
     """Scenes of 288 pixels with something to find, and the decoder's logits at two scales, (288, 288) each."""
     scenes = [maker.make(np.random.default_rng([seed, number]), 288) for number in range(count)]
     drawn = []

@@ -36,7 +36,7 @@ class CutOut:
 
 
 @dataclass(frozen=True, eq=False)
-class Scene:
+class TrainingScene:
     """What is learnt from: an image of S x S pixels, and what in it a query asks for."""
 
     image: np.ndarray  # (S, S, 3) uint8 RGB
@@ -87,7 +87,7 @@ class SceneMaker:
         self.photographs = np.repeat(np.arange(len(weights)), weights * is_photograph).tolist()
         self.drawings = np.flatnonzero(~is_photograph).tolist()
 
-    def make(self, rng: np.random.Generator, size: int) -> Scene:
+    def make(self, rng: np.random.Generator, size: int) -> TrainingScene:
         """Composes one scene of size x size pixels."""
         while True:
             image, things = self._compose(rng, size)
@@ -103,7 +103,7 @@ class SceneMaker:
                 mask |= visible & (truth >= TRUE)
                 counted &= ~(visible & (FALSE < truth < TRUE))
             if mask.any() or absent:
-                return Scene(image, query, mask, counted)
+                return TrainingScene(image, query, mask, counted)
 
     def _query(self, rng: np.random.Generator, asked: int, present: Sequence[int]) -> np.ndarray:
         """The most probable names of a cut-out, alike or weighted, perhaps among others (as "dog" has 118)."""

@@ -1,4 +1,5 @@
 import json
+import shlex
 
 import pytest
 import torch
@@ -114,13 +115,70 @@ def test_what_lacks_is_noticed(pickled, lost):
     assert not list(pickled.glob("*.safetensors"))
 
 
-def test_shards_of_another_library_are_joined(tmp_path):
-    for index in range(2):
-        torch.save({f"w{index}": torch.full((2,), float(index))}, tmp_path / f"pytorch_model-0000{index + 1}-of-2.bin")
-    (tmp_path / "pytorch_model.bin.index.json").write_text("{}")
+def test_shards_of_another_library_are_joined_and_a_lost_one_is_noticed(tmp_path):
+    places = {f"w{index}": f"pytorch_model-0000{index + 1}-of-00002.bin" for index in range(2)}
+    for index, (name, shard) in enumerate(places.items()):
+        torch.save({name: torch.full((2,), float(index))}, tmp_path / shard)
+    with pytest.raises(UserError, match="pytorch_model-00001-of-00002.bin, .* without .*index.json; fetch it again"):
+        convert(str(tmp_path))
+    index, lost = tmp_path / "pytorch_model.bin.index.json", tmp_path / places["w1"]
+    index.write_text("{bad")
+    with pytest.raises(UserError, match="is not converted: .*no weight_map in pytorch_model.bin.index.json"):
+        convert(str(tmp_path))
+    index.write_text(json.dumps({"weight_map": places}))
+    lost.rename(tmp_path / "aside")
+    with pytest.raises(UserError, match=f"{tmp_path} lacks 1 tensors that its index names; fetch it again"):
+        convert(str(tmp_path))
+    assert not list(tmp_path.glob("*.safetensors"))
+    (tmp_path / "aside").rename(lost)
     convert(str(tmp_path))
     tensors = load_file(tmp_path / "model.safetensors")
     assert {name: tensor.tolist() for name, tensor in tensors.items()} == {"w0": [0, 0], "w1": [1, 1]}
+
+
+def test_the_advice_for_a_pinned_revision_helps_there(hub, pickled, capsys):
+    hub.repositories[ID] = Repository(hub_server.checkpoint(), revisions={"v1": ("b" * 40, files_in(pickled))})
+    with pytest.raises(UserError, match="`python -m models.convert owner/net --revision v1`") as caught:
+        find(ID, "v1")
+    main(shlex.split(str(caught.value).split("`")[1])[3:])
+    assert capsys.readouterr().out.endswith("now usable as the weights owner/net at the revision v1\n")
+    assert find(ID, "v1").revision == "b" * 40 and ClapEncoder.from_pretrained(ID, "v1")
+
+
+@pytest.mark.parametrize("config", ["{bad", "[1]", '{"architectures": null}', '{"architectures": [1]}'])
+def test_a_config_without_an_architecture_keeps_nothing_from_converting(tmp_path, config):
+    (tmp_path / "config.json").write_text(config)
+    torch.save({"w": torch.ones(1)}, tmp_path / "pytorch_model.bin")
+    assert (convert(str(tmp_path)) / "model.safetensors").is_file()
+
+
+def test_what_is_written_is_whole_and_follows_no_link(hub, pickled, tmp_path, monkeypatch):
+    hub.repositories[ID] = Repository(files_in(pickled))
+    other, written = tmp_path / "other", convert(ID) / "model.safetensors"
+    other.write_bytes(b"of someone else")
+    for target in (other, tmp_path / "nowhere"):
+        written.unlink()
+        written.symlink_to(target)
+        assert convert(ID) == written.parent and not written.is_symlink() and len(load_file(written)) > 100
+    assert other.read_bytes() == b"of someone else" and not (tmp_path / "nowhere").exists()
+
+    def breaks(_, path, **__):
+        path.write_bytes(b"half")
+        raise OSError("cut")
+
+    monkeypatch.setattr("safetensors.torch.save_file", breaks)
+    (pickled / "config.json").write_text("{}")
+    before = files_in(pickled)
+    with pytest.raises(UserError, match="is not converted: .*cut"):
+        convert(str(pickled))
+    assert files_in(pickled) == before and not [path for path in pickled.iterdir() if path.is_dir()]
+
+
+def test_the_whole_file_is_taken_where_shards_lie_beside_it(tmp_path):
+    torch.save({"w": torch.ones(1)}, tmp_path / "pytorch_model.bin")
+    torch.save({"part": torch.ones(1)}, tmp_path / "pytorch_model-00001-of-00002.bin")
+    (tmp_path / "pytorch_model.bin.index.json").write_text('{"weight_map": {}}')
+    assert load_file(convert(str(tmp_path)) / "model.safetensors").keys() == {"w"}
 
 
 def test_open_clip_finds_its_weights_under_its_own_name(tmp_path):

@@ -1,8 +1,11 @@
+import re
+import shutil
 import socket
 import threading
 
 import pytest
 
+from models import convert, fetch
 from models.audio_text.clap import ClapEncoder
 from models.checkpoints import hub as hub_code
 from models.checkpoints.hub import HubError, cached
@@ -10,7 +13,7 @@ from models.config import ROOT
 from models.network import find
 from tests.models.checkpoints import hub_server
 from tests.models.checkpoints.hub_server import COMMIT, Repository, checkpoint, files_in
-from utils.errors import UserError
+from utils.errors import UserError, run_script
 
 ID = "owner/net"
 SHARDS = ["model-00001-of-00002.safetensors", "model-00002-of-00002.safetensors"]
@@ -226,6 +229,29 @@ def test_offline_nothing_is_asked(hub, monkeypatch):
     assert hub.requests == []
 
 
+@pytest.mark.parametrize("offline", [False, True])
+@pytest.mark.parametrize("weights", ["bad//id", "a b/c", "owner/name.", "a/b--c", "a" * 120, "a" * 300])
+def test_an_impossible_hub_id_is_refused_without_a_question(hub, monkeypatch, capsys, weights, offline):
+    monkeypatch.setattr("huggingface_hub.constants.HF_HUB_OFFLINE", offline)
+    refused("absent", f"^cannot load {weights}: the hub has no such model", weights)
+    assert run_script(lambda: convert.main([weights])) == run_script(lambda: fetch.main([weights])) == 2
+    said = capsys.readouterr().err
+    assert f"error: {weights}: the hub has no such model" in said and "1 of 1 networks could not be had" in said
+    assert hub.requests == []
+
+
+def test_the_advice_for_damaged_weights_at_a_pinned_revision_helps(hub, folders):
+    true = files_in(folders["audio_text"])
+    hub.repositories[ID] = Repository(checkpoint(), revisions={"v1": ("b" * 40, true)})
+    (find(ID, "v1").path / "model.safetensors").resolve().write_bytes(b"damaged")
+    with pytest.raises(UserError, match="models.fetch owner/net --revision v1`") as caught:
+        ClapEncoder.from_pretrained(ID, "v1")
+    doomed, command = re.search("delete (.*) and run `python -m models.fetch (.*)`", str(caught.value)).groups()
+    shutil.rmtree(doomed)
+    fetch.main(command.split())
+    assert files_in(find(ID, "v1").path) == true and ClapEncoder.from_pretrained(ID, "v1")
+
+
 def test_no_room_on_the_disk(hub, monkeypatch):
     hub.repositories[ID] = Repository(checkpoint(1_000_000))
     monkeypatch.setattr(hub_code.shutil, "disk_usage", lambda _: hub_code.shutil._ntuple_diskusage(9, 8, 1_000_000))
@@ -242,11 +268,5 @@ def test_a_cache_that_cannot_be_written_to(hub, tmp_path):
 
 
 def test_sizes_in_words():
-    assert [hub_code.megabytes(size) for size in (0, 31_900, 2_839_000, 614_000_000, 3.14e9, 17e9)] == [
-        "0 kB",
-        "32 kB",
-        "2.8 MB",
-        "614 MB",
-        "3.1 GB",
-        "17 GB",
-    ]
+    sizes = (0, 31_900, 2_839_000, 614_000_000, 3.14e9, 17e9)
+    assert ", ".join(map(hub_code.megabytes, sizes)) == "0 kB, 32 kB, 2.8 MB, 614 MB, 3.1 GB, 17 GB"

@@ -169,7 +169,7 @@ def test_a_pixel_of_the_map_is_the_same_pixel_of_the_image(segmenter, monkeypatc
     def detect(seen, texts, threshold, max_boxes):
         ys, xs = np.nonzero(seen[..., 0])
         corners = torch.tensor([[xs.min(), ys.min(), xs.max() + 1, ys.max() + 1]], dtype=torch.float32)
-        return [detector.Boxes(corners, torch.tensor([0.9]))]
+        return [detector.Detections(corners, torch.tensor([0.9]))]
 
     def mask_logits(seen, corners, multimask):
         x0, y0, x1, y1 = (int(value) for value in corners[0])

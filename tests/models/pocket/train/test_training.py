@@ -18,7 +18,7 @@ from models.pocket.train import clips, outlines, sounds
 from models.pocket.train.clips import LEVEL, make_clip
 from models.pocket.train.outlines import calibrate, held_out_iou, names_of_cut_outs, train_decoder
 from models.pocket.train.recordings import SAMPLING_RATE, Recording
-from models.pocket.train.scenes import CutOut, Scene, SceneMaker
+from models.pocket.train.scenes import CutOut, SceneMaker, TrainingScene
 from models.segmenter.outline_decoder import OutlineNetwork
 from tests.checkpoints.pocket import save_image_classifier
 from utils.errors import UserError
@@ -115,7 +115,7 @@ def found():
     image = np.zeros((288, 288, 3), np.uint8)
     image[96:192, 96:192] = 255
     mask = image[..., 0] > 0
-    scene = Scene(image, np.ones(3, np.float32), mask, np.ones((288, 288), bool))
+    scene = TrainingScene(image, np.ones(3, np.float32), mask, np.ones((288, 288), bool))
     classifier = SimpleNamespace(
         prepare=lambda image, long_side: torch.from_numpy(image[::4, ::4, 0] / 255.0),
         look=lambda pixels: ([pixels], torch.zeros(1, 3, 1, 1)),
@@ -135,7 +135,7 @@ def test_what_is_neither_true_nor_false_is_not_held_against_it(found):
     classifier, decoder, maker = found
     scene = maker.make(None, 288)
     counted = scene.mask.copy()
-    lenient = SimpleNamespace(make=lambda rng, size: Scene(scene.image, scene.query, scene.mask, counted))
+    lenient = SimpleNamespace(make=lambda rng, size: TrainingScene(scene.image, scene.query, scene.mask, counted))
     assert held_out_iou(classifier, decoder, lenient, count=2) == 1
 
 
