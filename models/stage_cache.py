@@ -28,7 +28,7 @@ MARK = "CACHE.txt"
 ARRAY, TUPLE = "__array__", "__tuple__"  # in JSON, what stands for them
 SLACK = 0.05  # of the size: what a process writes before it looks again how much is there
 FOLDERS, FILES = "[0-9a-f]" * 2, "[0-9a-f]" * 64 + ".npz"  # patterns of our names
-NO_LINK = getattr(os, "O_NOFOLLOW", 0) | getattr(os, "O_NONBLOCK", 0)  # nor anything that lets its reader wait
+NO_LINK = sum(getattr(os, name, 0) for name in ("O_NOFOLLOW", "O_NONBLOCK", "O_BINARY"))  # nor anything to wait for
 
 
 class StageCache:
