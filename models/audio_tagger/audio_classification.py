@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import csv
-import json
 import re
 from collections.abc import Sequence
 from typing import Any
@@ -14,6 +13,7 @@ import torch
 from models.audio_input import average_over_windows, cut, groups_of_one_shape, resample
 from models.audio_tagger.soundnet import ARCHITECTURE, SoundNetTagger
 from models.network import MAX_BATCH, Pretrained, find
+from models.weights import read_json
 from utils.errors import UserError
 from utils.language import audioset
 
@@ -115,7 +115,7 @@ class AnyTagger(Pretrained):
     @classmethod
     def resolve(cls, weights: str, revision: str | None = None, **further: Any) -> type[Pretrained]:
         """The family of a checkpoint, see `models.network.load_once`."""
-        config = json.loads((find(str(weights), revision).path / "config.json").read_text(encoding="utf-8"))
+        config = read_json(find(str(weights), revision).path / "config.json")
         return SoundNetTagger if config.get("architecture") == ARCHITECTURE else AudioClassifier
 
 
