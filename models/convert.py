@@ -18,8 +18,8 @@ from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
 
 from models.checkpoints.hub import ask, fetch
-from models.weights import SINGLE, faults, first_sentence, local_path, needed, pickled_among, read_json, weights_among
-from utils.errors import UserError, run_script
+from models.weights import SINGLE, faults, local_path, needed, pickled_among, read_json, weights_among
+from utils.errors import UserError, first_sentence, run_script
 
 OPEN_CLIP = {"open_clip_pytorch_model.bin": "open_clip_model.safetensors"}  # open_clip's names
 SINGLE_PICKLE, INDEX = "pytorch_model.bin", "pytorch_model.bin.index.json"

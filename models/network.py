@@ -19,8 +19,8 @@ from safetensors import SafetensorError
 from models.config import DTYPES
 from models.cpu import Float32Convolutions, needs_float32_convolutions, split_large
 from models.remembering import Memory, Rememberable
-from models.weights import ANOTHER, Checkpoint, faults, first_sentence, local_path, refusal
-from utils.errors import UserError
+from models.weights import ANOTHER, Checkpoint, faults, local_path, refusal
+from utils.errors import UserError, first_sentence
 
 MAX_BATCH = 16  # images, windows or queries a forward pass
 TEXTS_AT_ONCE = 32  # sentences a forward pass

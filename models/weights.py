@@ -108,11 +108,6 @@ def refusal(weights: str, path: Path, found: Sequence[str]) -> UserError:
     return UserError(f"{what}; {out}")
 
 
-def first_sentence(error: Exception) -> str:
-    """What a library says went wrong, on one line."""
-    return " ".join(str(error).split()).split(". ")[0].rstrip(".:")
-
-
 def needed(names: Iterable[str], trust_remote_code: bool = False) -> list[str]:
     """The files of a repository that a loader reads, Python only where it may run; no other format or precision."""
     names = sorted(names)

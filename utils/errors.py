@@ -34,7 +34,7 @@ def run_script(main: Callable[[], object]) -> int:
     except RuntimeError as error:
         if type(error).__name__ != "OutOfMemoryError":  # torch's, which not every script has imported
             raise
-        said = " ".join(str(error).split()).split(". ")[0]
+        said = first_sentence(error)
         print(
             f"error: it does not fit into the GPU's memory ({said}); keep the weights in half precision with --set "
             "ROLE.dtype=bfloat16, run fewer methods at once, take a smaller config, or --device cpu",
@@ -52,3 +52,8 @@ def run_script(main: Callable[[], object]) -> int:
         print("interrupted", file=sys.stderr)
         return INTERRUPTED_CODE
     return 0
+
+
+def first_sentence(error: Exception) -> str:
+    """What a library says went wrong, on one line."""
+    return " ".join(str(error).split()).split(". ")[0].rstrip(".:")

@@ -21,8 +21,8 @@ from huggingface_hub.file_download import repo_folder_name
 from huggingface_hub.utils import validate_repo_id
 
 from models.checkpoints import catalogue, command
-from models.weights import ANOTHER, Checkpoint, faults, first_sentence, needed, no_folder, pickled_among, weights_among
-from utils.errors import UserError
+from models.weights import ANOTHER, Checkpoint, faults, needed, no_folder, pickled_among, weights_among
+from utils.errors import UserError, first_sentence
 
 PATIENCE = 3.0  # s for the hub's answer; HF_HUB_ETAG_TIMEOUT overrides it
 CONVERTER = "SFconvertbot"  # the hub's own account that proposes safetensors versions as pull requests

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Any, ClassVar
 
@@ -17,16 +17,13 @@ class PocketFolder:
     Attributes:
         architecture: what the config calls itself.
         module: the class of the network, built from the config's `arguments`.
+        arguments: what a config says of the size of its network.
         processor: the config.
     """
 
     architecture: ClassVar[str]
     module: ClassVar[type[torch.nn.Module]]
-
-    @staticmethod
-    def arguments(config: Mapping[str, Any]) -> Mapping[str, Any]:
-        """What a config says of the size of its network."""
-        raise NotImplementedError
+    arguments: ClassVar[Callable[[Mapping[str, Any]], Mapping[str, Any]]]
 
     @classmethod
     def load(cls, folder: Path, dtype: torch.dtype, trust_remote_code: bool) -> tuple[Any, Any]:

@@ -10,7 +10,7 @@ from typing import Protocol
 
 from tqdm import tqdm
 
-from utils.errors import UserError
+from utils.errors import UserError, first_sentence
 from utils.runs.gallery import sketch
 from utils.runs.journal import Batch, Journal
 from utils.runs.results import SampleRecord, write_records
@@ -128,7 +128,7 @@ class Evaluation:
                 raise
             if len(samples) > 1:
                 return None
-            said = " ".join(str(error).split()).split(". ")[0]
+            said = first_sentence(error)
             raise UserError(
                 f"one sample alone does not fit into the device's memory ({said}); keep the weights in half precision "
                 "with --set ROLE.dtype=bfloat16, run fewer methods at once, or take a smaller config or another "
