@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import argparse
 import sys
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import asdict
 from functools import partial
 from pathlib import Path
@@ -18,26 +18,30 @@ import methods
 from datasets.batches import cut_batches, iterate_batches
 from datasets.check import check_headers
 from datasets.controls import AudioControls
-from datasets.findings import check_command, count
-from datasets.folder import FolderDataset
+from datasets.findings import check_command, count, some
+from datasets.folder import FolderDataset, faults_of_samples
+from datasets.layout import read_layout
 from models import loading
 from models.config import Config, load_config
 from models.remembering import Memory
 from models.stage_cache import StageCache
-from utils.cli import add_eval_options, add_run_options
+from utils.cli import Parser, add_eval_options, add_run_options
 from utils.errors import UserError, run_script
 from utils.files import make_folder
 from utils.report import write_report
 from utils.report.terminal import format_tables
-from utils.runs import provenance
+from utils.runs import output, provenance
 from utils.runs.engine import Evaluation, collect
 from utils.runs.gallery import choose, draw, save_overlays
-from utils.runs.journal import Batch, Journal, Shard, launched_shard
+from utils.runs.journal import Batch, Ids, Journal, digest
 from utils.runs.results import SCHEMA, EvalResults, write_results
+from utils.runs.shards import Shard, launched_shard
 from utils.scoring.protocols import Setting, applicable, explain
 from utils.scoring.sample_scores import describe_measurement
 from utils.scoring.summary import summarise
+from utils.types import Sample
 
+ROOT = Path(__file__).parent
 BASELINES = ("nothing", "everything", "centre", "image_only")
 
 
@@ -68,6 +72,8 @@ def main(argv: Sequence[str] | None = None) -> EvalResults | None:
     write_report(folder, values)
     run.journal.remove()
     print(f"\n{format_tables(values)}\n")
+    if skipped := results.data["skipped"]:
+        print(f"left out: {count(len(skipped), 'sample')} with faults ({some(skipped)}); results.json says why\n")
     print(f"written to {folder}: report.html, report.md, results.json, per_sample.csv")
     return results
 
@@ -78,12 +84,15 @@ class Run:
     def __init__(self, arguments: argparse.Namespace, command: str) -> None:
         """Checks what the command line asks for, the cheapest first, and loads the networks."""
         self.arguments, self.command = arguments, command
-        self.dataset = dataset = open_dataset(arguments.test_data_path, arguments.limit)
-        self.data = dataset.describe()  # before the run, which may take hours
+        output.refuse_unfit(arguments.output_dir)
+        self.shard = shard = Shard(*arguments.shard) if arguments.shard else launched_shard()
+        self.dataset = dataset = open_dataset(arguments.test_data_path, arguments.limit, arguments.skip_faults)
         applicable(arguments.protocols, Setting())
         self.entries, self.group_unit = dataset.entries(arguments.group_size)
-        self.controls = AudioControls(dataset, arguments.audio_control, arguments.seed or 0)
+        self.controls = AudioControls(dataset, arguments.audio_control, arguments.seed or 0, arguments.group_size)
         self.config = config = load_config(arguments.config, arguments.set, methods.available())
+        for name, settings in config.methods.items():
+            methods.check(name, settings)
         names = dict.fromkeys((*arguments.methods, *arguments.baselines))
         self.settings = {name: method_settings(name, config, arguments.seed) for name in names}
         roles = {role: name for name in reversed(names) for role in methods.requires(name)}
@@ -92,7 +101,7 @@ class Run:
                 out = f"name others with --baselines, or add the role with --set {role}.family=... {role}.weights=..."
                 raise UserError(f"the baseline {name} needs the role {role}, which {config.path} does not have; {out}")
         make_folder(arguments.output_dir)
-        self.shard = shard = Shard(*arguments.shard) if arguments.shard else launched_shard()
+        self.data = dataset.describe()  # before the run, which may take hours
         self.device = loading.resolve_device(shard.device(arguments.device))
         self.wait_for_others = shard.join(self.device)
         if shard.leads:
@@ -102,16 +111,33 @@ class Run:
         self.methods = {n: methods.create(n, models, values, memory=memory) for n, values in self.settings.items()}
         self.origins = {role: getattr(model, "provenance", None) for role, model in models.items()}
         self.measurement = describe_measurement(arguments.threshold, arguments.resolution)
-        self.commit, self.uncommitted_changes = provenance.git_state(Path(__file__).parent)
-        self.batches = cut_batches([self.entries[name].group for name in dataset.ids], arguments.batch_size)
-        self.journal = Journal(arguments.output_dir, self.identity())
+        self.commit, self.uncommitted_changes = provenance.git_state(ROOT)
+        self.identity, self.journal = self.begin()
         self.start = perf_counter()
 
-    def identity(self) -> dict[str, Any]:
-        """Everything that decides the numbers: a journal of another run is not gone on with."""
-        return {
+    def begin(self) -> tuple[dict[str, str], Journal]:
+        """What tells this run from others, for results.json, and its journal, begun or gone on with."""
+        arguments, dataset, decisive = self.arguments, self.dataset, self.decisive()
+        further = {
             "data": {name: value for name, value in self.data.items() if name != "path"},
-            "latest_change": self.dataset.layout.latest_change(self.dataset.ids),
+            "shown": [arguments.protocols, arguments.draws],
+            "batch_size": None,  # changes no score
+        }
+        identity = {part: digest(value)[:16] for part, value in (decisive | further).items()}
+        if not arguments.overwrite:
+            output.refuse_other_results(arguments.output_dir, identity)
+        known = {one: [dataset.digests[one], self.entries[one].group, self.controls.given(one)] for one in dataset.ids}
+        return identity, Journal(arguments.output_dir, decisive, known, self.cut, self.shard, arguments.skip_faults)
+
+    def cut(self, ids: Sequence[str]) -> list[Ids]:
+        """Batches of samples."""
+        groups = [self.entries[name].group for name in ids]
+        return [tuple(ids[row] for row in rows) for rows in cut_batches(groups, self.arguments.batch_size)]
+
+    def decisive(self) -> dict[str, Any]:
+        """Everything that decides the numbers but the samples: a journal of another run is not gone on with."""
+        return {
+            "limit": self.arguments.limit,
             "groups": self.arguments.group_size,
             "config": self.config.roles,
             "models": self.origins,
@@ -120,7 +146,7 @@ class Run:
             "audio_controls": [self.controls.names, self.arguments.seed or 0],
             "batch_size": self.arguments.batch_size,
             "cache": self.arguments.cache is not None,
-            "code": [self.commit, self.uncommitted_changes],
+            "code": provenance.code_sha256(ROOT),
             "versions": {name: version for name, version in provenance.versions().items() if name != "platform"},
             "device": self.device.split(":")[0],
         }
@@ -131,19 +157,27 @@ class Run:
         controls = {name: partial(self.controls.apply, name) for name in self.controls.names}
         groups = {name: entry.group for name, entry in self.entries.items()}
         threshold, resolution = arguments.threshold, arguments.resolution
-        evaluation = Evaluation(self.methods, controls, self.memory.forget, groups, threshold, resolution)
+        skip = arguments.skip_faults
+        evaluation = Evaluation(self.methods, controls, self.memory.forget, groups, threshold, resolution, skip)
         workers = arguments.num_workers
         if workers is None:
             workers = 0 if self.device == "cpu" else min(4, shard.cores)
-        read = partial(iterate_batches, self.dataset, num_workers=workers)
+        place = {name: index for index, name in enumerate(self.dataset.ids)}
+
+        def read(batches: Sequence[Ids]) -> Iterable[Sequence[Sample | UserError]]:
+            return iterate_batches(self.dataset, [[place[name] for name in batch] for batch in batches], workers)
+
         overlays = partial(save_overlays, threshold, arguments.output_dir) if arguments.save_visualizations else None
-        evaluation.run(self.batches[shard.index :: shard.count], read, self.journal, overlays, quiet=not shard.leads)
+        own = self.journal.batches[shard.index :: shard.count]
+        evaluation.run(own, read, self.journal, overlays, quiet=not shard.leads)
         self.wait_for_others()
 
     def results(self) -> EvalResults:
         """Adds up all batches; writes per_sample.csv and the gallery's pictures."""
         arguments, config, seed = self.arguments, self.config, self.arguments.seed
-        total = collect(self.batches, self.journal, arguments.output_dir / "per_sample.csv")
+        total = collect(self.dataset.ids, self.journal, arguments.output_dir / "per_sample.csv")
+        if not total.ids:
+            raise UserError(f"expected samples that can be read in {arguments.test_data_path}, found none; mend them")
         seconds = round(perf_counter() - self.start, 1)
         summary = summarise(
             total.answers,
@@ -164,13 +198,15 @@ class Run:
             config={"name": config.name, "path": str(config.path), "roles": config.roles, "methods": self.settings},
             models=self.origins,
             device=self.device,
-            data={**self.data, **total.counts},
+            data={**self.data, **total.counts, "skipped": self.dataset.skipped | total.skipped},
             measurement=self.measurement,
             seeds={"given": seed, "audio_controls": seed or 0, "bootstrap": summary.intervals["seed"]},
             seconds={"total": seconds, "methods": total.seconds},
             methods={name: {"listens": methods.listens(name)} for name in self.methods},
             **vars(summary),
+            refused_controls=self.controls.refused,
             gallery=self.draw_gallery(total, summary.samples),
+            identity=self.identity,
         )
 
     def draw_gallery(self, total: Batch, named: Mapping[str, Any]) -> list[dict[str, Any]]:
@@ -178,11 +214,11 @@ class Run:
         known = {name: self.entries[name] for name in total.ids}
         threshold, drawn = self.arguments.threshold, []
         for name in choose(named, known, [name for name in self.methods if methods.listens(name)]):
-            place = total.ids.index(name)
-            first = next(batch.start for batch in self.batches if place in batch)
-            sketches = {name: own[place - first] for name, own in self.journal.read(first).sketches.items()}
-            scores = {name: own[place] for name, own in total.answers["original"].items()}
-            drawn.append(draw(self.dataset[place], known[name], sketches, scores, threshold, self.arguments.output_dir))
+            measured = self.journal.read(next(batch for batch in self.journal.batches if name in batch))
+            sketches = {method: own[0] for method, own in measured.only([name]).sketches.items()}
+            scores = {method: own[total.ids.index(name)] for method, own in total.answers["original"].items()}
+            sample = self.dataset[self.dataset.ids.index(name)]
+            drawn.append(draw(sample, known[name], sketches, scores, threshold, self.arguments.output_dir))
         return drawn
 
 
@@ -194,16 +230,21 @@ def method_settings(name: str, config: Config, seed: int | None) -> dict[str, An
     return {**settings, **config.methods.get(name, {})}
 
 
-def open_dataset(path: Path, limit: int | None) -> FolderDataset:
+def open_dataset(path: Path, limit: int | None, skip_faults: bool = False) -> FolderDataset:
     """The dataset, after a look at every file's header; what should be known of it is printed.
+
+    With `skip_faults`, samples with faults are left out of it, and only those of the folder count.
 
     Raises:
         UserError: there are faults: one sentence for all.
     """
     report = check_headers(path, limit)
-    if report.errors:
+    faults = faults_of_samples(report.errors, read_layout(path)) if skip_faults else None
+    if report.errors and faults is None:
         raise UserError(report.refusal())
-    dataset = FolderDataset(path, limit)
+    dataset = FolderDataset(path, limit, faults)
+    if faults:
+        print(f"data: {count(len(faults), 'sample')} left out ({some(faults)})", flush=True)
     if report.warnings:
         print(f"data: {count(len(report.warnings), 'warning')}; {check_command(path)} shows them", flush=True)
     if dataset.manifest is not None and dataset.manifest.left_out:
@@ -214,7 +255,7 @@ def open_dataset(path: Path, limit: int | None) -> FolderDataset:
 
 def parse_arguments(argv: Sequence[str]) -> argparse.Namespace:
     """The command line; argparse ends the program with code 2 on a wrong one."""
-    parser = argparse.ArgumentParser(description="Scores connection strategies on a dataset folder.")
+    parser = Parser(description="Scores connection strategies on a dataset folder.")
     add_run_options(parser, methods.available())
     add_eval_options(parser, BASELINES, needs_data=not any(word.startswith("--exp") for word in argv))
     return parser.parse_args(argv)

@@ -24,12 +24,12 @@ import methods
 from models.config import Config, load_config
 from models.loading import load_models
 from models.remembering import Memory
-from utils.cli import add_run_options
+from utils.cli import Parser, add_run_options
 from utils.errors import UserError, run_script
-from utils.files import make_folder
-from utils.media.drawing import draw_overlay, grey, save_png, side_by_side
-from utils.media.images import read_image
-from utils.media.sounds import is_silent, level_db, read_audio
+from utils.files import file_name, make_folder
+from utils.media.drawing import draw_overlay, grey, save_png, shades, side_by_side
+from utils.media.images import read_image_and_size, resize_mask, resize_score_map
+from utils.media.sounds import is_silent, level_db, read_recording
 from utils.trails import describe_trail
 from utils.types import Prediction, Sample
 
@@ -47,7 +47,8 @@ class Answer:
     Attributes:
         prediction: score map, queries and trail.
         mask: (H, W) bool, at the image's own size.
-        files: "overlay", "mask" and "score_map", each the path of a PNG of the image's own size.
+        files: "overlay", "mask" and "score_map", each the path of a PNG of the image's own size; of a large image, the
+            overlay has the size that it is worked on.
         near_miss: what was nearly found and what to try, labels and texts; empty where something was found.
     """
 
@@ -80,19 +81,24 @@ def main(argv: Sequence[str] | None = None) -> Demo:
     img_path, wav_path = input_paths(arguments.img_path, arguments.wav_path)
     names = list(dict.fromkeys(arguments.methods))
     roles = [role for name in names for role in methods.requires(name)]
-    sample = read_sample(img_path, wav_path)
+    sample, remarks = read_sample(img_path, wav_path)
     make_folder(arguments.output)
 
     config = load_config(arguments.config, arguments.set, methods.available(), roles)
+    named = {*names, *(override.partition(".")[0] for override in arguments.set)}
+    for name, settings in config.methods.items():
+        if name in named or not config.bundled:
+            methods.check(name, settings)
     say = (lambda *_: None) if arguments.json else partial(print, sep="\n", flush=True)  # nothing but JSON
-    say(*describe_input(config, img_path, wav_path, sample))
+    say(*describe_input(config, img_path, wav_path, sample, remarks))
     memory = Memory()
     models = load_models(config, roles, arguments.device, memory=memory)
     answers = {}
     for name in names:
         method = methods.create(name, models, config.methods.get(name), seed=arguments.seed, memory=memory)
         prediction = method.predict([sample])[0]
-        mask = prediction.score_map > arguments.threshold
+        size = sample.own_size or sample.image.shape[:2]
+        mask = resize_score_map(prediction.score_map, size, partial(np.less, arguments.threshold))
         files = write_pictures(name, sample, prediction, mask, arguments.output)
         missed = {}
         if not mask.any():
@@ -110,12 +116,12 @@ def main(argv: Sequence[str] | None = None) -> Demo:
 
 def parse_arguments(argv: Sequence[str] | None) -> argparse.Namespace:
     """The command line; argparse ends the program with code 2 on a wrong one."""
-    parser = argparse.ArgumentParser(
+    parser = Parser(
         description="Shows what sounds in an image, and how that was found. Without arguments: a bundled example."
     )
     add = parser.add_argument
     add("--img_path", type=Path, metavar="FILE", help="an image, anything Pillow opens")
-    add("--wav_path", type=Path, metavar="FILE", help="a sound, anything libsndfile or librosa reads")
+    add("--wav_path", type=Path, metavar="FILE", help="a sound, anything libsndfile or FFmpeg reads")
     add_run_options(parser, methods.available())
     about = "where the pictures go (default: %(default)s)"
     add("--output", type=Path, default=Path("outputs/demo"), metavar="DIR", help=about)
@@ -140,22 +146,27 @@ def input_paths(img_path: Path | None, wav_path: Path | None) -> tuple[Path, Pat
     return examples / "image" / f"{EXAMPLE}.jpg", examples / "wav" / f"{EXAMPLE}.wav"
 
 
-def read_sample(img_path: Path, wav_path: Path) -> Sample:
-    """Reads the two files."""
-    waveform, sampling_rate = read_audio(wav_path)
-    return Sample(img_path.stem, read_image(img_path), waveform, sampling_rate)
+def read_sample(img_path: Path, wav_path: Path) -> tuple[Sample, list[str]]:
+    """Reads the two files, and says what is special about the sound; a name of both is there once."""
+    sound = read_recording(wav_path)
+    name = img_path.stem if img_path.stem == wav_path.stem else f"{img_path.stem}_with_{wav_path.stem}"
+    image, own_size = read_image_and_size(img_path)
+    return Sample(name, image, sound.waveform, sound.sampling_rate, own_size=own_size), sound.remarks
 
 
 def write_pictures(
     name: str, sample: Sample, prediction: Prediction, mask: np.ndarray, folder: Path
 ) -> dict[str, Path]:
-    """Writes overlay, mask and score map as IMAGE_METHOD_overlay.png and so on; returns their paths."""
+    """Writes overlay, mask and score map as SAMPLE_METHOD_overlay.png and so on; returns their paths."""
     pictures = {
-        "overlay": draw_overlay(sample.image, mask, prediction.score_map),
+        "overlay": draw_overlay(sample.image, resize_mask(mask, sample.image.shape[:2]), prediction.score_map),
         "mask": grey(mask),
-        "score_map": grey(prediction.score_map),
+        "score_map": Image.fromarray(resize_score_map(prediction.score_map, mask.shape, shades)),
     }
-    return {kind: save_png(picture, folder / f"{sample.id}_{name}_{kind}.png") for kind, picture in pictures.items()}
+    return {
+        kind: save_png(picture, folder / file_name(sample.id, f"_{name}_{kind}.png"))
+        for kind, picture in pictures.items()
+    }
 
 
 def write_comparison(sample: Sample, answers: Mapping[str, Answer], folder: Path) -> Path:
@@ -163,7 +174,7 @@ def write_comparison(sample: Sample, answers: Mapping[str, Answer], folder: Path
     pictures = [("image", Image.fromarray(sample.image))]
     for name, answer in answers.items():
         pictures.append((f"{name}\n{caption_of(answer)}", Image.open(answer.files["overlay"])))
-    return save_png(side_by_side(pictures), folder / f"{sample.id}_comparison.png")
+    return save_png(side_by_side(pictures), folder / file_name(sample.id, "_comparison.png"))
 
 
 def caption_of(answer: Answer) -> str:
@@ -172,15 +183,17 @@ def caption_of(answer: Answer) -> str:
     return asked + ("" if answer.mask.any() else ": nothing found") if asked else "nothing asked for"
 
 
-def describe_input(config: Config, img_path: Path, wav_path: Path, sample: Sample) -> list[str]:
+def describe_input(config: Config, img_path: Path, wav_path: Path, sample: Sample, remarks: Sequence[str]) -> list[str]:
     """Lines on what is used and what it is good for."""
-    height, width = sample.image.shape[:2]
+    (height, width), size = sample.own_size or sample.image.shape[:2], sample.image.shape[:2]
+    reduced = f", worked on at {size[1]} x {size[0]}" if size != (height, width) else ""
     seconds, level = len(sample.waveform) / sample.sampling_rate, level_db(sample.waveform, sample.sampling_rate)
     loudness = f"loudest moment {level:.0f} dBFS" if level > float("-inf") else "nothing but silence"
+    about = ", ".join([f"{seconds:.1f} s", f"{sample.sampling_rate} Hz", loudness, *remarks])
     return [
         _line("config", f"{config.name}: {config.summary}"),
-        _line("image", f"{img_path}  ({width} x {height} pixels)"),
-        _line("sound", f"{wav_path}  ({seconds:.1f} s, {sample.sampling_rate} Hz, {loudness})"),
+        _line("image", f"{img_path}  ({width} x {height} pixels{reduced})"),
+        _line("sound", f"{wav_path}  ({about})"),
     ]
 
 

@@ -9,7 +9,6 @@ where to get the archive and what its scores can be compared with.
 
 from __future__ import annotations
 
-import argparse
 import csv
 import sys
 from collections.abc import Sequence
@@ -19,6 +18,7 @@ from pathlib import Path
 from datasets.findings import some
 from datasets.importing import Entry, Item, Manifest, Sound, import_and_report, parse_options
 from datasets.importing.ground_truth import MaskFile
+from utils.cli import Parser
 from utils.errors import UserError, run_script
 
 SUBSETS = {"s4": "AVSBench-S4", "ms3": "AVSBench-MS3"}
@@ -54,7 +54,7 @@ class Clip:
 
 def main(argv: Sequence[str] | None = None) -> Manifest:
     """Imports what a command line describes; ends in a `UserError` where the archive is not as published."""
-    parser = argparse.ArgumentParser(prog="python -m datasets.avsbench", description=__doc__.splitlines()[0])
+    parser = Parser(prog="python -m datasets.avsbench", description=__doc__.splitlines()[0])
     parser.add_argument("--subset", choices=SUBSETS, required=True, help="single source or multiple sources")
     parser.add_argument("--split", choices=SPLITS, default="test", help="(default: %(default)s)")
     arguments = parse_options(parser, argv)

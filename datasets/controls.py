@@ -4,8 +4,9 @@
     silence     nothing at all, as long
     noise       white noise of the same loudness and length
     swap        the sound of another sample of the same group where it has another one (the other thing of an image),
-                else of a sample that is known to sound different
-    offscreen   the sound of something that is not known to be in view
+                else of a sample that is known to sound different; where no manifest says what sounds, the sound of a
+                sample of another group, from another file, which may be of the same kind
+    offscreen   the sound of something that is not known to be in view; needs a manifest that says what sounds
 
 Everything follows from a seed and the sample's name: neither the order nor the batch nor the other controls matter.
 What sounds is taken from the manifest, which no method sees. The ground truth stays that of the original sound: under
@@ -16,16 +17,20 @@ from __future__ import annotations
 
 import hashlib
 from collections import defaultdict
-from collections.abc import Sequence
+from collections.abc import Hashable, Sequence
 from dataclasses import replace
+from functools import cached_property
 
 import numpy as np
 
+from datasets.findings import count
 from datasets.folder import FolderDataset
+from datasets.layout import SOUND_FOLDER
 from utils.errors import UserError
 from utils.types import Entry, Sample
 
 CONTROLS = ("original", "silence", "noise", "swap", "offscreen")
+OF_OTHERS = CONTROLS[3:]  # give a sample the sound of another one
 
 
 class AudioControls:
@@ -34,20 +39,37 @@ class AudioControls:
     Attributes:
         names: the controls, in the order asked for, "original" first.
         donors: control -> stem -> stem whose sound it is given; for swap and offscreen.
+        refused: control -> why this dataset cannot have it, asked for or not.
     """
 
-    def __init__(self, dataset: FolderDataset, names: Sequence[str], seed: int = 0) -> None:
-        """Chooses who is given whose sound.
+    def __init__(
+        self, dataset: FolderDataset, names: Sequence[str], seed: int = 0, group_size: int | None = None
+    ) -> None:
+        """Chooses who is given whose sound; `group_size` is that of `FolderDataset.entries`.
 
         Raises:
-            UserError: there is no such control, the dataset does not say what sounds, or nothing else does.
+            UserError: there is no such control, or the dataset cannot have it.
         """
         unknown = [name for name in names if name not in CONTROLS]
         if unknown:
             raise UserError(f'there is no audio control "{unknown[0]}"; choose from: {", ".join(CONTROLS)}')
         self.names = tuple(dict.fromkeys(("original", *names)))
         self._dataset, self._seed = dataset, seed
-        self.donors = {name: self._donors(name) for name in self.names if name in ("swap", "offscreen")}
+        self._entries, _ = dataset.entries(group_size)
+        described = dataset.manifest.samples.values() if dataset.manifest else ()
+        self._is_known = any(entry.categories for entry in described)
+        pool = {s: one for s, one in self._entries.items() if (one.categories and not one.blank) or not self._is_known}
+        self._pool = list(pool)
+        self._groups, self._group_of = _numbered([entry.group for entry in pool.values()])
+        kinds = [entry.categories if self._is_known else self._sounds[stem] for stem, entry in pool.items()]
+        self._kinds, self._kind_of = _numbered(kinds)
+        self._in_view = defaultdict(set)
+        for entry in described:
+            self._in_view[entry.group] |= _in_view(entry)
+        self.refused = {name: reason for name in OF_OTHERS if (reason := self._refusal(name))}
+        if reasons := [self.refused[name] for name in self.names if name in self.refused]:
+            raise UserError(reasons[0])
+        self.donors = {name: self._donors(name) for name in self.names if name in OF_OTHERS}
 
     def apply(self, control: str, sample: Sample) -> Sample:
         """The sample as it is heard under a control; its image and ground truth stay.
@@ -64,42 +86,60 @@ class AudioControls:
         waveform, sampling_rate = self._dataset.read_sound(self.donors[control][sample.id])
         return replace(sample, waveform=waveform, sampling_rate=sampling_rate)
 
+    def given(self, stem: str) -> dict[str, list]:
+        """Control -> whose sound it gives a sample, and the digest of that file; for swap and offscreen."""
+        donors = {control: of_control[stem] for control, of_control in self.donors.items()}
+        return {control: [one, self._sounds[one]] for control, one in donors.items()}
+
     def _noise(self, sample: Sample) -> np.ndarray:
         loudness = np.sqrt(np.mean(np.square(sample.waveform, dtype=np.float64))) if len(sample.waveform) else 0.0
         noise = self._rng("noise", sample.id).standard_normal(len(sample.waveform)) * loudness
         return noise.clip(-1, 1).astype(np.float32)
 
     def _donors(self, control: str) -> dict[str, str]:
-        manifest = self._dataset.manifest
-        if manifest is None or not any(entry.categories for entry in manifest.samples.values()):
-            raise UserError(
-                f"the audio control {control} needs to know what sounds in each sample, found no categories in "
+        donors = {}
+        for stem, entry in self._entries.items():
+            fitting = self._fitting(control, stem)
+            beside = fitting & (self._group_of == self._groups.get(entry.group))
+            fitting = np.flatnonzero(beside if control == "swap" and beside.any() else fitting)
+            donors[stem] = self._pool[fitting[self._rng(control, stem).integers(len(fitting))]]
+        return donors
+
+    def _fitting(self, control: str, stem: str) -> np.ndarray:
+        """Whose sound a sample can be given, of the pool: (N,) bool."""
+        own = self._entries[stem]
+        if not self._is_known:
+            return (self._group_of != self._groups[own.group]) & (self._kind_of != self._kinds[self._sounds[stem]])
+        avoided = self._in_view[own.group] if control == "offscreen" else set(own.categories)
+        return np.array([avoided.isdisjoint(kind) for kind in self._kinds], bool)[self._kind_of]
+
+    def _refusal(self, control: str) -> str | None:
+        if control == "offscreen" and not self._is_known:
+            return (
+                "the audio control offscreen needs to know what sounds in each sample, found no categories in "
                 f"{self._dataset.root}; import the data set with a module of datasets/, or leave the control out"
             )
-        entries = {stem: manifest.samples[stem] for stem in self._dataset.ids}
-        sounding = [stem for stem, entry in entries.items() if entry.categories and not entry.blank]
-        groups, in_view = defaultdict(list), defaultdict(set)
-        for stem in sounding:
-            groups[entries[stem].group].append(stem)
-        for entry in manifest.samples.values():
-            in_view[entry.group] |= _in_view(entry)
-        donors = {}
-        for stem, entry in entries.items():
-            avoided = in_view[entry.group] if control == "offscreen" else set(entry.categories)
-            for pool in (groups[entry.group], sounding) if control == "swap" else (sounding,):
-                if fitting := [one for one in pool if avoided.isdisjoint(entries[one].categories)]:
-                    break
-            if not fitting:
-                raise UserError(
-                    f"the audio control {control} needs a sound of something else for {stem}, found none among "
-                    f"{len(entries)} samples; take more samples, or leave the control out"
-                )
-            donors[stem] = fitting[self._rng(control, stem).integers(len(fitting))]
-        return donors
+        alone = next((stem for stem in self._entries if not self._fitting(control, stem).any()), None)
+        return alone and (
+            f"the audio control {control} needs a sound of something else for {alone}, found none among "
+            f"{count(len(self._entries), 'sample')}; take more samples, or leave the control out"
+        )
+
+    @cached_property
+    def _sounds(self) -> dict[str, str]:
+        """Stem -> digest of its sound."""
+        digests = {stem: self._dataset.digests[stem].items() for stem in self._entries}
+        return {s: next(one for name, one in own if name.startswith(f"{SOUND_FOLDER}/")) for s, own in digests.items()}
 
     def _rng(self, control: str, stem: str) -> np.random.Generator:
         digest = hashlib.sha256(f"{self._seed}|{control}|{stem}".encode()).digest()
         return np.random.default_rng(int.from_bytes(digest[:8], "big"))
+
+
+def _numbered(values: Sequence[Hashable]) -> tuple[dict[Hashable, int], np.ndarray]:
+    """Each distinct value's number, and the numbers of all: (N,) int."""
+    numbers = {value: number for number, value in enumerate(dict.fromkeys(values))}
+    return numbers, np.array([numbers[value] for value in values], int)
 
 
 def _in_view(entry: Entry) -> set[str]:

@@ -20,6 +20,7 @@ from xml.etree import ElementTree
 from datasets.importing import Entry, Item, Manifest, Sound, import_and_report, parse_options
 from datasets.importing.ground_truth import BOX_NOTES, Box, Boxes, read_box
 from datasets.importing.sources import Recordings, add_folder_options, files_by_stem
+from utils.cli import Parser
 from utils.errors import UserError, run_script
 
 PUBLISHED = {"samples": 250}
@@ -36,7 +37,7 @@ NOTES_OF_CONSENSUS = {
 def main(argv: Sequence[str] | None = None) -> Manifest:
     """Imports what a command line describes; ends in a `UserError` where the source is not as published."""
     description = __doc__.splitlines()[0]
-    parser = argparse.ArgumentParser(prog="python -m datasets.flickr_soundnet", description=description)
+    parser = Parser(prog="python -m datasets.flickr_soundnet", description=description)
     add = parser.add_argument
     add("--annotations", type=Path, required=True, metavar="DIR", help="holds ID.xml")
     add("--list", type=Path, metavar="FILE", help="names of the test samples, one a line (default: all annotated ones)")

@@ -4,17 +4,21 @@ from __future__ import annotations
 
 import hashlib
 import os
+from collections.abc import Iterable, Mapping
+from functools import cached_property
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 
-from datasets.findings import check_command, count
-from datasets.layout import read_layout
+from datasets.findings import Finding, check_command, count
+from datasets.layout import Layout, fingerprint, read_layout
 from datasets.manifest import MANIFEST, read_manifest
+from datasets.masks import misfit, read_mask
 from utils.errors import UserError
-from utils.media.images import read_image, read_mask, resize_mask
-from utils.media.sounds import read_audio
+from utils.media.images import read_image_and_size, resize_mask
+from utils.media.sounds import read_recording
+from utils.scoring.sample_scores import EVAL_SIZE
 from utils.types import Entry, Sample
 
 
@@ -26,12 +30,15 @@ class FolderDataset:
         layout: its files.
         manifest: what it says of itself; None where it says nothing. Samples carry nothing of it.
         limit: how many stems were asked for at most; None for all.
-        ids: the stems, sorted.
+        skipped: stem -> why it is left out.
+        ids: the other stems, sorted.
         has_gt: whether there is ground truth.
     """
 
-    def __init__(self, root: str | os.PathLike, limit: int | None = None) -> None:
-        """Pairs the files without opening any.
+    def __init__(
+        self, root: str | os.PathLike, limit: int | None = None, skipped: Mapping[str, str] | None = None
+    ) -> None:
+        """Pairs the files without opening any; `skipped` has samples to be left out, and why.
 
         Raises:
             UserError: a folder is missing or empty, or files cannot be paired; an import was not finished.
@@ -45,7 +52,8 @@ class FolderDataset:
         self.manifest = read_manifest(self.root)
         self.has_gt = self.layout.has_gt
         self.limit = limit
-        self.ids = self.layout.stems[:limit]
+        self.skipped = dict(skipped or {})
+        self.ids = [stem for stem in self.layout.stems[:limit] if stem not in self.skipped]
 
     def __len__(self) -> int:
         return len(self.ids)
@@ -58,26 +66,39 @@ class FolderDataset:
             None without ground truth, and without pixels to be ignored.
 
         Raises:
-            UserError: a file cannot be read, or the mask lies across the image.
+            UserError: a file has what `datasets.check` calls an error.
         """
         stem = self.ids[index]
         files = self.layout.files
-        image = read_image(files["images"][stem])
+        image, own_size = read_image_and_size(files["images"][stem])
         waveform, sampling_rate = self.read_sound(stem)
         gt_mask, gt_ignore = (
-            _read_mask_of(image, files[role][stem]) if stem in files[role] else None for role in ("masks", "ignores")
+            _read_mask_of(own_size, files[role][stem]) if stem in files[role] else None for role in ("masks", "ignores")
         )
-        if gt_ignore is not None and gt_ignore.all():
+        entry = self.manifest and self.manifest.samples.get(stem)
+        if entry and gt_mask is not None and entry.blank == gt_mask.any():
+            said, found = ("no foreground", "some") if entry.blank else ("foreground", "none")
+            raise UserError(
+                f"expected {said} in the mask {files['masks'][stem]}, as {MANIFEST} says, found {found}; the mask was "
+                "changed: run the import again"
+            )
+        if gt_ignore is not None and resize_mask(gt_ignore, EVAL_SIZE).all():
             raise UserError(f"expected pixels that count in {files['ignores'][stem]}, found none; remove the sample")
-        return Sample(stem, image, waveform, sampling_rate, gt_mask, gt_ignore)
+        gt_mask, gt_ignore = (one if one is None else resize_mask(one, image.shape[:2]) for one in (gt_mask, gt_ignore))
+        return Sample(stem, image, waveform, sampling_rate, gt_mask, gt_ignore, own_size)
 
     def read_sound(self, stem: str) -> tuple[np.ndarray, int]:
         """Reads the sound of one sample: waveform (T,) float32 mono in [-1, 1], and sampling rate in Hz.
 
         Raises:
-            UserError: the file cannot be read.
+            UserError: the file cannot be read, is cut, or holds no sample.
         """
-        return read_audio(self.layout.files["sounds"][stem])
+        path = self.layout.files["sounds"][stem]
+        recording = read_recording(path)
+        if recording.missing or not len(recording.waveform):
+            found = recording.missing or "not a single sample is"
+            raise UserError(f"expected all of the sound {path}, found that {found} there; copy or download it again")
+        return recording.waveform, recording.sampling_rate
 
     def entries(self, group_size: int | None = None) -> tuple[dict[str, Entry], str]:
         """What is known of each sample.
@@ -103,13 +124,18 @@ class FolderDataset:
         entries = {stem: Entry(self.ids[index - index % size]) for index, stem in enumerate(self.ids)}
         return entries, "sample" if size == 1 else "clip"
 
+    @cached_property
+    def digests(self) -> dict[str, dict[str, str]]:
+        """Stem -> FOLDER/NAME -> SHA-256, of the files of all samples."""
+        return self.layout.digests(self.ids)
+
     def describe(self) -> dict[str, Any]:
         """Where the samples come from, for results.json."""
         manifest = self.manifest
         return {
             "path": str(self.root),
             "limit": self.limit,
-            "files_sha256": self.layout.fingerprint(self.ids),
+            "contents_sha256": fingerprint(self.digests),
             "manifest": manifest
             and {
                 "benchmark": manifest.benchmark,
@@ -122,14 +148,31 @@ class FolderDataset:
         }
 
 
-def _read_mask_of(image: np.ndarray, path: Path) -> np.ndarray:
-    """A mask (H, W) bool at the size of its image (H, W, 3)."""
-    mask, size = read_mask(path), image.shape[:2]
-    if mask.shape == size:
-        return mask
-    if mask.shape == size[::-1]:
+def faults_of_samples(findings: Iterable[Finding], layout: Layout) -> dict[str, str] | None:
+    """Stem -> what is wrong with its files; None where some of the findings are of no sample, but of the folder."""
+    stems = {
+        path.relative_to(layout.root).as_posix(): stem for of in layout.files.values() for stem, path in of.items()
+    }
+    stems |= {stem: stem for stem in layout.stems}
+    faults: dict[str, list[str]] = {}
+    for finding in findings:
+        names = {name: stems.get(name, stems.get(name.split(": ")[0])) for name in finding.names}
+        if not names or not set(names.values()) <= set(layout.stems):
+            return None
+        for name, stem in names.items():
+            faults.setdefault(stem, []).append(f"{finding.kind.replace('_', ' ')} ({name})")
+    return {stem: "; ".join(of_stem) for stem, of_stem in sorted(faults.items())}
+
+
+def _read_mask_of(image_size: tuple[int, int], path: Path) -> np.ndarray:
+    """A mask (h, w) bool at its own size, for an image of (H, W) pixels; UserError where it does not lie over it."""
+    mask = read_mask(path)
+    problem = misfit(mask.shape, image_size)
+    if problem in ("across", "of_other_shape"):
+        turn = "rotate it as the image's EXIF orientation says"
+        advice = turn if problem == "across" else "make it anew from the image in the folder"
         raise UserError(
-            f"expected the mask {path} to be {size[1]}x{size[0]} pixels like its upright image, "
-            f"found {mask.shape[1]}x{mask.shape[0]}; rotate it as the image's EXIF orientation says"
+            f"expected the mask {path} to be {image_size[1]}x{image_size[0]} pixels like its upright image, "
+            f"found {mask.shape[1]}x{mask.shape[0]}; {advice}"
         )
-    return resize_mask(mask, size)
+    return mask

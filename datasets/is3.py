@@ -7,7 +7,6 @@
 
 from __future__ import annotations
 
-import argparse
 import json
 import sys
 from collections import Counter
@@ -20,6 +19,7 @@ from datasets.importing import Entry, Item, Manifest, Sound, import_and_report, 
 from datasets.importing.ground_truth import MaskFile
 from datasets.importing.sources import find_folder
 from datasets.layout import IMAGE_SUFFIXES, SOUND_SUFFIXES
+from utils.cli import Parser
 from utils.errors import run_script
 
 IMAGES, MASKS = "images", "gt_segmentation"
@@ -37,7 +37,7 @@ NOTES = (
 
 def main(argv: Sequence[str] | None = None) -> Manifest:
     """Imports what a command line describes; ends in a `UserError` where the archive is not as published."""
-    parser = argparse.ArgumentParser(prog="python -m datasets.is3", description=__doc__.splitlines()[0])
+    parser = Parser(prog="python -m datasets.is3", description=__doc__.splitlines()[0])
     arguments = parse_options(parser, argv)
 
     def holds_all(folder: Path) -> bool:

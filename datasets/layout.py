@@ -15,9 +15,12 @@ from __future__ import annotations
 import hashlib
 import os
 import unicodedata
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Iterable, Mapping
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from pathlib import Path
+
+from tqdm import tqdm
 
 from datasets.findings import Finding, count, some
 from utils.errors import UserError
@@ -49,19 +52,45 @@ class Layout:
         complete = self.files["images"].keys() & self.files["sounds"].keys()
         return sorted(complete & self.files["masks"].keys() if self.has_gt else complete)
 
-    def fingerprint(self, stems: Iterable[str]) -> str:
-        """SHA-256 of the names and sizes of the files of some samples: tells most changes without reading the files."""
-        digest = hashlib.sha256()
-        for path in self._files_of(sorted(stems)):
-            digest.update(f"{path.parent.name}/{path.name} {path.stat().st_size}\n".encode())
-        return digest.hexdigest()
+    def names(self, stem: str) -> dict[str, Path]:
+        """Name, e.g. "image/a.jpg", -> file of a sample; the same for a folder called img, and in any Unicode form."""
+        found = {FOLDERS[role]: of_role[stem] for role, of_role in self.files.items() if stem in of_role}
+        return {f"{folder}/{unicodedata.normalize('NFC', path.name)}": path for folder, path in found.items()}
 
-    def latest_change(self, stems: Iterable[str]) -> int:
-        """When the last of the files of some samples was changed, in nanoseconds since 1970."""
-        return max((path.stat().st_mtime_ns for path in self._files_of(stems)), default=0)
+    def digests(self, stems: Iterable[str]) -> dict[str, dict[str, str]]:
+        """Stem -> name -> SHA-256 of what the file holds; several links to one file are read once.
 
-    def _files_of(self, stems: Iterable[str]) -> Iterator[Path]:
-        return (of_role[stem] for stem in stems for of_role in self.files.values() if stem in of_role)
+        Raises:
+            UserError: a file cannot be read.
+        """
+        names = {stem: self.names(stem) for stem in stems}
+        try:
+            same = {path: _one_file(path) for of_stem in names.values() for path in of_stem.values()}
+            first = {key: path for path, key in reversed(same.items())}
+            with ThreadPoolExecutor() as pool:  # hashing lets other threads work
+                seen = {
+                    "total": len(first),
+                    "unit": "file",
+                    "delay": 2,
+                    "leave": False,
+                    "disable": None,
+                }  # on a terminal
+                read = tqdm(pool.map(_sha256, first.values()), **seen)
+                found = dict(zip(first, read, strict=True))
+        except OSError as error:
+            raise UserError(
+                f"cannot read {error.filename}: {error.strerror}; mend it or take the sample out"
+            ) from error
+        return {stem: {name: found[same[path]] for name, path in names[stem].items()} for stem in names}
+
+
+def fingerprint(digests: Mapping[str, Mapping[str, str]]) -> str:
+    """What `python -m datasets.check` prints of a folder of these samples: equal if and only if names and contents are.
+
+    The sha256 of lines "SHA256  FOLDER/NAME", sorted by name, as `sha256sum` writes them.
+    """
+    files = sorted(file for of_stem in digests.values() for file in of_stem.items())
+    return hashlib.sha256("".join(f"{digest}  {name}\n" for name, digest in files).encode()).hexdigest()
 
 
 def read_layout(root: str | os.PathLike) -> Layout:
@@ -101,6 +130,20 @@ def read_layout(root: str | os.PathLike) -> Layout:
         found = f"{count(len(stray), 'file')} in {IGNORE_FOLDER} without a partner in {MASK_FOLDER}"
         faults.append(_fault("stray_ignore", found, stray, "remove them"))
     return Layout(root, files, has_gt, tuple(faults))
+
+
+def _one_file(path: Path) -> tuple:
+    """What several links to one file have in common."""
+    status = path.stat()
+    return status.st_dev, status.st_ino or path
+
+
+def _sha256(path: Path) -> str:
+    digest = hashlib.sha256()
+    with path.open("rb") as file:
+        while part := file.read(1 << 20):
+            digest.update(part)
+    return digest.hexdigest()
 
 
 def _fault(kind: str, found: str, names: Iterable[str] = (), advice: str = "") -> Finding:

@@ -10,12 +10,13 @@ A folder without one is a dataset too; it only has no groups and no categories. 
 from __future__ import annotations
 
 import json
+import reprlib
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
-from datasets.layout import FOLDERS
+from datasets.layout import FOLDERS, is_utf_8
 from utils.errors import UserError
 from utils.files import make_folder, remove_partials, write_text_atomic
 from utils.types import Entry
@@ -23,6 +24,7 @@ from utils.types import Entry
 MANIFEST = "manifest.json"
 UNFINISHED = "manifest.unfinished.json"  # there while an import is under way, and after one that was killed
 VERSION = 1
+KINDS = {str: "a text in UTF-8", bool: "true or false", int: "a number", dict: "an object", list: "a list of texts"}
 COUNTED = ("samples", "groups", "categories", "blank_masks")  # what authors publish
 WRITTEN = tuple(FOLDERS[role] for role in ("images", "sounds", "masks"))
 
@@ -86,21 +88,21 @@ def read_manifest_file(path: Path) -> Manifest | None:
     if not path.exists():
         return None
     try:
-        values = json.loads(path.read_text(encoding="utf-8"))
+        values = json.loads(path.read_text(encoding="utf-8"), parse_constant=int)  # NaN is none
         version = values["manifest"]
         if version != VERSION:
             raise ValueError(f"its version is {version!r}, not {VERSION}")
         return Manifest(
-            benchmark=str(values["benchmark"]),
-            source=dict(values["source"]),
-            options=dict(values["options"]),
-            samples={stem: _entry(entry) for stem, entry in values["samples"].items()},
-            published={name: int(count) for name, count in values["published"].items() if name in COUNTED},
-            left_out=dict(values["left_out"]),
-            notes=tuple(values["notes"]),
-            group_unit=str(values["group_unit"]),
+            benchmark=_of(str, values, "benchmark"),
+            source=_of(dict, values, "source"),
+            options=_of(dict, values, "options"),
+            samples={stem: _entry(stem, entry) for stem, entry in _of(dict, values, "samples").items()},
+            published={name: _of(int, values["published"], name) for name in COUNTED if name in values["published"]},
+            left_out=_of(dict, values, "left_out"),
+            notes=tuple(_of(list, values, "notes")),
+            group_unit=_of(str, values, "group_unit"),
         )
-    except (OSError, ValueError, KeyError, TypeError, AttributeError) as error:
+    except (OSError, ValueError, KeyError, TypeError, RecursionError) as error:
         reason = f"no {error}" if isinstance(error, KeyError) else str(error)
         raise UserError(
             f"expected {path} to be a manifest of this project, found something else ({reason}); "
@@ -127,9 +129,7 @@ def write_manifest(manifest: Manifest, root: Path, name: str = MANIFEST) -> None
         for stem, entry in sorted(manifest.samples.items())
     )
     body = ",\n".join(lines)
-    text = f'{head},\n "samples": {{\n{body}\n }}\n}}\n'
-    escaped = text.encode(errors="backslashreplace").decode()  # as JSON does, where a name is not UTF-8
-    write_text_atomic(root / name, escaped)
+    write_text_atomic(root / name, f'{head},\n "samples": {{\n{body}\n }}\n}}\n')
 
 
 def begin_folder(manifest: Manifest, out: Path, check: Callable[[Manifest], None]) -> None:
@@ -160,14 +160,27 @@ def finish_folder(manifest: Manifest, out: Path) -> None:
     remove_partials(out, *(out / name for name in WRITTEN))
 
 
-def _entry(values: Mapping[str, Any]) -> Entry:
+def _entry(stem: str, entry: Any) -> Entry:
+    of = f" of {_of(str, {'a stem': stem}, 'a stem')!r}"
+    values = {"scenario": "", "details": {}, **_of(dict, {stem: entry}, stem)}
     return Entry(
-        group=str(values["group"]),
-        categories=tuple(values["categories"]),
-        scenario=str(values.get("scenario", "")),
-        blank=bool(values["blank"]),
-        details=dict(values.get("details", {})),
+        group=_of(str, values, "group", of),
+        categories=tuple(_of(list, values, "categories", of)),
+        scenario=_of(str, values, "scenario", of),
+        blank=_of(bool, values, "blank", of),
+        details=_of(dict, values, "details", of),
     )
+
+
+def _of(kind: type, values: Mapping[str, Any], key: str, of: str = "") -> Any:
+    """A value of a manifest, or of a sample; ValueError where there is none, or one of another kind."""
+    if key not in values:
+        raise ValueError(f"no {key!r}{of}")
+    value = values[key]
+    texts = value if kind is list and isinstance(value, list) else [value] if kind is str else []
+    if not isinstance(value, kind) or not all(isinstance(text, str) and is_utf_8(text) for text in texts):
+        raise ValueError(f"{key}{of} must be {KINDS[kind]}, not {reprlib.repr(value)}")
+    return value
 
 
 def _values(entry: Entry) -> dict[str, Any]:

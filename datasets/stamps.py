@@ -8,7 +8,6 @@ scores say: `datasets/cards/stamps.md`. Stopped at any moment, the same command 
 
 from __future__ import annotations
 
-import argparse
 import shlex
 import sys
 from collections import Counter
@@ -24,7 +23,7 @@ from datasets.manifest import Manifest
 from datasets.stamp_world.catalog import DEFAULT_ROOT, open_packages
 from datasets.stamp_world.scenarios import SCENARIOS, World, units, write_samples
 from datasets.stamp_world.scenes import SPLITS
-from utils.cli import at_least
+from utils.cli import Parser, at_least
 from utils.errors import UserError, run_script
 from utils.files import atomic_path
 from utils.media.drawing import draw_overlay, side_by_side
@@ -109,7 +108,7 @@ def draw_figure(dataset: FolderDataset) -> Image.Image:
 
 def main(argv: Sequence[str] | None = None) -> Manifest:
     """Command line: builds a set, and says what was written and what to do with it."""
-    parser = argparse.ArgumentParser(prog="python -m datasets.stamps", description=__doc__.splitlines()[0])
+    parser = Parser(prog="python -m datasets.stamps", description=__doc__.splitlines()[0])
     add = parser.add_argument
     add("--out", type=Path, required=True, metavar="DIR", help="folder to write")
     add("--split", choices=SPLITS, default="test", help="what is held out: the card (default: %(default)s)")

@@ -11,7 +11,6 @@ Reference: H. Chen et al., "Localizing Visual Sounds the Hard Way", CVPR 2021.
 
 from __future__ import annotations
 
-import argparse
 import hashlib
 import json
 import re
@@ -24,7 +23,7 @@ from datasets.importing import Entry, Item, Manifest, Sound, import_and_report, 
 from datasets.importing.ground_truth import BOX_NOTES, Boxes, read_box
 from datasets.importing.sources import Recordings, add_folder_options, files_by_stem
 from datasets.layout import IMAGE_SUFFIXES
-from utils.cli import at_least
+from utils.cli import Parser, at_least
 from utils.errors import UserError, run_script
 
 PUBLISHED = {"samples": 5158}
@@ -35,7 +34,7 @@ CLIP_SECONDS = 10
 
 def main(argv: Sequence[str] | None = None) -> Manifest:
     """Imports what a command line describes; ends in a `UserError` where the source is not as published."""
-    parser = argparse.ArgumentParser(prog="python -m datasets.vggss", description=__doc__.splitlines()[0])
+    parser = Parser(prog="python -m datasets.vggss", description=__doc__.splitlines()[0])
     parser.add_argument("--annotations", type=Path, required=True, metavar="FILE", help="vggss.json as published")
     which = "of a folder of frames take the N-th (default: the middle one, right for whole clips of 10 s)"
     parser.add_argument("--frame", type=at_least(1), metavar="N", help=which)

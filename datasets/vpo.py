@@ -7,7 +7,6 @@
 
 from __future__ import annotations
 
-import argparse
 import csv
 import hashlib
 import math
@@ -22,6 +21,7 @@ from datasets.findings import some
 from datasets.importing import Entry, Item, Manifest, Sound, import_and_report, parse_options
 from datasets.importing.ground_truth import LabelMap
 from datasets.importing.sources import find_folder
+from utils.cli import Parser
 from utils.errors import UserError, run_script
 
 FOLDERS = {"ss": "VPO-SS", "ms": "VPO-MS", "msmi": "VPO-MSMI"}
@@ -69,7 +69,7 @@ class Row:
 
 def main(argv: Sequence[str] | None = None) -> Manifest:
     """Imports what a command line describes; ends in a `UserError` where the archive is not as published."""
-    parser = argparse.ArgumentParser(prog="python -m datasets.vpo", description=__doc__.splitlines()[0])
+    parser = Parser(prog="python -m datasets.vpo", description=__doc__.splitlines()[0])
     parser.add_argument("--subset", choices=FOLDERS, required=True, help="one sound, several, several of one category")
     sample = "a sample is a photograph with all its sounds added, or one object with its own; the same for ss"
     parser.add_argument("--protocol", choices=("mixed", "per_object"), help=sample)

@@ -13,6 +13,7 @@ from pathlib import Path
 from typing import Any
 
 from methods.base import Method
+from utils.cli import check_setting, settings_of
 from utils.errors import UserError
 
 FOLDER = Path(__file__).resolve().parent
@@ -42,8 +43,16 @@ def listens(name: str) -> bool:
 
 def settings(name: str) -> dict[str, Any]:
     """Returns the settings of the method `name` with their defaults."""
-    parameters = inspect.signature(_find(name)).parameters.values()
-    return {parameter.name: parameter.default for parameter in parameters if parameter.kind is parameter.KEYWORD_ONLY}
+    return {key: setting.default for key, setting in settings_of(_find(name)).items()}
+
+
+def check(name: str, values: Mapping[str, Any]) -> None:
+    """Refuses settings that the method `name` does not have, and values out of their ranges, with a UserError each."""
+    known = settings_of(_find(name))
+    for key, value in values.items():
+        if key not in known:
+            raise UserError(f'the method {name} has no setting "{key}"; it has: {", ".join(known) or "none"}')
+        check_setting(f"{name}.{key}", value, known[key])
 
 
 def create(
@@ -66,25 +75,13 @@ def create(
     Raises:
         UserError: it has no such setting, or a setting's value is refused.
     """
-    values, known = dict(values or {}), settings(name)
-    for key, value in values.items():
-        if key not in known:
-            raise UserError(f'the method {name} has no setting "{key}"; it has: {", ".join(known) or "none"}')
-        if not _fits(value, known[key]):
-            raise UserError(f"{name}.{key} must be of the kind of its default {known[key]!r}; found {value!r}")
-    if seed is not None and "seed" in known:
+    values = dict(values or {})
+    check(name, values)
+    if seed is not None and "seed" in settings(name):
         values.setdefault("seed", seed)
     method = _find(name)(models, **values)
     method.memory = memory
     return method
-
-
-def _fits(value: Any, default: Any) -> bool:
-    """Whether a value is of its default's kind: whole numbers are numbers, truth values are not, None takes all."""
-    if default is None:
-        return True
-    kind = (int, float) if isinstance(default, float) else type(default)
-    return isinstance(value, kind) and isinstance(value, bool) == isinstance(default, bool)
 
 
 def _find(name: str) -> type[Method]:

@@ -27,7 +27,7 @@ from dataclasses import dataclass
 import numpy as np
 import torch
 
-from utils.errors import UserError
+from utils.errors import NotFinite
 
 MAX_ROWS = 16  # words a pass of the encoder
 
@@ -94,10 +94,7 @@ class Inverter:
             embeds = self.encode(torch.stack([row.word for row in running])).float()  # (running, D)
             losses = 1 - (embeds * torch.stack([row.goal for row in running])).sum(-1)
             if not losses.isfinite().all():
-                raise UserError(
-                    "expected finite similarities from the audio-text encoder while inverting, found others; keep its "
-                    "weights in float32 (audio_text.dtype=float32)"
-                )
+                raise NotFinite("the audio-text encoder, whose sentence a pseudo-word is sought for")
             going_on = [
                 row.note(loss, embed, self.min_delta) < self.patience
                 for row, loss, embed in zip(running, losses.tolist(), embeds.detach(), strict=True)

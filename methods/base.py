@@ -5,12 +5,13 @@ from __future__ import annotations
 import json
 from abc import ABC, abstractmethod
 from collections.abc import Callable, Mapping, Sequence
+from dataclasses import replace
 from time import perf_counter
 from typing import Any, ClassVar
 
 import numpy as np
 
-from utils.media.sounds import is_silent
+from utils.media.sounds import why_unheard
 from utils.trails import abstain, silence
 from utils.types import Prediction, Proposal, Sample
 
@@ -73,12 +74,23 @@ class Method(ABC):
         score_maps = self.models["segmenter"].segment(
             [sample.image for sample in samples], [proposal.queries for proposal in proposals]
         )
+        asked = [self._widened(*one) for one in zip(samples, proposals, score_maps, strict=True)]
         spent = {"propose": proposed - start, "segment": perf_counter() - proposed}
         seconds = {stage: round(total / len(samples), 4) for stage, total in spent.items()}
         return [
             Prediction(score_map, proposal.queries, {**proposal.trail, "seconds": seconds})
-            for score_map, proposal in zip(score_maps, proposals, strict=True)
+            for proposal, score_map in asked
         ]
+
+    def _widened(self, sample: Sample, proposal: Proposal, score_map: np.ndarray) -> tuple[Proposal, np.ndarray]:
+        """Asks by wider words besides where a segmenter that does not know a query's own found nothing by them."""
+        wider = {query.wider: replace(query, text=query.wider, wider=None) for query in proposal.queries if query.wider}
+        if not wider or (score_map > 0.5).any():
+            return proposal, score_map
+        queries = (*proposal.queries, *wider.values())
+        trail = {**proposal.trail, "also_asked": "; ".join(wider)}
+        by_wider = self.models["segmenter"].segment([sample.image], [tuple(wider.values())])[0]
+        return Proposal(queries, trail), np.maximum(score_map, by_wider)
 
     def recall(
         self,
@@ -137,8 +149,8 @@ def sounds_of(samples: Sequence[Sample]) -> tuple[list[np.ndarray], list[int]]:
 def unless_silent(
     samples: Sequence[Sample], silence_db: float, propose: Callable[[Sequence[Sample]], Sequence[Proposal]]
 ) -> list[Proposal]:
-    """Nothing for the sounds that never rise above `silence_db` (dBFS); what `propose` says of the others, if any."""
-    silent = [is_silent(sample.waveform, sample.sampling_rate, silence_db) for sample in samples]
-    audible = [sample for sample, is_quiet in zip(samples, silent, strict=True) if not is_quiet]
+    """Nothing for what never rises above `silence_db` (dBFS) or is too short; what `propose` says of the others."""
+    reasons = [why_unheard(sample.waveform, sample.sampling_rate, silence_db) for sample in samples]
+    audible = [sample for sample, reason in zip(samples, reasons, strict=True) if not reason]
     proposals = iter(propose(audible) if audible else ())
-    return [silence(silence_db) if is_quiet else next(proposals) for is_quiet in silent]
+    return [silence(reason) if reason else next(proposals) for reason in reasons]

@@ -3,12 +3,12 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from typing import Any
+from typing import Annotated, Any
 
 import numpy as np
 
 from methods.base import Drawn
-from utils.errors import UserError
+from utils.cli import POSITIVE
 
 
 class Centre(Drawn):
@@ -22,10 +22,8 @@ class Centre(Drawn):
 
     reason = "this baseline always takes the middle of the image"
 
-    def __init__(self, models: Mapping[str, Any], *, width: float = 0.25) -> None:
+    def __init__(self, models: Mapping[str, Any], *, width: Annotated[float, POSITIVE] = 0.25) -> None:
         super().__init__(models)
-        if not width > 0:
-            raise UserError(f"centre.width must be above 0, a fraction of the image's side; found {width:g}")
         self.width = width
 
     def draw(self, size: tuple[int, int]) -> np.ndarray:

@@ -19,17 +19,17 @@ Reference:
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from typing import Any
+from typing import Annotated, Any
 
 from methods.base import Method, sounds_of, unless_silent
+from utils.cli import LEVEL, NOT_NEGATIVE, PROMPT, SHARE, at_least, one_of
 from utils.errors import UserError
 from utils.language import audioset
-from utils.language.phrases import check_prompt, fill
+from utils.language.phrases import asking
 from utils.media.sounds import SILENCE_DB
 from utils.trails import abstain, ask_for, candidates
-from utils.types import Proposal, Query, Sample
+from utils.types import Proposal, Sample
 
-THINGS = ("auto", "labels", "audioset")
 SHOWN = 5  # tags in the trail, at least
 LISTED = 20  # tags looked through for something visible
 
@@ -55,7 +55,7 @@ class Classify(Method):
     The trail has `visible`, what each tag was translated to, where one was.
 
     Raises:
-        UserError: a setting is out of its range; with "audioset", when predicting, a label is not AudioSet's.
+        UserError: with "audioset", when predicting, a label is not AudioSet's.
     """
 
     requires = ("audio_tagger",)
@@ -64,21 +64,16 @@ class Classify(Method):
         self,
         models: Mapping[str, Any],
         *,
-        prompt: str = "A photo of {}",
-        top_k: int = 1,
-        min_probability: float = 0.05,
-        things: str = "auto",
-        max_things: int = 1,
-        member_share: float = 0.5,
-        silence_db: float = SILENCE_DB,
+        prompt: Annotated[str, PROMPT] = "A photo of {}",
+        top_k: Annotated[int, at_least(1)] = 1,
+        min_probability: Annotated[float, SHARE] = 0.05,
+        things: Annotated[str, one_of("auto", "labels", "audioset")] = "auto",
+        max_things: Annotated[int, at_least(1)] = 1,
+        member_share: Annotated[float, NOT_NEGATIVE] = 0.5,
+        silence_db: Annotated[float, LEVEL] = SILENCE_DB,
     ) -> None:
         super().__init__(models)
-        for setting, value in (("top_k", top_k), ("max_things", max_things)):
-            if value < 1:
-                raise UserError(f"expected the setting {setting} to be 1 or more, found {value}")
-        if things not in THINGS:
-            raise UserError(f'expected the setting things to be one of {", ".join(THINGS)}, found "{things}"')
-        self.prompt = check_prompt(prompt, "prompt")
+        self.prompt = prompt
         self.top_k, self.min_probability = top_k, min_probability
         self.things, self.max_things, self.member_share = things, max_things, member_share
         self.silence_db = silence_db
@@ -106,7 +101,7 @@ class Classify(Method):
         further = _translations(passed)
         if not asked:
             return abstain(f"what was heard names no visible thing: {heard}", heard, candidates=weighed, **further)
-        queries = [Query(fill(self.prompt, thing), score=float(probability)) for thing, probability in asked.items()]
+        queries = [asking(self.prompt, thing, float(probability)) for thing, probability in asked.items()]
         return ask_for(queries, heard, candidates=weighed, **further)
 
     def _ask(self, tags: Sequence[Tag]) -> tuple[dict[str, float], list[tuple[str, tuple[str, ...]]]]:

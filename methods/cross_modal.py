@@ -10,15 +10,16 @@ Reference:
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from typing import Any
+from typing import Annotated, Any
 
 import numpy as np
 
 from methods.base import Method, sounds_of
-from utils.language.phrases import DEFAULT_PARSER, check_prompt, fill, nouns_said
-from utils.media.sounds import SILENCE_DB, is_silent
+from utils.cli import COSINE, LEVEL, PROMPT
+from utils.language.phrases import DEFAULT_PARSER, asking, fill, nouns_said
+from utils.media.sounds import SILENCE_DB, why_unheard
 from utils.trails import abstain, ask_for, candidates, silence
-from utils.types import Proposal, Query, Sample
+from utils.types import Proposal, Sample
 
 
 class CrossModal(Method):
@@ -39,15 +40,14 @@ class CrossModal(Method):
         self,
         models: Mapping[str, Any],
         *,
-        prompt: str = "A photo of {}",
-        audio_prompt: str = "{}",
-        min_similarity: float = 0.0,
-        silence_db: float = SILENCE_DB,
+        prompt: Annotated[str, PROMPT] = "A photo of {}",
+        audio_prompt: Annotated[str, PROMPT] = "{}",
+        min_similarity: Annotated[float, COSINE] = 0.0,
+        silence_db: Annotated[float, LEVEL] = SILENCE_DB,
         noun_parser: str = DEFAULT_PARSER,
     ) -> None:
         super().__init__(models)
-        self.prompt = check_prompt(prompt, "prompt")
-        self.audio_prompt = check_prompt(audio_prompt, "audio_prompt")
+        self.prompt, self.audio_prompt = prompt, audio_prompt
         self.min_similarity, self.silence_db = min_similarity, silence_db
         self.noun_parser = noun_parser
 
@@ -56,7 +56,7 @@ class CrossModal(Method):
         captioner, audio_text = self.models["image_captioner"], self.models["audio_text"]
         captions = captioner.caption([sample.image for sample in samples])
         nouns = [nouns_said(captioner, caption, self.noun_parser) for caption in captions]
-        silent = [is_silent(sample.waveform, sample.sampling_rate, self.silence_db) for sample in samples]
+        silent = [why_unheard(sample.waveform, sample.sampling_rate, self.silence_db) for sample in samples]
         compared = [i for i in range(len(samples)) if nouns[i] and not silent[i]]
         similarities = {}  # sample -> (number of its nouns,) cosines with its sound
         if compared:
@@ -69,7 +69,7 @@ class CrossModal(Method):
         proposals = []
         for i, caption in enumerate(captions):
             if silent[i]:
-                proposals.append(silence(self.silence_db, seen=caption))
+                proposals.append(silence(silent[i], seen=caption))
             elif not nouns[i]:
                 proposals.append(abstain("the image caption names no thing", heard="a sound", seen=caption))
             else:
@@ -84,5 +84,6 @@ class CrossModal(Method):
             least = f"{similarity:.2f} < {self.min_similarity:g}"
             reason = f'nothing seen fits the sound: the nearest, "{noun}", has {least}'
             return abstain(reason, heard="a sound like nothing seen", seen=caption, candidates=weighed)
-        query = Query(fill(self.prompt, noun), score=similarity)
-        return ask_for([query], heard=f"a sound most like {noun}", seen=caption, candidates=weighed)
+        return ask_for(
+            [asking(self.prompt, noun, similarity)], heard=f"a sound most like {noun}", seen=caption, candidates=weighed
+        )

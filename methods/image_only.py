@@ -6,12 +6,13 @@ The caption and its nouns are those of `cross_modal`, so the difference between 
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from typing import Any
+from typing import Annotated, Any
 
 from methods.base import Method
-from utils.language.phrases import DEFAULT_PARSER, check_prompt, fill, nouns_said
+from utils.cli import PROMPT
+from utils.language.phrases import DEFAULT_PARSER, asking, nouns_said
 from utils.trails import abstain, ask_for
-from utils.types import Proposal, Query, Sample
+from utils.types import Proposal, Sample
 
 HEARD = "(does not listen)"
 
@@ -29,10 +30,14 @@ class ImageOnly(Method):
     listens = False
 
     def __init__(
-        self, models: Mapping[str, Any], *, prompt: str = "A photo of {}", noun_parser: str = DEFAULT_PARSER
+        self,
+        models: Mapping[str, Any],
+        *,
+        prompt: Annotated[str, PROMPT] = "A photo of {}",
+        noun_parser: str = DEFAULT_PARSER,
     ) -> None:
         super().__init__(models)
-        self.prompt = check_prompt(prompt, "prompt")
+        self.prompt = prompt
         self.noun_parser = noun_parser
 
     def propose(self, samples: Sequence[Sample]) -> list[Proposal]:
@@ -44,4 +49,4 @@ class ImageOnly(Method):
         nouns = nouns_said(self.models["image_captioner"], caption, self.noun_parser)
         if not nouns:
             return abstain("the image caption names no thing", heard=HEARD, seen=caption)
-        return ask_for([Query(fill(self.prompt, noun)) for noun in nouns], heard=HEARD, seen=caption)
+        return ask_for([asking(self.prompt, noun) for noun in nouns], heard=HEARD, seen=caption)

@@ -22,13 +22,14 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from functools import cached_property
 from os import PathLike
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Annotated, Any
 
 import numpy as np
 
 from methods.base import Method, sounds_of, unless_silent
+from utils.cli import COSINE, LEVEL, NOT_NEGATIVE, POSITIVE, PROMPT, TEXT, Range, at_least, one_of, several
 from utils.errors import UserError
-from utils.language.phrases import AUDIOSET, check_prompt, fill, read_vocabulary
+from utils.language.phrases import AUDIOSET, fill, read_vocabulary
 from utils.media.sounds import SILENCE_DB
 from utils.trails import abstain, ask_for, candidates
 from utils.types import Proposal, Query, Sample
@@ -36,7 +37,7 @@ from utils.types import Proposal, Query, Sample
 if TYPE_CHECKING:
     from methods._inversion import Bridge, Inverter
 
-DECODINGS = ("auto", "embedding", "nearest_word")
+VOCABULARY = Range("words, or the name of a file", lambda x: isinstance(x, (str, PathLike)) or several(TEXT).holds(x))
 SHOWN = 5  # words in the trail
 
 
@@ -58,7 +59,7 @@ class TextInversion(Method):
         silence_db: dBFS; a sound that never rises above it is silent.
 
     Raises:
-        UserError: no word in the vocabulary, an unknown decoding, or one that the segmenter does not take.
+        UserError: no word in the vocabulary, or a decoding that the segmenter does not take.
     """
 
     requires = ("audio_text",)
@@ -67,31 +68,28 @@ class TextInversion(Method):
         self,
         models: Mapping[str, Any],
         *,
-        vocabulary: str | PathLike | Sequence[str] | None = None,
-        template: str = "a sound of {}",
-        prompt: str = "A photo of {}",
-        decoding: str = "auto",
-        steps: int = 100,
-        learning_rate: float = 0.3,
-        patience: int = 10,
-        min_delta: float = 2e-3,
-        starts: int = 64,
-        seed: int = 0,
-        ridge: float = 0.03,
-        min_similarity: float = 0.0,
-        silence_db: float = SILENCE_DB,
+        vocabulary: Annotated[str | PathLike | Sequence[str] | None, VOCABULARY] = None,
+        template: Annotated[str, PROMPT] = "a sound of {}",
+        prompt: Annotated[str, PROMPT] = "A photo of {}",
+        decoding: Annotated[str, one_of("auto", "embedding", "nearest_word")] = "auto",
+        steps: Annotated[int, at_least(0)] = 100,
+        learning_rate: Annotated[float, POSITIVE] = 0.3,
+        patience: Annotated[int, at_least(1)] = 10,
+        min_delta: Annotated[float, NOT_NEGATIVE] = 2e-3,
+        starts: Annotated[int, at_least(0)] = 64,
+        seed: Annotated[int, at_least(0)] = 0,
+        ridge: Annotated[float, POSITIVE] = 0.03,
+        min_similarity: Annotated[float, COSINE] = 0.0,
+        silence_db: Annotated[float, LEVEL] = SILENCE_DB,
     ) -> None:
         super().__init__(models)
-        if decoding not in DECODINGS:
-            raise UserError(f'expected the setting decoding to be one of {", ".join(DECODINGS)}, found "{decoding}"')
         accepts_embeddings = models["segmenter"].accepts_embeddings
         if decoding == "embedding" and not accepts_embeddings:
             raise UserError(
                 'this segmenter takes no embedding; set text_inversion.decoding to "nearest_word" or "auto"'
             )
         self.vocabulary = read_vocabulary(AUDIOSET if vocabulary is None else vocabulary)
-        self.template = check_prompt(template, "template")
-        self.prompt = check_prompt(prompt, "prompt")
+        self.template, self.prompt = template, prompt
         self.hands_embedding = decoding == "embedding" or (decoding == "auto" and accepts_embeddings)
         self.search = {"steps": steps, "learning_rate": learning_rate, "patience": patience, "min_delta": min_delta}
         self.search |= {"starts": starts, "seed": seed}

@@ -78,7 +78,8 @@ class ChatModel(Pretrained):
         """The answer, stripped, without special tokens and without what a model thinks aloud before it."""
         inputs = self.inputs(medium)
         with self.inference():
-            tokens = self.network.generate(**inputs, max_new_tokens=self.max_new_tokens, num_beams=1)[0]
+            how = {"max_new_tokens": self.max_new_tokens, "num_beams": 1, "logits_processor": [self.finite_scores]}
+            tokens = self.network.generate(**inputs, **how)[0]
         if not self.network.config.is_encoder_decoder:  # then the question comes first
             tokens = tokens[inputs["input_ids"].shape[1] :]
         answer = self.processor.tokenizer.decode(tokens, skip_special_tokens=True)

@@ -7,8 +7,9 @@ A config file holds `summary` (one line: what it is good for), `roles` (role -> 
 from __future__ import annotations
 
 import importlib
-import inspect
+import os
 import re
+from collections import Counter
 from collections.abc import Collection, Iterable, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -16,7 +17,7 @@ from typing import Any
 
 import yaml
 
-from utils.cli import DEFAULT_CONFIG
+from utils.cli import DEFAULT_CONFIG, check_setting, settings_of
 from utils.errors import UserError
 
 ROOT = Path(__file__).resolve().parents[1]
@@ -24,6 +25,7 @@ ROLES = ("audio_text", "audio_tagger", "audio_captioner", "image_captioner", "se
 WEIGHTS_KEYS = ("weights", "revision", "license", "dtype", "trust_remote_code")  # where a network comes from, and how
 DTYPES = ("float32", "bfloat16", "float16")  # the first is the default
 CONFIG_KEYS = ("summary", "roles", "methods")
+MAX_VALUES = 100_000  # of a YAML file, those that an alias repeats counted again
 
 
 @dataclass(frozen=True)
@@ -35,7 +37,7 @@ class Config:
         summary: one line, what this config is good for.
         roles: role -> {"family", **WEIGHTS_KEYS, **settings of the family's class}; a family of several networks has
             one mapping of WEIGHTS_KEYS for each of its parts instead, under the part's name.
-        methods: method name -> settings that differ from the defaults in the method's class.
+        methods: method name -> settings that differ from the defaults in the method's class, unchecked.
     """
 
     name: str
@@ -43,6 +45,11 @@ class Config:
     summary: str
     roles: Mapping[str, Mapping[str, Any]] = field(default_factory=dict)
     methods: Mapping[str, Mapping[str, Any]] = field(default_factory=dict)
+
+    @property
+    def bundled(self) -> bool:
+        """Whether the file is one of ours, whose settings are known to be sound."""
+        return self.path.parent == ROOT / "configs"
 
 
 @dataclass(frozen=True)
@@ -99,7 +106,7 @@ def load_config(
     path, overrides = _find(name_or_path), tuple(overrides)
     try:
         text = path.read_text(encoding="utf-8")
-    except (OSError, UnicodeDecodeError) as error:
+    except UnicodeDecodeError as error:
         raise UserError(f"cannot read {path}: {error}; expected a YAML file in UTF-8") from error
     content = _parse(text, str(path))
     _require(isinstance(content, dict), f"{path} must hold {', '.join(CONFIG_KEYS)}; found {type(content).__name__}")
@@ -143,14 +150,8 @@ def _networks(entry: Mapping[str, Any], model_class: type) -> list[tuple[str, Ma
     return [(part, entry[part]) for part in parts_of(model_class)] or [("", entry)]
 
 
-def settings_of(model_class: type) -> dict[str, inspect.Parameter]:
-    """The settings of a model class: the keyword-only arguments of its constructor."""
-    parameters = inspect.signature(model_class.__init__).parameters.values()
-    return {parameter.name: parameter for parameter in parameters if parameter.kind is parameter.KEYWORD_ONLY}
-
-
 def _find(name_or_path: str | Path) -> Path:
-    path = Path(name_or_path).expanduser()
+    path = Path(os.path.expanduser(name_or_path))  # as it is where it names no user
     bundled = [ROOT / "configs" / f"{path}.yaml"] if re.fullmatch(r"[\w-]+", str(path)) else []
     for candidate in (*bundled, path, ROOT / path):
         if candidate.is_file():
@@ -162,9 +163,30 @@ def _find(name_or_path: str | Path) -> Path:
 
 
 class _Loader(yaml.SafeLoader):
-    """YAML 1.1 with the one addition everybody expects: 1e-3 is a number."""
+    """YAML 1.1, but 1e-3 is a number, a date is a text, and no key comes twice."""
+
+    def get_single_data(self) -> Any:
+        """Refuses a key of which the library would keep the last, and aliases of aliases that fill any memory."""
+        root = self.get_single_node()
+        within = [root]
+        for _ in range(MAX_VALUES):
+            if not within:
+                return self.construct_document(root) if root else None
+            node = within.pop()
+            children = node.value if isinstance(node, yaml.CollectionNode) else []
+            if isinstance(node, yaml.MappingNode):
+                names = Counter(str(key.value) for key, _ in children)
+                if twice := [name for name, count in names.items() if count > 1]:
+                    raise yaml.YAMLError(f"it has the key {twice[0]!r} twice{node.start_mark}")
+                children = [one for pair in children for one in pair]
+            within += children
+        raise yaml.YAMLError(f"it has more than {MAX_VALUES} values")
 
 
+_Loader.yaml_implicit_resolvers = {
+    first: [one for one in resolvers if one[0] != "tag:yaml.org,2002:timestamp"]
+    for first, resolvers in yaml.SafeLoader.yaml_implicit_resolvers.items()
+}
 _Loader.add_implicit_resolver(
     "tag:yaml.org,2002:float", re.compile(r"^[-+]?[0-9]+(\.[0-9]*)?[eE][-+]?[0-9]+$"), list("-+0123456789")
 )
@@ -173,8 +195,10 @@ _Loader.add_implicit_resolver(
 def _parse(text: str, where: str) -> Any:
     try:
         return yaml.load(text, Loader=_Loader)
-    except yaml.YAMLError as error:
+    except (yaml.YAMLError, ValueError, LookupError, AttributeError) as error:  # the latter by tags such as !!int
         raise UserError(f"{where} is not YAML: {' '.join(str(error).split())}") from error
+    except RecursionError as error:
+        raise UserError(f"{where} is nested too deeply; expected names, and below them their settings") from error
 
 
 def _sections(content: Mapping[str, Any], key: str, path: Path) -> dict[str, dict[str, Any]]:
@@ -230,16 +254,8 @@ def _check_role(role: str, entry: Mapping[str, Any]) -> None:
             _require(found is None or isinstance(found, kind), f"{part}.{key} must be {kind.__name__}; found {found!r}")
         dtype = keys.get("dtype", DTYPES[0])
         _require(dtype in DTYPES, f"{part}.dtype must be one of {', '.join(DTYPES)}; found {dtype!r}")
-    for key in entry.keys() & settings.keys():
-        default, value = settings[key].default, entry[key]
-        wanted = (int, float) if isinstance(default, float) else type(default)
-        fits = default is None or (isinstance(value, wanted) and isinstance(value, bool) == isinstance(default, bool))
-        if isinstance(default, tuple):  # which YAML writes as a list
-            fits = isinstance(value, (list, tuple)) and all(type(one) is type(default[0]) for one in value)
-        _require(fits, f"{role}.{key} must be of the kind of its default {default!r}; found {value!r}")
-        if key.startswith(("max_", "num_")) or key in ("repetition_penalty", "window_seconds"):
-            fits = value is None or (isinstance(value, (int, float)) and value > 0)
-            _require(fits, f"{role}.{key} must be a number above 0; found {value!r}")
+    for key in settings.keys() & entry.keys():
+        check_setting(f"{role}.{key}", entry[key], settings[key])
 
 
 def _check_known(found: Iterable[str], known: Iterable[str], what: str, where: str) -> None:

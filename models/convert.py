@@ -10,7 +10,6 @@ opens the tensors. Both refuse everything that is not a tensor.
 
 from __future__ import annotations
 
-import argparse
 import os
 import sys
 import tempfile
@@ -19,6 +18,7 @@ from pathlib import Path
 
 from models.checkpoints.hub import ask, fetch
 from models.weights import SINGLE, faults, local_path, needed, pickled_among, read_json, weights_among
+from utils.cli import Parser
 from utils.errors import UserError, first_sentence, run_script
 
 OPEN_CLIP = {"open_clip_pytorch_model.bin": "open_clip_model.safetensors"}  # open_clip's names
@@ -29,7 +29,7 @@ NESTED = ("state_dict", "model", "model_state_dict")  # keys under which trainin
 def main(argv: Sequence[str] | None = None) -> Path:
     """Converts what a command line names; returns the folder with the safetensors. Raises: see `convert`."""
     about = "Makes safetensors of pickled weights, once, without running code they may hold."
-    parser = argparse.ArgumentParser(prog="python -m models.convert", description=about)
+    parser = Parser(prog="python -m models.convert", description=about)
     add = parser.add_argument
     add("weights", metavar="HUB_ID|FOLDER", help="what has pytorch_model.bin and no model.safetensors")
     add("--revision", metavar="REV", help="commit, tag or branch of a hub id (default: its default branch)")

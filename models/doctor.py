@@ -8,7 +8,6 @@ It changes nothing, and asks the hub only with --online.
 
 from __future__ import annotations
 
-import argparse
 import platform
 import re
 import shutil
@@ -25,10 +24,10 @@ from packaging.requirements import Requirement
 
 from models.checkpoints import BYTES
 from models.checkpoints.hub import cache_folder, free_disk, megabytes
-from models.config import ROOT, Config, config_names, load_config
+from models.config import ROLES, ROOT, Config, config_names, load_config
 from models.fetch import Network, ask_hub, home_relative, table, take_stock
 from models.loading import resolve_device
-from utils.cli import DEFAULT_CONFIG
+from utils.cli import DEFAULT_CONFIG, Parser
 from utils.errors import run_script
 from utils.runs.provenance import versions
 
@@ -95,7 +94,7 @@ def main(argv: Sequence[str] | None = None) -> dict[str, Readiness]:
     """Prints the report a command line asks for; returns config's name -> what was found of it."""
     about = "Says what this machine has, which configs run on it, and the commands for what lacks."
     epilog = "Ends with code 0 where the default config is ready, or every one named with --config; else with 1."
-    parser = argparse.ArgumentParser(prog="python -m models.doctor", description=about, epilog=epilog)
+    parser = Parser(prog="python -m models.doctor", description=about, epilog=epilog)
     add = parser.add_argument
     add("--config", nargs="+", metavar="NAME|PATH", help="only these configs (default: all in configs/)")
     add("--online", action="store_true", help="ask the hub for exact sizes and gates of what lacks")
@@ -119,7 +118,8 @@ def find_device() -> Device:
     kind, (memory, free), name = resolve_device(), system_memory(), processor()
     if kind == "cuda":
         free, memory = torch.cuda.mem_get_info()
-        return Device(kind, torch.cuda.get_device_name(), memory, free, torch.cuda.is_bf16_supported())
+        has_it = torch.cuda.is_bf16_supported(including_emulation=False)
+        return Device(kind, torch.cuda.get_device_name(), memory, free, has_it)
     name = f"Apple {platform.machine()} GPU" if kind == "mps" else f"{name}, threads: {torch.get_num_threads()}"
     return Device(kind, name, memory, free)
 
@@ -134,8 +134,8 @@ def processor() -> str:
 def precision(device: Device) -> str:
     """What networks compute in there."""
     if device.kind == "cuda":
-        also = "bfloat16 ones stay so" if device.bfloat16 else "bfloat16 is emulated and slow"
-        return f"float16 (autocast) for float32 weights; {also}"
+        used, also = ("bfloat16", "ones stay so") if device.bfloat16 else ("float16", "is emulated and slow")
+        return f"{used} (autocast) for float32 weights; bfloat16 {also}"
     return "float32, as the weights are kept; a config's `dtype: bfloat16` halves the memory"
 
 
@@ -255,7 +255,19 @@ def steps(found: Readiness) -> list[str]:
         todo.append(f"python -m models.fetch --config {name}{convert}    ({size})")
     local = [network for network in found.lacking if network.local]
     todo += [f"put in order {network.source.weights}: {'; '.join(network.faults)}" for network in local]
-    return [*todo, f"python inference_demo.py{'' if name == DEFAULT_CONFIG else f' --config {name}'}"]
+    demo = f"python inference_demo.py{'' if name == DEFAULT_CONFIG else f' --config {name}'}"
+    known = playable(found.config.roles)
+    if not known:
+        return [*todo, f"add a role to {name}: with those it has, {', '.join(found.config.roles)}, no method runs"]
+    return [*todo, demo if {*ROLES} <= {*found.config.roles} else f"{demo} --methods {' '.join(known)}"]
+
+
+def playable(roles: Iterable[str], folder: Path = ROOT / "methods") -> list[str]:
+    """The methods that listen, by name, which have all they need in these roles; read of their files, as text."""
+    texts = {path.stem: path.read_text(encoding="utf-8") for path in sorted(folder.glob("[a-z]*.py"))}
+    needs = {name: re.search(r"^    requires = \((.*)\)", text, re.M) for name, text in texts.items()}
+    listening = {name: said[1] for name, said in needs.items() if said and "listens = False" not in texts[name]}
+    return [name for name, said in listening.items() if {*re.findall(r"\w+", said), "segmenter"} <= {*roles}]
 
 
 def _rows(*rows: tuple[str, str]) -> str:

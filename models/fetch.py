@@ -21,7 +21,7 @@ from models.checkpoints.hub import HubError, Repository, ask, cache_folder, cach
 from models.config import Config, Source, files_of, load_config, sources
 from models.convert import convert
 from models.weights import Checkpoint, count_parameters, faults, local_path, refusal, weights_among
-from utils.cli import add_config_options
+from utils.cli import Parser, add_config_options
 from utils.errors import UserError, run_script
 
 
@@ -92,7 +92,7 @@ def look(source: Source) -> Network:
     found: list[str] = []
     if checkpoint:
         folder = checkpoint.path
-        found = faults(folder, of_the_hub=not path, code=source.trust_remote_code, files=files)
+        found = faults(folder, code=source.trust_remote_code, files=files)
         if found and folder.is_dir():
             state = "broken" if path else "in part"
         elif not found:
@@ -228,7 +228,7 @@ def _named(arguments: argparse.Namespace) -> list[Network]:
 
 def _parse(argv: Sequence[str] | None) -> argparse.Namespace:
     about = "Brings the weights of a config into the hub's cache, ahead of a run."
-    parser = argparse.ArgumentParser(prog="python -m models.fetch", description=about)
+    parser = Parser(prog="python -m models.fetch", description=about)
     add = parser.add_argument
     add("weights", nargs="*", metavar="HUB_ID", help="these alone, instead of a config's")
     add_config_options(parser)

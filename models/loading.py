@@ -3,14 +3,12 @@
 from __future__ import annotations
 
 from collections.abc import Iterable
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 from models.config import Config, family_class, files_of, sources
+from models.remembering import Memory
 from models.weights import local_path
 from utils.errors import UserError
-
-if TYPE_CHECKING:
-    from models.remembering import Memory
 
 
 def load_models(
@@ -22,10 +20,11 @@ def load_models(
         config: from `load_config`.
         roles: role names, e.g. ("audio_text", "segmenter"); repeated ones count once.
         device: "auto" or a torch device, see `resolve_device`.
-        memory: what they remember their answers in; None for none.
+        memory: what they remember their answers in; None for one that keeps nothing.
 
     Returns:
-        Role -> model that fulfils the role's contract, with `.provenance`.
+        Role -> model that fulfils the role's contract, with `.provenance`; what it answers is checked, see
+        `models.remembering.Remembering`.
 
     Raises:
         UserError: the config has nobody for a role, or a network cannot be loaded completely.
@@ -44,6 +43,7 @@ def load_models(
         if local_path(source.weights) is None:
             options = {"trust_remote_code": source.trust_remote_code, "files": files_of(source)}
             find(source.weights, source.revision, **options)
+    memory = Memory(max_items=0) if memory is None else memory
     models: dict[str, Any] = {}
     loaded: dict[str, Any] = {}  # a network that plays several roles, or parts of them, is loaded once
     for role in roles:

@@ -18,12 +18,13 @@ from safetensors import SafetensorError
 
 from models.config import DTYPES
 from models.cpu import Float32Convolutions, needs_float32_convolutions, split_large
-from models.remembering import Memory, Rememberable
-from models.weights import ANOTHER, Checkpoint, faults, local_path, refusal
-from utils.errors import UserError, first_sentence
+from models.remembering import Memory, Rememberable, said_of
+from models.weights import AGAIN, ANOTHER, SETTINGS, TOKENIZER, Checkpoint, faults, local_path, refusal
+from utils.errors import NotFinite, UserError, first_sentence
 
 MAX_BATCH = 16  # images, windows or queries a forward pass
 TEXTS_AT_ONCE = 32  # sentences a forward pass
+WORDS = ("dog", "violin")  # that any tokenizer tells apart
 
 
 class Pretrained(Rememberable):
@@ -40,7 +41,8 @@ class Pretrained(Rememberable):
         processor: the checkpoint's own preprocessing and tokenizer.
         provenance: "family", "id" (folder or hub id), "revision", "sha256" (local weights), "config_sha256" (what lies
             beside them), "license", "dtype", "trust_remote_code"; None if unknown. And "convolutions": "float32" where
-            the processor computes those of "dtype" wrongly, see `models.cpu`.
+            the processor computes those of "dtype" wrongly, see `models.cpu`; "autocast": what float32 weights compute
+            in on CUDA, bfloat16 where the card has it, whose range is float32's, else float16.
     """
 
     family: ClassVar[str]
@@ -98,8 +100,13 @@ class Pretrained(Rememberable):
             }
             if needs_float32_convolutions(getattr(torch, dtype), device):
                 provenance["convolutions"] = "float32"
+            if torch.device(device).type == "cuda" and dtype == "float32":
+                has_it = torch.cuda.is_bf16_supported(including_emulation=False)
+                provenance["autocast"] = "bfloat16" if has_it else "float16"
             split_large(network, cls.encoders, device)
-            return cls(network.to(device).eval().requires_grad_(False), processor, provenance, **settings)
+            model = cls(network.to(device).eval().requires_grad_(False), processor, provenance, **settings)
+            check_words(model)
+            return model
 
     @classmethod
     def before_loading(cls, weights: str, settings: Mapping[str, Any]) -> dict[str, Any]:
@@ -150,14 +157,23 @@ class Pretrained(Rememberable):
     def inference(self) -> Iterator[None]:
         """What every forward pass runs in; its results are to be turned back with `.float()`.
 
-        No gradients; on CUDA, float32 weights compute in float16; on a processor that convolves wrongly in the weights'
-        dtype, convolutions compute in float32.
+        No gradients; autocast and the dtype of convolutions are those of the provenance.
         """
-        weight = next(self.network.parameters())
-        half = weight.device.type == "cuda" and weight.dtype == torch.float32
+        half = self.provenance.get("autocast")
+        autocast = torch.autocast("cuda", getattr(torch, half)) if half else nullcontext()
         convolutions = Float32Convolutions() if self.provenance.get("convolutions") == "float32" else nullcontext()
-        with torch.inference_mode(), torch.autocast("cuda", torch.float16, enabled=half), convolutions:
+        with torch.inference_mode(), autocast, convolutions:
             yield
+
+    def finite(self, *values: torch.Tensor) -> None:
+        """Refuses (NotFinite) what nothing later would show to be no number, as a threshold takes it for little."""
+        if not all(value.isfinite().all() for value in values):
+            raise NotFinite(said_of(self.provenance, str(self.device)))
+
+    def finite_scores(self, _: torch.Tensor, scores: torch.Tensor) -> torch.Tensor:
+        """A `logits_processor` that leaves the next token's scores, (B, V), as they are, or refuses them: `finite`."""
+        self.finite(scores.clamp(min=0))  # -inf is what may not be said
+        return scores
 
 
 class Composite(Rememberable):
@@ -255,6 +271,20 @@ def check_complete(network: torch.nn.Module, report: Mapping[str, Any]) -> None:
         raise ValueError(f"{len(lacking)} of its tensors are missing or of another shape, the first being {lacking[0]}")
 
 
+def check_words(model: Pretrained) -> None:
+    """Refuses (UserError) a tokenizer that reads two words alike, as the library makes them where no vocabulary is."""
+    tokenizer, read = getattr(model, "tokenizer", getattr(model.processor, "tokenizer", None)), []
+    for word in WORDS if tokenizer is not None else ():  # an empty one is no true value
+        tokens = getattr(model, "tokenize", tokenizer)([word])
+        ids = np.ravel(tokens["input_ids"] if isinstance(tokens, Mapping) else tokens).tolist()
+        read.append({*ids} - {getattr(tokenizer, "unk_token_id", None)})
+    if read and not (read[0] - read[1] and read[1] - read[0]):
+        raise UserError(
+            f"cannot load {model.provenance['id']} as {model.family}: expected a tokenizer that tells "
+            f"{' from '.join(WORDS)}, found one that reads both alike; {AGAIN.format(TOKENIZER)}, or {ANOTHER}"
+        )
+
+
 def _license_in(folder: Path) -> str | None:
     """What a checkpoint's own config says."""
     path = folder / "config.json"
@@ -281,7 +311,9 @@ def _one_sentence(model_class: type[Pretrained], checkpoint: Checkpoint, revisio
             out = f"delete {checkpoint.path.parents[1]} and run {again}, or {ANOTHER}"
         else:
             out = model_class.remedy
-        said = f"cannot load {checkpoint.weights} as {model_class.family}: {first_sentence(error)}; {out}"
+        is_there = {name: (checkpoint.path / name).is_file() for name in (TOKENIZER, SETTINGS)}
+        also = f" ({SETTINGS} is not there)" if is_there == {TOKENIZER: True, SETTINGS: False} else ""
+        said = f"cannot load {checkpoint.weights} as {model_class.family}: {first_sentence(error)}{also}; {out}"
         raise UserError(said) from error
 
 

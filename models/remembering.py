@@ -1,4 +1,4 @@
-"""Shared work is done once: what a network said of a sound, an image or a sentence is remembered.
+"""What a network says is checked once, at the boundary of its role, and remembered: shared work is done once.
 
 Five frames with one clip encode it once, and methods share captions, embeddings and what a segmenter makes of an image,
 unseen by them. Score maps are large and rarely asked for twice: `segment` is not remembered.
@@ -17,15 +17,18 @@ import json
 from collections import OrderedDict
 from collections.abc import Callable, Collection, Hashable, Mapping
 from dataclasses import is_dataclass
-from functools import partial
+from functools import partial, wraps
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
+
+from utils.errors import NotFinite
 
 if TYPE_CHECKING:
     from models.stage_cache import StageCache
 
 STAGES = ("encode_audio", "encode_text", "tag", "caption", "encode_images")  # of `models.roles`
+NUMBERS = ("encode_audio", "encode_text", "tag", "segment", "presence")  # that answer in these
 ENCODED = "encode_images"  # what a segmenter makes of pixels: large, on its device, and no value to keep in a file
 
 
@@ -51,7 +54,7 @@ class Memory:
         networks = (model, *getattr(model, "networks", {}).values())
         versions = [getattr(network, "version", 1) for network in networks]  # of the families' code
         identity = [type(model).__qualname__, versions, entry, getattr(model, "provenance", None), device.split(":")[0]]
-        return Remembering(model, self, json.dumps(identity, sort_keys=True, default=str))
+        return Remembering(model, self, json.dumps(identity, sort_keys=True, default=str), device)
 
     def recall(self, identity: str, stage: str, ask: Callable[..., Any], *args: Any, **kwargs: Any) -> Any:
         """Answers as `ask` would; it is asked for what is not known, each distinct item once.
@@ -93,10 +96,10 @@ class Memory:
 
 
 class Remembering:
-    """A network, `model`, whose stages answer from a memory; `identity` is what decides its answers, in words."""
+    """A network at its role's boundary, checked and with a memory; `identity` is what decides its answers, in words."""
 
-    def __init__(self, model: Any, memory: Memory, identity: str) -> None:
-        self.model, self.memory, self.identity = model, memory, identity
+    def __init__(self, model: Any, memory: Memory, identity: str, device: str = "cpu") -> None:
+        self.model, self.memory, self.identity, self.device = model, memory, identity, device
         if isinstance(model, Rememberable):
             model.remembering = self
 
@@ -104,8 +107,32 @@ class Remembering:
         if name.startswith("__"):  # of Python's own, which copies and pickles ask for
             raise AttributeError(name)
         own = getattr(self.model, name)
+        if name == "pseudo_word_encoder":
+            return lambda template: self._checked_encoder(*own(template))
+        if name in NUMBERS:  # before they are remembered, which reads the signature
+            own = wraps(own)(lambda *asked, own=own, **how: self.checked(name, own(*asked, **how)))
         remembers = getattr(self.model, "remembers", STAGES)
         return partial(self.memory.recall, self.identity, name, own) if name in remembers else own
+
+    def checked(self, stage: str, answer: Any) -> Any:
+        """The answer, as it is; NotFinite where a number in it is not finite."""
+        numbers = [[number for _, number in tags] for tags in answer] if stage == "tag" else answer
+        for one in numbers if isinstance(numbers, list) else [numbers]:
+            values = np.asarray(one.detach() if hasattr(one, "detach") else one)
+            if not np.isfinite([values.min(initial=0), values.max(initial=0)]).all():  # not-a-number where one is
+                raise NotFinite(f"{stage} of {said_of(getattr(self.model, 'provenance', None), self.device)}")
+        return answer
+
+    def _checked_encoder(self, encode: Callable[[Any], Any], table: Any) -> tuple[Callable[[Any], Any], Any]:
+        return lambda words: self.checked("the pseudo-word", encode(words)), self.checked("the words", table)
+
+
+def said_of(provenance: Mapping[str, Any] | None, device: str) -> str:
+    """A network as sentences name it: family, weights, what it computes in, and where."""
+    known = provenance or {"family": "a network"}
+    words = [known.get("family"), known.get("id"), *(said_of(part, "") for part in known.get("parts", {}).values())]
+    about = " on ".join(filter(None, (known.get("autocast") or known.get("dtype"), device)))
+    return f"{' '.join(filter(None, words))} ({about})"
 
 
 class Rememberable:

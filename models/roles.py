@@ -2,7 +2,7 @@
 
 Every role takes lists of host arrays of any sizes and returns lists or arrays on the host, in the same order; a
 result never depends on what else was in the list. Models own their resampling, resizing, normalising, windowing,
-device and dtype.
+device and dtype. Numbers that are not finite are no answer: `models.remembering.Remembering` refuses them.
 
 Conventions:
     images: list of (H, W, 3) uint8 RGB, sizes may differ.
@@ -56,7 +56,11 @@ class AudioTagger(Protocol):
 
 @runtime_checkable
 class AudioCaptioner(Protocol):
-    """Sounds to one sentence each."""
+    """Sounds to one sentence each; to several in one text where a captioner hears a long sound window by window.
+
+    Optional: `unheard(waveform, sampling_rate)` returns the seconds [(start, stop), ...] in which something sounds that
+    the caption does not take into account.
+    """
 
     def caption(self, waveforms: Sequence[np.ndarray], sampling_rates: Sequence[int]) -> list[str]:
         """Returns one caption per sound, stripped; "" where the model says nothing."""

@@ -1,9 +1,10 @@
 """A cache of stages on disk: what networks said about sounds, images and sentences, for later runs.
 
 An answer is a file, `ab/abcdef....npz`, named by a digest of the question and of all that decides the answer: weights,
-settings, kind of device, versions of the libraries and of the family's own code. What is broken or answers something
-else counts as none. Any number of processes may share a folder. It stays within its size on disk: what was not asked
-for longest goes first. An answer comes from the batch that asked first, so a run with a cache differs in last digits.
+settings, kind of device, versions of the libraries and of the family's own code. It ends in a digest of its name and of
+all before: what was damaged, changed or renamed counts as none. Any number of processes may share a folder. It stays
+within its size on disk: what was not asked for longest goes first. An answer comes from the batch that asked first, so
+a run with a cache differs in last digits.
 """
 
 from __future__ import annotations
@@ -15,6 +16,7 @@ import stat
 import time
 from collections.abc import Hashable, Iterable, Iterator, Mapping
 from contextlib import contextmanager, suppress
+from io import BytesIO
 from pathlib import Path
 from typing import Any
 
@@ -26,6 +28,7 @@ from utils.runs import provenance
 
 MARK = "CACHE.txt"
 ARRAY, TUPLE = "__array__", "__tuple__"  # in JSON, what stands for them
+SEAL = hashlib.sha256().digest_size
 SLACK = 0.05  # of the size: what a process writes before it looks again how much is there
 FOLDERS, FILES = "[0-9a-f]" * 2, "[0-9a-f]" * 64 + ".npz"  # patterns of our names
 NO_LINK = sum(getattr(os, name, 0) for name in ("O_NOFOLLOW", "O_NONBLOCK", "O_BINARY"))  # nor anything to wait for
@@ -63,11 +66,11 @@ class StageCache:
         with self._one_sentence():
             for question, answer in answers.items():
                 path, arrays = self._path(identity, stage, question), {}
-                text = json.dumps({"name": path.name, "answer": _packed(answer, arrays)})
+                text = json.dumps(_packed(answer, arrays))
+                np.savez(content := BytesIO(), text=np.frombuffer(text.encode(), np.uint8), **arrays)
                 path.parent.mkdir(exist_ok=True)
                 with suppress(FileNotFoundError, IsADirectoryError), atomic_path(path) as unfinished:
-                    with unfinished.open("wb") as file:
-                        np.savez(file, text=np.frombuffer(text.encode(), np.uint8), **arrays)
+                    unfinished.write_bytes(content.getvalue() + _seal(path, content.getvalue()))
                     self._unseen += _bytes_on_disk(unfinished.lstat())
             if self._unseen > SLACK * self._max_bytes:
                 self._shrink()
@@ -127,20 +130,26 @@ def _packed(value: Any, arrays: dict[str, np.ndarray]) -> Any:
     raise TypeError(f"expected an answer of arrays, texts, numbers, lists, tuples, mappings by text, found {value!r}")
 
 
+def _seal(path: Path, content: bytes) -> bytes:
+    return hashlib.sha256(path.name.encode() + content).digest()
+
+
 def _load(path: Path) -> list[Any]:
-    """The one answer in a file; none where no file is, or it is broken, not ours, or answers something else."""
+    """The one answer in a file; none where no file is, or one that was not written under this name as it is."""
     try:
         if not stat.S_ISREG(path.lstat().st_mode):
             return []
-        with open(os.open(path, os.O_RDONLY | NO_LINK), "rb") as file, np.load(file, allow_pickle=False) as arrays:
+        with open(os.open(path, os.O_RDONLY | NO_LINK), "rb") as file:
+            whole = file.read()
+            content = whole[:-SEAL]
+            if whole[-SEAL:] != _seal(path, content):
+                return []
             os.utime(file.fileno() if os.utime in os.supports_fd else path)
+        with np.load(BytesIO(content), allow_pickle=False) as arrays:
 
             def put_back(one: dict[str, Any]) -> Any:
                 return arrays[one[ARRAY]] if ARRAY in one else tuple(one[TUPLE]) if TUPLE in one else one
 
-            said = json.loads(arrays["text"].tobytes(), object_hook=put_back)
-        return [said["answer"]] if said["name"] == path.name else []
-    except Exception as error:  # what another program wrote may fail in any way
-        if isinstance(error, OSError) and not isinstance(error, FileNotFoundError):
-            raise
+            return [json.loads(arrays["text"].tobytes(), object_hook=put_back)]
+    except FileNotFoundError:
         return []

@@ -10,7 +10,7 @@ import json
 import math
 import os
 import re
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -20,12 +20,15 @@ from safetensors import SafetensorError, safe_open
 from models.config import ROOT
 from utils.errors import UserError
 
+AGAIN = "copy {} again from where the weights come from"
 ANOTHER = "name another folder or hub id in the config or with --set ROLE.weights=..."
 SINGLE_FILES = (".pth", ".pt", ".tar", ".safetensors")  # of the families that read one file; hub ids do not end so
 CONFIG_FILES = ("config.json", "open_clip_config.json")
-PROCESSOR_FILES = ("preprocessor_config.json", "processor_config.json")
+PREPROCESSING, PROCESSOR = "preprocessor_config.json", "processor_config.json"
 SENTENCEPIECE_FILES = ("tokenizer.model", "spiece.model", "sentencepiece.bpe.model")
-TOKENIZER_FILES = ("tokenizer.json", "vocab.json", "vocab.txt", *SENTENCEPIECE_FILES)
+TOKENIZER, SETTINGS, PAIR = "tokenizer.json", "tokenizer_config.json", {"vocab.json", "merges.txt"}
+TOKENIZER_FILES = (TOKENIZER, "vocab.txt", *SENTENCEPIECE_FILES)  # each alone; or the pair
+READS_WORDS = re.compile(r'"(text_config|vocab_size)"')  # in a config, however deep
 SINGLE, INDEX = "model.safetensors", "model.safetensors.index.json"
 SHARD = re.compile(r"model-\d+-of-\d+\.safetensors")
 OPEN_CLIP = re.compile(r"open_clip_(pytorch_)?model\.safetensors")
@@ -96,14 +99,14 @@ def no_folder(weights: str) -> str:
 
 def refusal(weights: str, path: Path, found: Sequence[str]) -> UserError:
     """What to say of a folder or file with faults (see `faults`): in one sentence, with the way out."""
-    what, out = f"cannot load the weights in {path}: {'; '.join(found)}", ANOTHER
+    what, out = f"cannot load the weights in {path}: {'; '.join(found)}", f"{AGAIN.format('the file')}, or {ANOTHER}"
     if not path.exists():
-        what = f"cannot load {weights}: "
+        what, out = f"cannot load {weights}: ", ANOTHER
         what += "the file is not there" if weights.endswith(SINGLE_FILES) else no_folder(weights)
     bundle = next((place for place in [path, *path.parents] if place.parent == ROOT / "models"), None)
     if bundle and (bundle / "train").is_dir():
         out = f"restore it from the repository, rebuild it with `python -m models.{bundle.name}.train`, or {ANOTHER}"
-    elif path.is_dir() and pickled_among(file.name for file in path.iterdir()):
+    elif f"{SINGLE} is not there" in found and pickled_among(file.name for file in path.iterdir()):
         out = f"`python -m models.convert {weights}` makes safetensors of its pickled weights, or {ANOTHER}"
     return UserError(f"{what}; {out}")
 
@@ -138,12 +141,12 @@ def pickled_among(names: Iterable[str]) -> list[str]:
     return sorted(found, key=lambda name: (name != "pytorch_model.bin", not name.startswith("pytorch_model"), name))
 
 
-def faults(path: Path, *, of_the_hub: bool = False, code: bool = False, files: Sequence[str] = ()) -> list[str]:
+def faults(path: Path, *, code: bool = False, files: Sequence[str] = ()) -> list[str]:
     """What keeps a folder from being a whole checkpoint; of a file nothing does but its absence.
 
     Args:
-        path: may not exist.
-        of_the_hub: whether preprocessing and tokenizer files are expected as well, as in a snapshot of a repository.
+        path: may not exist. Of transformers' checkpoints preprocessing is expected as well; and a tokenizer, without
+            which the library makes an empty one, where the network reads words.
         code: whether the Python files its config names are expected too.
         files: exactly what is expected instead of all that.
 
@@ -162,15 +165,23 @@ def faults(path: Path, *, of_the_hub: bool = False, code: bool = False, files: S
         lacking += sorted(shards - names) if shards else [INDEX]
     elif not weights:
         lacking.append(SINGLE)
-    if of_the_hub and "config.json" in names and "open_clip_config.json" not in names:
-        reads_words = "vocab_size" in config or "text_config" in config
-        for expected in (PROCESSOR_FILES, TOKENIZER_FILES if reads_words else ()):
-            lacking += [] if names & set(expected) else expected[:1]
+    if "model_type" in config and "open_clip_config.json" not in names:  # one of transformers; not timm's, not ours
+        lacking += _lacking_beside(path, names, config)
     if code:  # "owner/name--file.Class" is another repository's
         values = [value for value in read_json(path / "config.json", "auto_map").values() if isinstance(value, str)]
         lacking += sorted({f"{value.split('.')[0]}.py" for value in values if "--" not in value} - names)
     damaged = [f"{name} {damage}" for name in weights if (damage := _damage(path / name))]
     return [*(f"{name} is not there" for name in lacking), *damaged]
+
+
+def _lacking_beside(path: Path, names: set[str], config: Mapping[str, Any]) -> list[str]:
+    """What of preprocessing and tokenizer a folder of transformers lacks."""
+    prepares = any(isinstance(part, dict) for part in read_json(path / PROCESSOR).values())  # alone it may say nothing
+    lacking = [] if PREPROCESSING in names or prepares else [PREPROCESSING]
+    reads = READS_WORDS.search(json.dumps(config)) and "Classification" not in str(config.get("architectures"))
+    if not reads or names & {*TOKENIZER_FILES} or names >= PAIR:
+        return lacking
+    return [*lacking, *(PAIR - names if names & PAIR else {TOKENIZER})]
 
 
 def _damage(file: Path) -> str:

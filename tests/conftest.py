@@ -4,7 +4,9 @@ from __future__ import annotations
 
 import importlib.util
 import os
+import shutil
 import sys
+import tempfile
 from pathlib import Path
 from types import ModuleType
 
@@ -29,3 +31,22 @@ def random_config(tmp_path_factory) -> Path:
     from tests.checkpoints.tiny_config import save_config
 
     return save_config(tmp_path_factory.mktemp("checkpoints"))
+
+
+@pytest.fixture
+def unprivileged():
+    """A folder of a user for whom permissions hold, as they do not for root."""
+    if not hasattr(os, "setresuid"):
+        pytest.skip("permissions are another matter here")
+    folder, nobody = Path(tempfile.mkdtemp()), 65534
+    if is_root := os.geteuid() == 0:
+        os.chown(folder, nobody, nobody)
+        os.setresuid(nobody, nobody, 0)
+    yield folder
+    if is_root:
+        os.setresuid(0, 0, 0)
+    shut = [folder]
+    while shut:
+        shut.pop().chmod(0o700)
+        shut += [path for path in folder.rglob("*") if path.is_dir() and not path.stat().st_mode & 0o100]
+    shutil.rmtree(folder)

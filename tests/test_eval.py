@@ -3,6 +3,7 @@
 import csv
 import hashlib
 import json
+import os
 import re
 import shutil
 import subprocess
@@ -135,17 +136,17 @@ def test_results_json_tells_how_the_numbers_came_about(data, tmp_path):
     assert (found["measurement"]["resolution"], found["measurement"]["threshold"]) == ([224, 224], 0.5)
     assert (found["seeds"], found["device"]) == ({"given": 7, "audio_controls": 7, "bootstrap": 0}, "cpu")
     assert set(found["seconds"]["methods"]["cross_modal"]) == {"propose", "segment"}
-    assert len(found["data"]["files_sha256"]) == 64
+    assert len(found["data"]["contents_sha256"]) == 64
     assert set(found) >= {"date", "commit", "versions"}
 
 
 def test_the_seed_reaches_the_methods_that_draw(data, tmp_path):
     words = "text_inversion.vocabulary=[dog,violin,drum,sea lion]"
     options = ["--methods", "text_inversion", "--limit", "1", "--set", words, "text_inversion.steps=3"]
-    assert evaluate(data, tmp_path, *options, "--seed", "7").config["methods"]["text_inversion"]["seed"] == 7
-    assert evaluate(data, tmp_path, *options).config["methods"]["text_inversion"]["seed"] == 0
+    assert evaluate(data, tmp_path / "a", *options, "--seed", "7").config["methods"]["text_inversion"]["seed"] == 7
+    assert evaluate(data, tmp_path / "b", *options).config["methods"]["text_inversion"]["seed"] == 0
     options += ["text_inversion.seed=5"]
-    assert evaluate(data, tmp_path, *options).config["methods"]["text_inversion"]["seed"] == 5
+    assert evaluate(data, tmp_path / "c", *options).config["methods"]["text_inversion"]["seed"] == 5
 
 
 @pytest.mark.parametrize("further", [["--batch_size", "1"], ["--batch_size", "4"], ["--num_workers", "2"]])
@@ -279,8 +280,7 @@ def test_a_run_that_stops_keeps_its_records(data, tmp_path, monkeypatch, fake_mo
         evaluate(data, tmp_path, "--batch_size", "1", "--baselines")
     assert (tmp_path / "results.json").read_bytes() == before
     assert len(rows_of(tmp_path)) == 6  # the older, complete file
-    kept = sorted(path.name for path in (tmp_path / "unfinished").iterdir())
-    assert kept == ["00000000.json", "00000001.json", "run.json"]
+    assert len(list((tmp_path / "unfinished").glob("batch_*.json"))) == 2
     assert "what is measured is kept in" in capsys.readouterr().err
 
 
@@ -295,7 +295,7 @@ def test_a_run_that_stops_keeps_its_records(data, tmp_path, monkeypatch, fake_mo
         (["--output_dir", str(ROOT / "eval.py")], "cannot make the folder .*eval.py"),
         (["--protocols", "iou"], 'no protocol "iou"; choose from: paper, avsbench, ssl, pairs, dataset, negatives'),
         (["--audio_control", "louder"], 'no audio control "louder"; choose from: original, silence, noise, swap'),
-        (["--audio_control", "swap"], "swap needs to know what sounds in each sample, found no categories"),
+        (["--audio_control", "offscreen"], "offscreen needs to know what sounds in each sample, found no categories"),
         (["--baselines", "half"], 'no method "half"'),
     ],
 )
@@ -370,7 +370,7 @@ def test_several_faults_end_in_one_sentence_without_torch(copy_of_data):
 def test_warnings_and_samples_left_out_are_told_and_do_not_stop(copy_of_data, tmp_path, capsys):
     Image.new("RGB", (20, 20)).save(copy_of_data / "image" / "d.png")
     Image.new("L", (20, 20)).save(copy_of_data / "gt_seg" / "d.png")
-    entries = {stem: Entry(stem) for stem in SCENES}
+    entries = {stem: Entry(stem, blank=stem in ("d", "e")) for stem in SCENES}
     manifest = Manifest("Bench", {}, {"split": "test"}, entries, {"samples": 8}, {"x": "broken", "y": "broken"})
     write_manifest(manifest, copy_of_data)
     results = evaluate(copy_of_data, tmp_path / "out", "--limit", "5")
@@ -486,3 +486,166 @@ def test_the_manifest_says_what_belongs_together(data, tmp_path):
     assert {row["group"] for row in rows_of(tmp_path / "out")} == {"a", "b", "c", "d", "e"}
     with pytest.raises(UserError, match="groups from --group_size or from the manifest, found both"):
         evaluate(root, tmp_path / "out", "--group_size", "2")
+
+
+@pytest.mark.parametrize(
+    ("stems", "manifest", "controls"),
+    [
+        (["a.mp4_1", "a.mp4_2", "b"], True, "silence noise swap offscreen"),
+        (["a.mp4_1", "a.mp4_2", "b"], False, "silence noise swap"),
+        (["a.mp4_1"], False, "silence noise"),
+        (["a.mp4_1"], True, "silence noise"),
+    ],
+)
+def test_what_a_report_advises_the_same_folder_accepts(data, tmp_path, capsys, stems, manifest, controls):
+    root = tmp_path / "data"
+    for folder, suffix in (("image", "png"), ("wav", "wav"), ("gt_seg", "png")):
+        (root / folder).mkdir(parents=True)
+        for stem in stems:
+            shutil.copy(data / folder / f"{stem}.{suffix}", root / folder)
+    if manifest:
+        write_manifest(Manifest("toy", {}, {}, {stem: Entry(stem, (SCENES[stem][0],)) for stem in stems}), root)
+    first = evaluate(root, tmp_path / "first", "--baselines")
+    texts = [(tmp_path / "first" / name).read_text(encoding="utf-8") for name in ("report.md", "report.html")]
+    texts = [text.split("</style>")[-1].replace(first.command, "") for text in (*texts, capsys.readouterr().out)]
+    advised = {words for text in texts for words in re.findall(r" (--[a-z_]+(?: [a-z_]+)*)", text)}
+    assert advised == {f"--audio_control {controls}", "--explain"}
+    again = evaluate(root, tmp_path / "again", "--baselines", "--audio_control", *controls.split())
+    assert [*again.controls] == ["original", *controls.split()]
+    assert script.main(["--explain"]) is None
+    for control in {"swap", "offscreen"} - {*controls.split()}:
+        with pytest.raises(UserError) as caught:
+            evaluate(root, tmp_path / "refused", "--audio_control", control)
+        reason = str(caught.value).removesuffix(", or leave the control out")
+        assert f"T{reason[1:]}." in re.sub(r"\\(.)", r"\1", texts[0])  # said beforehand
+
+
+def test_a_floor_of_minus_infinity_is_a_setting_like_any_other(data, tmp_path):
+    floor = ["--set", *(f"{name}.silence_db=-.inf" for name in ("cross_modal", "classify"))]
+    evaluate(data, tmp_path, *floor, "--methods", "cross_modal", "classify", "--limit", "2")
+
+    def refuse(name):
+        raise AssertionError(name)
+
+    found = json.loads((tmp_path / "results.json").read_text(), parse_constant=refuse)
+    assert found["config"]["methods"]["classify"]["silence_db"] == "-.inf"
+    assert found["config"]["methods"]["classify"]["top_k"] == 1
+
+
+@pytest.mark.skipif(sys.platform in ("win32", "darwin"), reason="file names are Unicode there")
+def test_an_output_folder_may_have_a_name_that_is_not_utf_8(data, tmp_path, capsys):
+    output = tmp_path / os.fsdecode(b"caf\xe9")
+    assert run_script(lambda: evaluate(data, output, "--limit", "2", "--save_visualizations")) == 0
+    assert {path.name for path in output.iterdir()} >= {"results.json", "report.html", "report.md", "per_sample.csv"}
+    assert json.loads((output / "results.json").read_text())["command"].count("\udce9") == 1
+    assert "caf\\udce9" in (output / "report.md").read_text() and "caf\\udce9" in capsys.readouterr().out
+
+
+def test_settings_of_a_method_that_does_not_run_are_checked_before_anything_is_loaded(data, tmp_path, monkeypatch):
+    monkeypatch.setattr(models.loading, "load_models", None)
+    for setting in ("classify.top_k=-1", "text_inversion.steps=-1", "centre.width=.nan"):
+        with pytest.raises(UserError, match=f"{setting.partition('=')[0]} must be a"):
+            evaluate(data, tmp_path, "--set", setting)
+
+
+def files_of(folder):
+    return {path: path.read_bytes() for path in folder.rglob("*") if path.is_file()}
+
+
+def test_a_folder_called_unfinished_that_is_no_run_s_stops_a_run_before_it_begins(data, tmp_path, monkeypatch):
+    monkeypatch.setattr(models.loading, "load_models", lambda *_, **__: pytest.fail("models were loaded"))
+    (tmp_path / "unfinished").mkdir()
+    (tmp_path / "unfinished" / "chapter3.tex").write_text("mine")
+    before = files_of(tmp_path)
+    with pytest.raises(UserError, match="found something else .*; move that folder away") as caught:
+        evaluate(data, tmp_path, "--overwrite")
+    assert str(tmp_path / "unfinished") in str(caught.value)
+    assert files_of(tmp_path) == before
+
+
+def test_results_of_another_run_are_replaced_where_that_is_asked_for(data, tmp_path):
+    options = ["--limit", "3", "--baselines"]
+    first = evaluate(data, tmp_path, *options)
+    before = files_of(tmp_path)
+    others = {
+        "methods": ["--methods", "classify"],
+        "limit, data": ["--limit", "2"],
+        "methods, audio_controls": ["--audio_control", "silence", "--seed", "3", "--baselines", "centre"],
+        "measurement": ["--threshold", "0.4"],
+        "shown": ["--draws", "7"],
+    }
+    for parts, further in others.items():
+        with pytest.raises(
+            UserError, match=f"found those of a run with other .*{parts}.*; choose another --output_dir"
+        ):
+            evaluate(data, tmp_path, *options, *further)
+        assert files_of(tmp_path) == before
+    assert evaluate(data, tmp_path, *options, "--batch_size", "1").scores == first.scores  # the same run
+    other = evaluate(data, tmp_path, *options, "--methods", "classify", "--overwrite")
+    assert json.loads((tmp_path / "results.json").read_text())["command"] == other.command
+
+
+@pytest.mark.parametrize("name", ["results.json", "report.md", "report.html", "per_sample.csv", "gallery/me.jpg"])
+@pytest.mark.parametrize("content", ["mine", "[]", "{}", '{"schema": 2}'])
+def test_what_is_no_run_s_is_not_replaced_unasked(data, tmp_path, name, content):
+    (tmp_path / name).parent.mkdir(exist_ok=True)
+    (tmp_path / name).write_text(content)
+    with pytest.raises(UserError, match=f"found {name.split('/')[0]} of something else; .* with --overwrite"):
+        evaluate(data, tmp_path, "--limit", "1", "--baselines")
+    assert files_of(tmp_path) == {tmp_path / name: content.encode()}
+
+
+def test_links_in_the_output_folder_are_not_followed(data, tmp_path):
+    output, elsewhere = tmp_path / "out", tmp_path / "elsewhere"
+    options = ["--limit", "1", "--baselines", "--save_visualizations"]
+    evaluate(data, output, *options)
+    elsewhere.mkdir()
+    written = [path for path in output.rglob("*") if path.is_file()]
+    for number, path in enumerate(written):
+        (elsewhere / str(number)).write_text("mine")
+        path.unlink()
+        path.symlink_to(elsewhere / str(number))
+    before = files_of(elsewhere)
+    evaluate(data, output, *options, "--overwrite")
+    assert files_of(elsewhere) == before and len(written) >= 8
+    assert not [path for path in output.rglob("*") if path.is_symlink()]
+    for name in ("gallery", "visualizations", "visualizations/cross_modal"):
+        (output / name).rename(output / "away")
+        (output / name).symlink_to(elsewhere)
+        with pytest.raises(UserError, match=f"expected a folder at {output / name}, found a link; remove it"):
+            evaluate(data, output, *options, "--overwrite")
+        (output / name).unlink()
+        (output / "away").rename(output / name)
+    (output / "report.md").unlink()
+    (output / "report.md").mkdir()
+    with pytest.raises(UserError, match="expected a file at .*report.md, found a folder"):
+        evaluate(data, output, *options, "--overwrite")
+    assert files_of(elsewhere) == before
+
+
+def test_names_as_long_as_file_systems_take_are_drawn(data, tmp_path):
+    stems = [120 * "\u00e9" + end for end in ("ab", "ac")]
+    for folder, suffix in (("image", "png"), ("wav", "wav"), ("gt_seg", "png")):
+        (tmp_path / "data" / folder).mkdir(parents=True)
+        for stem in stems:
+            shutil.copy(data / folder / f"b.{suffix}", tmp_path / "data" / folder / f"{stem}.{suffix}")
+    results = evaluate(tmp_path / "data", tmp_path / "out", "--save_visualizations", "--baselines")
+    pictures = {path for one in results.gallery for path in (one["image"], one["truth"])}
+    assert len(pictures) == 4 and all((tmp_path / "out" / path).is_file() for path in pictures)
+    assert len(list((tmp_path / "out" / "visualizations" / "cross_modal").iterdir())) == 2
+
+
+@pytest.mark.parametrize("place", ["", "image", "wav", "gt_seg", "manifest.json", "out", "cache"])
+def test_no_permission_is_one_sentence(data, tmp_path, unprivileged, capsys, fakes, place):
+    root = unprivileged / "data"
+    for folder in ("image", "wav", "gt_seg", "out", "cache"):
+        (root / folder).mkdir(parents=True)
+    sample = fakes.make_sample()
+    Image.fromarray(sample.image).save(root / "image/a.png")
+    Image.fromarray(sample.gt_mask).save(root / "gt_seg/a.png")
+    soundfile.write(root / "wav/a.wav", sample.waveform, sample.sampling_rate)
+    write_manifest(Manifest("toy", {}, {}, {"a": Entry("a")}), root)
+    (root / place).chmod(0o555 if place == "out" else 0o000)
+    assert run_script(lambda: evaluate(root, root / "out", "--cache", str(root / "cache"))) == 2
+    printed = capsys.readouterr().err
+    assert printed.startswith("error: ") and printed.count("\n") == 1 and str(root / place) in printed

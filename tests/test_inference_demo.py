@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import os
 import shlex
 import shutil
 import subprocess
@@ -16,7 +17,8 @@ from PIL import Image
 from soundfile import write
 
 import inference_demo
-from utils.errors import run_script
+from utils.errors import UserError, run_script
+from utils.media import images
 from utils.types import Prediction
 
 ROOT = Path(__file__).resolve().parents[1]
@@ -64,6 +66,17 @@ def test_writes_mask_score_map_and_overlay_of_the_images_size(scene, capsys):
     assert Image.open(answer.files["overlay"]).size == (200, 120)
     assert demo.comparison is None
     assert scene.loaded == [("fake", ("audio_text", "image_captioner", "segmenter"), "auto")]
+
+
+def test_a_large_image_is_worked_on_smaller_and_its_mask_comes_back_at_its_own_size(scene, capsys, monkeypatch):
+    monkeypatch.setattr(images, "LONGEST_SIDE", 100)
+    answer = run().answers["cross_modal"]
+    assert "(200 x 120 pixels, worked on at 100 x 60)" in capsys.readouterr().out
+    assert (answer.prediction.score_map.shape, answer.mask.shape) == ((60, 100), (120, 200))
+    assert (answer.mask != scene.sample.gt_mask).mean() < 0.02
+    sizes = {kind: Image.open(path).size for kind, path in answer.files.items()}
+    assert sizes == {"overlay": (100, 60), "mask": (200, 120), "score_map": (200, 120)}
+    np.testing.assert_array_equal(np.asarray(Image.open(answer.files["mask"])), np.where(answer.mask, 255, 0))
 
 
 def test_prints_the_trail_a_person_wants_to_read(scene, capsys):
@@ -119,10 +132,108 @@ def test_json_is_all_there_is_on_stdout(scene, capsys):
     assert Path(caption["files"]["mask"]).is_file() and Path(found["comparison"]).is_file()
 
 
+def test_files_carry_the_names_of_both_and_one_picture_with_two_sounds_keeps_both(scene):
+    shutil.copy("input.wav", "a bark.wav")
+    first = run().answers["cross_modal"].files["mask"]
+    arguments = ["--config", "fake.yaml", "--img_path", "input.png", "--wav_path", "a bark.wav"]
+    second = inference_demo.main([*arguments, "--methods", "cross_modal", "caption"])
+    assert first.name == "input_cross_modal_mask.png"
+    assert second.answers["cross_modal"].files["mask"].name == "input_with_a bark_cross_modal_mask.png"
+    assert second.comparison.name == "input_with_a bark_comparison.png" and first.is_file()
+
+
+@pytest.mark.parametrize("letter", ["a", "\u72ac"])
+def test_names_as_long_as_a_file_system_takes_are_cut_and_stay_apart(scene, letter):
+    stem = letter * (245 // len(letter.encode()))
+    Path(f"{stem}.png").write_bytes(Path("input.png").read_bytes())
+    written = set()
+    for last in "12":
+        sound = Path(f"{stem[:-1]}{last}.wav")
+        sound.write_bytes(Path("input.wav").read_bytes())
+        arguments = ["--config", "fake.yaml", "--img_path", f"{stem}.png", "--wav_path", str(sound)]
+        demo = inference_demo.main([*arguments, "--methods", "cross_modal", "caption"])
+        written |= {demo.comparison, *(file for answer in demo.answers.values() for file in answer.files.values())}
+    assert len(written) == 14 and all(file.is_file() for file in written)
+    assert all(file.name.startswith(letter * 50) for file in written)
+    assert len([file for file in written if file.name.endswith("_cross_modal_mask.png")]) == 2
+
+
+def test_names_that_begin_with_a_dash_are_files(scene):
+    for name in ("input.png", "input.wav"):
+        shutil.copy(name, f"-SxV944iB48{Path(name).suffix}")
+    arguments = ["--img_path", "-SxV944iB48.png", "--wav_path", "-SxV944iB48.wav", "--output", "-out"]
+    demo = inference_demo.main(["--config", "fake.yaml", *arguments])
+    assert demo.answers["cross_modal"].files["mask"] == Path("-out/-SxV944iB48_cross_modal_mask.png")
+    assert demo.answers["cross_modal"].files["mask"].is_file()
+
+
+@pytest.mark.skipif(sys.platform in ("win32", "darwin"), reason="file names are Unicode there")
+def test_names_that_are_not_utf_8_are_files_too(scene, capsys):
+    strange = os.fsdecode(b"caf\xe9")
+    shutil.copy("input.png", f"{strange}.png")
+    shutil.copy("input.wav", f"{strange}.wav")
+    arguments = ["--img_path", f"{strange}.png", "--wav_path", f"{strange}.wav", "--output", strange, "--json"]
+    assert run_script(lambda: inference_demo.main(["--config", "fake.yaml", *arguments])) == 0
+    found = json.loads(capsys.readouterr().out)
+    mask = found["methods"]["cross_modal"]["files"]["mask"]
+    assert mask == f"{strange}/{strange}_cross_modal_mask.png" and Path(mask).is_file()
+    assert run_script(lambda: inference_demo.main(["--config", "fake.yaml", *arguments[:-1]])) == 0
+    assert "image           caf\\udce9.png" in capsys.readouterr().out
+
+
+def test_a_link_where_a_picture_goes_is_replaced_not_followed(scene):
+    folder = Path("outputs/demo")
+    folder.mkdir(parents=True)
+    Path("thesis.tex").write_text("chapter 3")
+    planted = folder / "input_cross_modal_mask.png"
+    planted.symlink_to(Path("thesis.tex").resolve())
+    assert run().answers["cross_modal"].files["mask"] == planted
+    assert Path("thesis.tex").read_text() == "chapter 3" and not planted.is_symlink()
+
+
+def test_a_floor_of_minus_infinity_hears_everything_but_nothing(scene, capsys):
+    quiet = ["--set", *(f"{name}.silence_db=-.inf" for name in FOUR), "--json", "--methods", *FOUR]
+    run(*quiet)
+    found = json.loads(capsys.readouterr().out)["methods"]
+    assert all(found[name]["trail"]["query"] for name in FOUR)
+    write("input.wav", np.zeros(8000), 16000)
+    run(*quiet)
+    found = json.loads(capsys.readouterr().out)["methods"]
+    assert all("silent" in found[name]["trail"]["reason"] for name in FOUR)
+
+
+def test_settings_are_checked_before_any_network_is_loaded_of_methods_that_do_not_run_too(scene, capsys):
+    refused = {
+        "classify.top_k=-1": "classify.top_k must be a whole number from 1 up; found -1",
+        "classify.volume=1": 'the method classify has no setting "volume"',
+        "text_inversion.decoding=image": "text_inversion.decoding must be one of auto, embedding, nearest_word",
+        "cross_modal.min_similarity=.nan": "cross_modal.min_similarity must be a number from -1 to 1; found nan",
+    }
+    for setting, sentence in refused.items():
+        name, _, value = setting.partition("=")
+        Path("mine.yaml").write_text(f"methods: {{{name.replace('.', ': {')}: {value}}}}}")
+        for arguments in (["--set", setting], ["--config", "mine.yaml"]):
+            with pytest.raises(UserError) as error:
+                run(*arguments)
+            assert sentence in str(error.value)
+    with pytest.raises(UserError, match="classify.top_k must be"):
+        inference_demo.main(["--config", "pocket", "--set", "classify.top_k=0"])
+    assert scene.loaded == []
+
+
 def test_settings_threshold_and_the_alias_method(scene):
     demo = run("--method", "classify", "--set", "classify.prompt=the {}", "--threshold", "0.95")
     assert demo.answers["classify"].prediction.queries[0].text == "the violin"
     assert not demo.answers["classify"].mask.any()
+
+
+def test_what_is_special_about_the_sound_is_said(scene, capsys):
+    tone = 0.5 * np.sin(np.arange(8000) / 3)
+    write("against.wav", np.stack([tone, -0.9 * tone], 1), 8000)
+    inference_demo.main(["--config", "fake.yaml", "--img_path", "input.png", "--wav_path", "against.wav"])
+    lines = [" ".join(line.split()) for line in capsys.readouterr().out.splitlines()]
+    about = "1.0 s, 8000 Hz, loudest moment -9 dBFS, its channels cancel, so channel 1 alone is heard"
+    assert lines[2] == f"sound against.wav ({about})"
 
 
 def labels(capsys):
@@ -220,6 +331,38 @@ def test_a_mistake_is_one_sentence_and_exit_code_two(scene, capsys, arguments, s
     assert run_script(lambda: inference_demo.main(["--config", "fake.yaml", *inputs, *arguments])) == 2
     printed = capsys.readouterr().err
     assert sentence in printed and "Traceback" not in printed and printed.count("\n") == 1
+
+
+@pytest.mark.parametrize(
+    ("place", "mode", "sentence"),
+    [
+        ("image", 0o000, "there is no permission for image/input.png"),
+        ("image/input.png", 0o000, "cannot read the image image/input.png: "),
+        ("wav", 0o000, "there is no permission for wav/input.wav"),
+        ("wav/input.wav", 0o000, "cannot read the sound wav/input.wav: "),
+        ("config", 0o000, "there is no permission for config/mine.yaml"),
+        ("config/mine.yaml", 0o000, "there is no permission for config/mine.yaml"),
+        ("words.txt", 0o000, "there is no permission for words.txt"),
+        ("out", 0o555, "the folder out cannot be written to"),
+        ("out", 0o666, "the folder out cannot be written to"),
+    ],
+)
+def test_no_permission_is_one_sentence(scene, unprivileged, monkeypatch, capsys, place, mode, sentence):
+    monkeypatch.chdir(unprivileged)
+    for folder in ("image", "wav", "config", "out"):
+        Path(folder).mkdir()
+    Image.fromarray(scene.sample.image).save("image/input.png")
+    write("wav/input.wav", scene.sample.waveform, scene.sample.sampling_rate)
+    Path("config/mine.yaml").write_text("methods: {text_inversion: {vocabulary: words.txt}}")
+    Path("words.txt").write_text("dog\n")
+    arguments = ["--config", "config/mine.yaml", "--img_path", "image/input.png", "--wav_path", "wav/input.wav"]
+    arguments += ["--output", "out", "--methods", "text_inversion"]
+    assert run_script(lambda: inference_demo.main(arguments)) == 0
+    capsys.readouterr()
+    Path(place).chmod(mode)
+    assert run_script(lambda: inference_demo.main(arguments)) == 2
+    printed = capsys.readouterr().err
+    assert sentence in printed and printed.count("\n") == 1
 
 
 @pytest.mark.parametrize("threshold", ["1", "-0.1", "half"])

@@ -2,12 +2,16 @@
 
 from __future__ import annotations
 
+import json
 import os
+import re
+import shutil
 import signal
 import subprocess
 import sys
 from pathlib import Path
 
+import numpy as np
 import pytest
 import soundfile
 from PIL import Image
@@ -15,7 +19,6 @@ from PIL import Image
 import eval as script
 import models.loading
 from utils.errors import UserError
-from utils.runs.journal import Shard
 
 ROOT = Path(script.__file__).resolve().parent
 SCENES = [("dog", ("dog", "violin")), ("violin", ("dog", "violin")), ("drum", ("drum",)), (None, ("dog",))] * 2
@@ -97,6 +100,12 @@ def undisturbed(data, tmp_path):
     return (tmp_path / "undisturbed" / "per_sample.csv").read_bytes()
 
 
+def measured(output):
+    """The samples of the batches that an unfinished run has measured."""
+    records = [json.loads(path.read_text())["content"] for path in (output / "unfinished").glob("batch_*.json")]
+    return sorted(one for record in records for one in record["ids"])
+
+
 def pictures_of(output):
     return {path.name: path.read_bytes() for path in (output / "gallery").iterdir()}
 
@@ -111,7 +120,7 @@ def test_a_killed_run_goes_on_to_the_same_records(data, tmp_path, undisturbed, c
     # a batch takes 5 segmentations: 2 methods and image_only with the sound, 2 methods without it
     assert evaluate_in_processes(data, output, 7).returncode == -signal.SIGKILL
     assert not (output / "per_sample.csv").exists()
-    assert sorted(os.listdir(output / "unfinished")) == ["00000000.json", "run.json"]
+    assert measured(output) == ["0", "1"]
     script.main(command(data, output))
     assert "going on: 1 of 4 batches were measured before" in capsys.readouterr().out
     assert records_of(output) == undisturbed
@@ -140,18 +149,10 @@ def test_one_of_two_processes_that_is_killed_loses_nothing(data, tmp_path, undis
     output = tmp_path / "out"
     assert evaluate_in_processes(data, output, 6, processes=2).returncode != 0
     assert not (output / "per_sample.csv").exists()
-    assert (output / "unfinished" / "00000002.json").exists()  # the second process's first batch
-    assert not (output / "unfinished" / "00000006.json").exists()  # the one it died in
+    assert {"2", "3"} <= set(measured(output))  # the second process's first batch
+    assert not {"6", "7"} & set(measured(output))  # the one it died in
     script.main(command(data, output))
     assert records_of(output) == undisturbed
-
-
-def test_cores_are_shared_among_the_processes_of_a_machine(monkeypatch):
-    monkeypatch.setattr(os, "sched_getaffinity", lambda _: {0, 3, 5, 7, 8}, raising=False)
-    monkeypatch.setenv("LOCAL_WORLD_SIZE", "2")
-    assert [shard.cores for shard in (Shard(), Shard(0, 2), Shard(1, 2, together=True))] == [5, 5, 2]
-    monkeypatch.setenv("LOCAL_WORLD_SIZE", "8")
-    assert Shard(1, 8, together=True).cores == 1
 
 
 @pytest.mark.parametrize("shard", ["0/3", "4/3", "1", "a/b"])
@@ -166,11 +167,6 @@ def test_an_unfinished_run_is_not_mixed_with_another(data, tmp_path):
     script.main(command(data, output, "--shard", "1/2"))
     with pytest.raises(UserError, match=r"another one \(methods.cross_modal.min_similarity 0.5 there, 0.3 here\)"):
         script.main(command(data, output, "--set", "cross_modal.min_similarity=0.3"))
-    mask = data / "gt_seg" / "0.png"
-    changed = mask.stat().st_mtime + 10
-    os.utime(mask, (changed, changed))
-    with pytest.raises(UserError, match="another one .latest_change"):
-        script.main(command(data, output))
 
 
 def imprecise(played, memory):
@@ -206,7 +202,171 @@ def test_a_batch_holds_whole_groups(data, tmp_path):
     output = tmp_path / "out"
     grouped = ("--batch_size", "4", "--group_size", "3")
     script.main(command(data, output, *grouped, "--shard", "2/3"))
-    assert sorted(os.listdir(output / "unfinished")) == ["00000003.json", "run.json"]
+    assert measured(output) == ["3", "4", "5"]
     script.main(command(data, tmp_path / "undisturbed", *grouped))
     script.main(command(data, output, *grouped))
     assert records_of(output) == records_of(tmp_path / "undisturbed")
+
+
+@pytest.fixture
+def own(data, tmp_path):
+    """A copy of the data set, free to be broken and mended."""
+    return Path(shutil.copytree(data, tmp_path / "data"))
+
+
+def spoil(root, stem):
+    """Makes a sound whose header is fine and which holds what is no number; returns what it held."""
+    path = root / "wav" / f"{stem}.wav"
+    before = path.read_bytes()
+    waveform, rate = soundfile.read(path, dtype="float32")
+    waveform[5] = np.nan
+    soundfile.write(path, waveform, rate, subtype="FLOAT")
+    return before
+
+
+def test_a_file_mended_in_the_middle_costs_its_own_batch(own, tmp_path, undisturbed, capsys):
+    output, held = tmp_path / "out", spoil(own, "5")
+    sentence = "the sound .*5.wav.* not finite .*; then the same command goes on, or --skip_faults leaves it out"
+    for _ in range(2):
+        with pytest.raises(UserError, match=sentence):
+            script.main(command(own, output))
+        assert "what is measured is kept in" in capsys.readouterr().err
+        assert measured(output) == ["0", "1", "2", "3"]
+    (own / "wav" / "5.wav").write_bytes(held)
+    script.main(command(own, output))
+    assert "going on: 2 of 4 batches were measured before" in capsys.readouterr().out
+    assert records_of(output) == undisturbed
+
+
+def test_a_copy_of_the_data_set_is_the_same_data_set(data, own, tmp_path, undisturbed, capsys):
+    output = tmp_path / "out"
+    script.main(command(data, output, "--shard", "1/2"))
+    for path in own.rglob("*.*"):
+        os.utime(path, (0, 0))
+    script.main(command(own, output))
+    assert "going on: 2 of 4 batches were measured before" in capsys.readouterr().out
+    assert records_of(output) == undisturbed
+
+
+def test_samples_that_come_and_go_leave_the_other_batches_alone(own, tmp_path, capsys):
+    output = tmp_path / "out"
+    script.main(command(own, output, "--shard", "1/2"))  # 0 and 1, 4 and 5
+    for old, new in (("4", "11"), ("6", "6a")):  # new ones that come before others by name
+        for path in own.glob(f"*/{old}.*"):
+            shutil.copy(path, path.with_stem(new))
+    for path in own.glob("*/1.*"):
+        path.unlink()
+    script.main(command(own, output, "--shard", "2/2"))
+    script.main(command(own, output))
+    printed = capsys.readouterr().out
+    assert "going on: 1 of 2 batches" not in printed and "going on: 3 of 5 batches were measured before" in printed
+    script.main(command(own, tmp_path / "fresh"))  # other batches, the same samples in the same order
+    assert records_of(output) == records_of(tmp_path / "fresh")
+    results = [json.loads((folder / "results.json").read_text()) for folder in (output, tmp_path / "fresh")]
+    for part in ("scores", "data", "identity", "samples", "controls", "intervals"):
+        assert results[0][part] == results[1][part], part
+
+
+def test_a_sample_with_faults_is_left_out_and_named_where_that_is_asked_for(own, tmp_path, capsys):
+    output = tmp_path / "out"
+    spoil(own, "5")
+    (own / "gt_seg" / "2.png").write_bytes(b"no picture")  # a fault of its header
+    with pytest.raises(UserError, match="found 1 fault: 1 mask that cannot be read"):
+        script.main(command(own, output))
+    results = script.main(command(own, output, "--skip_faults"))
+    said = capsys.readouterr()
+    assert "data: 1 sample left out (2)" in said.out and "left out: 2 samples with faults (2, 5)" in said.out
+    assert re.search("left out: 5: .*5.wav", said.err)
+    assert results.data["samples"] == 6 and list(results.data["skipped"]) == ["2", "5"]
+    assert "unreadable masks (gt_seg/2.png: it is no image" in results.data["skipped"]["2"]
+    assert "not finite" in results.data["skipped"]["5"]
+    for name in ("report.html", "report.md"):
+        assert "2 left out with faults" in (output / name).read_text(encoding="utf-8")
+    rows = records_of(output).decode().splitlines()[1:]
+    assert {row.split(",")[0] for row in rows} == set("013467")
+    for path in (*own.glob("*/2.*"), *own.glob("*/5.*")):
+        path.unlink()
+    script.main(command(own, tmp_path / "without"))
+    assert records_of(tmp_path / "without").decode().splitlines()[1:] == rows
+
+
+def test_a_run_that_skipped_a_sample_takes_it_in_when_it_is_mended(own, tmp_path, undisturbed, capsys):
+    output, held = tmp_path / "out", spoil(own, "5")
+    script.main(command(own, output, "--skip_faults", "--shard", "1/2"))  # 0 and 1, 4 and 5
+    assert measured(output) == ["0", "1", "4"]
+    with pytest.raises(UserError, match="5.wav.* not finite"):  # it is not passed over unasked
+        script.main(command(own, output))
+    (own / "wav" / "5.wav").write_bytes(held)
+    script.main(command(own, output))
+    assert records_of(output) == undisturbed
+
+
+def test_a_folder_without_a_sample_that_can_be_read_is_refused(own, tmp_path):
+    for stem in range(8):
+        spoil(own, str(stem))
+    with pytest.raises(UserError, match="expected samples that can be read in .*, found none"):
+        script.main(command(own, tmp_path / "out", "--skip_faults"))
+
+
+def test_a_record_that_was_changed_is_measured_again(data, tmp_path, undisturbed, capsys):
+    output = tmp_path / "out"
+    script.main(command(data, output, "--shard", "1/2"))
+    changed, cut = sorted((output / "unfinished").glob("batch_*.json"))
+    changed.write_text(changed.read_text().replace('"method": "classify"', '"method": "caption"'))
+    cut.write_bytes(cut.read_bytes()[:-9])
+    script.main(command(data, output))
+    said = capsys.readouterr()
+    assert "going on" not in said.out and said.err.count("is not as a run wrote it: what it held (") == 2
+    assert records_of(output) == undisturbed
+
+
+def test_a_run_in_its_own_clone_goes_on_and_collects_its_shards(data, tmp_path, undisturbed, monkeypatch):
+    clone = tmp_path / "clone"
+    clone.mkdir()
+    (clone / "eval.py").write_text("")
+    git = ["git", "-C", str(clone), "-c", "user.name=n", "-c", "user.email=e"]
+    for words in (["init", "-q"], ["add", "."], ["commit", "-q", "-m", "m"]):
+        subprocess.run([*git, *words], check=True)
+    monkeypatch.setattr(script, "ROOT", clone)
+    output = clone / "results"
+    for further in (["--shard", "2/2"], ["--shard", "1/2"], []):
+        results = script.main(command(data, output, *further))
+    assert records_of(output) == undisturbed
+    assert (len(results.commit), results.uncommitted_changes) == (40, False)
+    script.main(command(data, output, "--shard", "1/2"))
+    (clone / "methods").mkdir()
+    (clone / "methods" / "new.py").write_text("")
+    with pytest.raises(UserError, match=r"found another one \(code .* there, .* here\)"):
+        script.main(command(data, output, "--overwrite"))
+
+
+def test_two_runs_at_once_do_not_meet(data, tmp_path, undisturbed):
+    output = tmp_path / "out"
+    driver = tmp_path / "driver.py"
+    waiting = RUN.format(tests=str(ROOT / "tests"), segmentations=0).replace(
+        "os.kill(os.getpid(), signal.SIGKILL)", "print('at work', flush=True), sys.stdin.read()"
+    )
+    driver.write_text(waiting)
+    started = [sys.executable, str(driver), *command(data, output)]
+    pipes = {"stdin": subprocess.PIPE, "stdout": subprocess.PIPE, "stderr": subprocess.DEVNULL}
+    with subprocess.Popen(started, cwd=ROOT, env={**os.environ, "PYTHONPATH": str(ROOT)}, text=True, **pipes) as first:
+        assert any(line == "at work\n" for line in first.stdout)
+        for further in ([], ["--shard", "1/2"]):
+            with pytest.raises(UserError, match="expected no other process at work on this in .*out, found one; wait"):
+                script.main(command(data, output, *further))
+        first.kill()
+    script.main(command(data, output))
+    assert records_of(output) == undisturbed
+
+
+def test_a_process_that_was_launched_by_halves_ends_in_one_sentence(data, tmp_path):
+    done = subprocess.run(
+        [sys.executable, "eval.py", *command(data, tmp_path / "out")],
+        cwd=ROOT,
+        env={**os.environ, "WORLD_SIZE": "2"},
+        capture_output=True,
+        text=True,
+        timeout=60,
+    )
+    assert (done.returncode, done.stderr.count("\n")) == (2, 1)
+    assert "error: expected WORLD_SIZE and RANK as torchrun" in done.stderr

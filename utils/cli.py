@@ -1,14 +1,49 @@
-"""The command-line options of the scripts: which methods and networks, which data, what is measured."""
+"""What the scripts are told: the options of their command lines, and the settings of methods and families, with ranges.
+
+A setting is a keyword-only argument of a class; its range stands beside it: `top_k: Annotated[int, at_least(1)] = 1`.
+Without one it is whatever is of the kind of its default. None is taken where it is the default.
+"""
 
 from __future__ import annotations
 
 import argparse
+import inspect
 import math
+import os
 import re
+import reprlib
+import sys
 from collections.abc import Callable, Sequence
+from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
+from utils.errors import UserError
+
+MOST_DRAWS = 100_000  # of the bootstrap; each is kept
 DEFAULT_CONFIG = "pocket"  # a name in configs/, for whoever names none
+
+
+class Parser(argparse.ArgumentParser):
+    """Takes a value that begins with "-", as the names of YouTube's clips do, for what it is.
+
+    What follows an option that wants one value is that value, unless it is an option too and no file has its name;
+    elsewhere, what is the name of a file and no option.
+    """
+
+    def parse_known_args(self, args: Sequence[str] | None = None, namespace: Any = None) -> Any:
+        """See `argparse.ArgumentParser.parse_known_args`, through which all parsing goes."""
+        words: list[str] = []
+        options = self._option_string_actions
+        for word in sys.argv[1:] if args is None else args:
+            before = options.get(words[-1]) if words else None
+            known = any(name.startswith(word.partition("=")[0]) for name in options)
+            there = word.startswith("-") and os.path.lexists(word)
+            if before and before.nargs is None and word.startswith("-") and (there or not known):
+                words[-1] += f"={word}"
+            else:
+                words.append(f"./{word}" if there and not known else word)
+        return super().parse_known_args(words, namespace)
 
 
 def add_config_options(parser: argparse.ArgumentParser) -> None:
@@ -36,9 +71,9 @@ def add_run_options(parser: argparse.ArgumentParser, methods: Sequence[str]) -> 
     add("--methods", "--method", nargs="+", default=["cross_modal"], metavar="NAME", help=about)
     add_config_options(parser)
     add("--device", default="auto", help="auto (cuda, else mps, else cpu), or one of these (default: %(default)s)")
-    add("--seed", type=int, metavar="N", help="for the methods that draw numbers (text_inversion)")
+    add("--seed", type=at_least(0), metavar="N", help="for the methods that draw numbers (text_inversion)")
     about = "the mask is where the score is above (default: %(default)s)"
-    add("--threshold", type=number("from 0 to below 1", lambda x: 0 <= x < 1), default=0.5, metavar="T", help=about)
+    add("--threshold", type=THRESHOLD, default=0.5, metavar="T", help=about)
 
 
 def add_eval_options(parser: argparse.ArgumentParser, baselines: Sequence[str], needs_data: bool) -> None:
@@ -49,6 +84,8 @@ def add_eval_options(parser: argparse.ArgumentParser, baselines: Sequence[str], 
     add("--limit", type=at_least(1), metavar="N", help="only the first N samples by name")
     about = "where the results go (default: %(default)s)"
     add("--output_dir", type=Path, default=Path("outputs/eval"), metavar="DIR", help=about)
+    add("--overwrite", action="store_true", help="replace the results of another run that are there")
+    add("--skip_faults", action="store_true", help="leave out samples that cannot be read, and name them")
     about = "measure the I-th of N parts only; the same command without it collects them all"
     add("--shard", type=shard, metavar="I/N", help=about)
     add("--save_visualizations", action="store_true", help="also draw every prediction over its image")
@@ -59,7 +96,7 @@ def add_eval_options(parser: argparse.ArgumentParser, baselines: Sequence[str], 
     about = "folder that keeps embeddings, captions, tags and inversions for later runs (default: none)"
     add("--cache", type=Path, metavar="DIR", help=about)
     about = "size of the cache at most, the oldest go first (default: %(default)g)"
-    add("--cache_gb", type=number("above 0", lambda x: 0 < x < math.inf), default=10.0, metavar="X", help=about)
+    add("--cache_gb", type=POSITIVE, default=10.0, metavar="X", help=about)
     add = parser.add_argument_group("what is measured").add_argument
     about = "paper, avsbench, ssl, pairs, dataset, negatives (default: all that the data allow)"
     add("--protocols", nargs="+", default=[], metavar="NAME", help=about)
@@ -73,33 +110,79 @@ def add_eval_options(parser: argparse.ArgumentParser, baselines: Sequence[str], 
     about = "samples of a clip, consecutive by name, where no manifest says what belongs together"
     add("--group_size", type=at_least(1), metavar="N", help=about)
     about = "of the bootstrap; 0 for no intervals (default: %(default)s)"
-    add("--draws", type=at_least(0), default=1000, metavar="N", help=about)
+    add("--draws", type=at_least(0, MOST_DRAWS), default=1000, metavar="N", help=about)
 
 
-def at_least(least: int) -> Callable[[str], int]:
-    """A reader of whole numbers from `least` up, for argparse."""
+@dataclass(frozen=True)
+class Range:
+    """What an option or a setting can be, in words, and whether a value is that; for argparse it reads one."""
 
-    def read(text: str) -> int:
-        if not text.lstrip("-").isdecimal() or int(text) < least:
-            raise argparse.ArgumentTypeError(f"expected a whole number from {least} up, found {text!r}")
-        return int(text)
+    words: str
+    holds: Callable[[Any], bool]
+    read: Callable[[str], Any] = str
 
-    return read
-
-
-def number(range_: str, holds: Callable[[float], bool]) -> Callable[[str], float]:
-    """A reader of numbers for which `holds` is true, for argparse; the range is what an error calls them."""
-
-    def read(text: str) -> float:
+    def __call__(self, text: str) -> Any:
         try:
-            value = float(text)
+            value = self.read(text)
         except ValueError:
-            value = math.nan  # lies in no range
-        if not holds(value):
-            raise argparse.ArgumentTypeError(f"expected a number {range_}, found {text!r}")
+            value = None
+        if not self.holds(value):
+            raise argparse.ArgumentTypeError(f"expected {self.words}, found {text!r}")
         return value
 
-    return read
+
+def at_least(least: int, most: float = math.inf) -> Range:
+    """Whole numbers from `least` to `most`."""
+    to = "up" if most == math.inf else f"to {most}"
+    return Range(f"a whole number from {least} {to}", lambda x: type(x) is int and least <= x <= most, int)
+
+
+def number(range_: str, holds: Callable[[float], bool]) -> Range:
+    """Numbers for which `holds` is true, as for not-a-number it must not be; the range is what an error calls them."""
+    return Range(
+        f"a number {range_}", lambda x: isinstance(x, (int, float)) and type(x) is not bool and holds(x), float
+    )
+
+
+def one_of(*choices: str) -> Range:
+    """One of these words."""
+    return Range(f"one of {', '.join(choices)}", choices.__contains__)
+
+
+def several(of: Range) -> Range:
+    """Lists of at least one value that is in a range."""
+    return Range(
+        f"a list, each {of.words}", lambda x: isinstance(x, (list, tuple)) and bool(x) and all(map(of.holds, x))
+    )
+
+
+TEXT = Range("a text", lambda x: isinstance(x, str))
+PROMPT = Range('a sentence with one "{}" for the word', lambda x: isinstance(x, str) and x.count("{}") == 1)
+POSITIVE = number("above 0", lambda x: 0 < x < math.inf)
+NOT_NEGATIVE = number("from 0 up", lambda x: 0 <= x < math.inf)
+SHARE = number("from 0 to 1", lambda x: 0 <= x <= 1)
+THRESHOLD = number("from 0 to below 1", lambda x: 0 <= x < 1)
+COSINE = number("from -1 to 1", lambda x: -1 <= x <= 1)
+LEVEL = number("from -.inf to 0, of dBFS", lambda x: x <= 0)
+SECONDS = number("from 0.1 to 3600, of seconds", lambda x: 0.1 <= x <= 3600)
+
+
+def settings_of(owner: type) -> dict[str, inspect.Parameter]:
+    """The settings of a method or a family: the keyword-only arguments of its class."""
+    parameters = inspect.signature(owner, eval_str=True).parameters.values()
+    return {parameter.name: parameter for parameter in parameters if parameter.kind is parameter.KEYWORD_ONLY}
+
+
+def check_setting(name: str, value: Any, setting: inspect.Parameter) -> None:
+    """Refuses, with a UserError that names it, its range and what was found, what a setting cannot be."""
+    default = setting.default
+    kinds = (int, float) if type(default) is float else (type(default),)
+    of_its_kind = Range(f"of the kind of its default {default!r}", lambda x: type(x) in kinds)
+    range_ = next(
+        (one for one in getattr(setting.annotation, "__metadata__", ()) if isinstance(one, Range)), of_its_kind
+    )
+    if not range_.holds(value) and (value is not None or default is not None):
+        raise UserError(f"{name} must be {range_.words}; found {reprlib.repr(value)}")
 
 
 def shard(text: str) -> tuple[int, int]:

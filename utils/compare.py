@@ -6,16 +6,17 @@ python -m utils.compare RUN_A RUN_B --methods classify cross_modal
 
 from __future__ import annotations
 
-import argparse
 import json
 import sys
 from collections.abc import Sequence
-from dataclasses import asdict
+from dataclasses import asdict, replace
 from itertools import zip_longest
 from pathlib import Path
 
+from utils.cli import Parser
 from utils.errors import UserError, run_script
 from utils.files import write_text_atomic
+from utils.report.elements import listed, points
 from utils.runs.comparison import ColumnComparison, MethodComparison, RunComparison, compare
 from utils.runs.provenance import ABSENT, Change
 
@@ -30,7 +31,7 @@ def main(argv: Sequence[str] | None = None) -> RunComparison:
     Raises:
         UserError: a file cannot be read or written, or a run has no such method.
     """
-    parser = argparse.ArgumentParser(prog="python -m utils.compare", description=__doc__.splitlines()[0])
+    parser = Parser(prog="python -m utils.compare", description=__doc__.splitlines()[0])
     parser.add_argument("first", type=Path, metavar="A", help="results.json of a run, or its folder")
     parser.add_argument("second", type=Path, metavar="B", help="those of another; A once more to compare within a run")
     parser.add_argument("--methods", nargs=2, metavar=("X", "Y"), help="compare method X of A with method Y of B")
@@ -55,25 +56,25 @@ def verdict(found: RunComparison) -> str:
         return "The runs have no method in common; compare one of each with --methods X Y."
     where = _where(found)
     if not any(map(_telling, found.methods)):
-        return f"The scores are identical: {_listed([_name(one) for one in found.methods])}, {where}."
+        return f"The scores are identical: {listed([_name(one) for one in found.methods])}, {where}."
     told = [one for one in found.methods if one.first in found.told]
     certain = [one for one in told if one.headline.differs]
     alike = [one for one in told if one.headline.differs is False]
     unknown = [one for one in told if one.headline.differs is None]
     parts = []
     if certain:
-        parts.append(f"{', '.join(f'{_better(one, found)} by {_points(one.headline)}' for one in certain)} {where}")
+        parts.append(f"{', '.join(f'{_better(one, found)} by {_amount(one.headline)}' for one in certain)} {where}")
         if alike:
             does = "does" if len(alike) == 1 else "do"
-            parts.append(f"{_listed([_name(one) for one in alike])} {does} not differ beyond chance")
+            parts.append(f"{listed([_name(one) for one in alike])} {does} not differ beyond chance")
     elif alike:
         most = max(alike, key=lambda one: abs(one.headline.change))
         parts.append(
-            f"The scores do not differ beyond chance: {_name(most)} {_points(most.headline)}"
+            f"The scores do not differ beyond chance: {_signed(most)}"
             f"{', the largest of ' + str(len(alike)) + ' differences,' if len(alike) > 1 else ''} {where}"
         )
     if unknown:
-        said = ", ".join(f"{_name(one)} {_points(one.headline)}" for one in unknown)
+        said = ", ".join(map(_signed, unknown))
         parts.append(
             f"{'it' if parts else 'It'} cannot be told whether this is chance: {said}{'' if parts else ' ' + where}"
         )
@@ -147,17 +148,25 @@ def _title(row: ColumnComparison) -> str:
 def _change(row: ColumnComparison) -> str:
     if row.change is None:
         return ""
-    interval = f"({OVERLAP[row.differs]})" if row.low is None else f"[{100 * row.low:+.1f}, {100 * row.high:+.1f}]"
-    return f"{100 * row.change:+6.1f} {interval:<19} {'*' if row.differs else ''}"
+    return f"{points(row.change):>6} {_interval(row):<19} {'*' if row.differs else ''}"
 
 
-def _points(row: ColumnComparison) -> str:
-    """The size of a difference; which way round it is has been said."""
-    sign = -1 if row.change < 0 else 1
-    if row.low is None:
-        return f"{100 * sign * row.change:.1f} points ({OVERLAP[row.differs]})"
-    low, high = sorted((100 * sign * row.low, 100 * sign * row.high))
-    return f"{100 * sign * row.change:.1f} points [{low:.1f}, {high:.1f}]"
+def _signed(one: MethodComparison) -> str:
+    """The headline's difference, B minus A."""
+    where = " in B" if one.first == one.second else ""
+    return f"{_name(one)} {points(one.headline.change)} points{where} {_interval(one.headline)}"
+
+
+def _amount(row: ColumnComparison) -> str:
+    """How much better the better one is; which one that is has been said."""
+    if row.change < 0:
+        low, high = (None, None) if row.low is None else (-row.high, -row.low)
+        row = replace(row, change=-row.change, low=low, high=high)
+    return f"{points(row.change)} points {_interval(row)}".replace("+", "")
+
+
+def _interval(row: ColumnComparison) -> str:
+    return f"({OVERLAP[row.differs]})" if row.low is None else f"[{points(row.low)}, {points(row.high)}]"
 
 
 def _notes(found: RunComparison) -> str:
@@ -190,10 +199,6 @@ def _where(found: RunComparison) -> str:
     if found.other_data:
         return f"on data that are not the same ({found.samples[0]} samples in A, {found.samples[1]} in B)"
     return f"on {found.samples[0]} samples{' in both' if found.first != found.second else ''}"
-
-
-def _listed(names: Sequence[str]) -> str:
-    return names[0] if len(names) == 1 else f"{', '.join(names[:-1])} and {names[-1]}"
 
 
 if __name__ == "__main__":

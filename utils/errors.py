@@ -3,16 +3,35 @@
 from __future__ import annotations
 
 import errno
+import os
+import signal
 import sys
 from collections.abc import Callable
 
 USER_ERROR_CODE = 2  # the code argparse exits with on a wrong argument
 DISK_FULL = (errno.ENOSPC, errno.EDQUOT)
-INTERRUPTED_CODE = 130  # 128 + SIGINT, what shells expect
+REFUSED = (errno.EACCES, errno.EPERM, errno.EROFS)
+INTERRUPTED_CODE, UNREAD_CODE, TERMINATED_CODE = 130, 141, 143  # 128 + SIGINT, SIGPIPE, SIGTERM: what shells expect
 
 
 class UserError(Exception):
     """A mistake in what the user gave: the message says what was expected, what was found and what to do."""
+
+
+class NotFinite(UserError):
+    """Numbers of a network, said in words, that are not finite: whatever they decided would be chance."""
+
+    def __init__(self, whose: str) -> None:
+        out = "keep weights in bfloat16 or float32 (--set ROLE.dtype=bfloat16), or get them again if they are damaged"
+        super().__init__(f"expected finite numbers from {whose}, found some that are infinite or not-a-number; {out}")
+
+
+class Terminated(KeyboardInterrupt):
+    """SIGTERM came; whatever tidies up after Ctrl-C tidies up after it."""
+
+
+def _terminate(number: int, frame: object) -> None:
+    raise Terminated
 
 
 def run_script(main: Callable[[], object]) -> int:
@@ -23,13 +42,21 @@ def run_script(main: Callable[[], object]) -> int:
 
     Returns:
         0 when `main` returns, 2 after a `UserError` (its sentence goes to stderr, without a traceback) and where a
-        GPU's memory or the disk's space did not suffice, 130 after Ctrl-C. Any other exception is a bug and keeps its
-        traceback.
+        GPU's memory, the disk's space or a permission did not suffice or a name is too long, 130 after Ctrl-C, 143
+        after SIGTERM, and 141 where nobody reads what is printed any more. Any other exception is a bug and keeps its
+        traceback. Letters that a terminal does not have are printed as their codes.
     """
+    signal.signal(signal.SIGTERM, _terminate)
+    for stream in (sys.stdout, sys.stderr):
+        if hasattr(stream, "reconfigure"):
+            stream.reconfigure(errors="backslashreplace")
     try:
-        main()
+        try:
+            main()
+        finally:
+            print(end="", flush=True)  # not when Python ends, where a reader that has gone would be complained about
     except UserError as error:
-        print(f"error: {error}", file=sys.stderr)
+        print(f"error: {''.join(map(_shown, str(error)))}", file=sys.stderr)
         return USER_ERROR_CODE
     except RuntimeError as error:
         if type(error).__name__ != "OutOfMemoryError":  # torch's, which not every script has imported
@@ -41,17 +68,31 @@ def run_script(main: Callable[[], object]) -> int:
             file=sys.stderr,
         )
         return USER_ERROR_CODE
+    except BrokenPipeError:
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())  # where what still waits can go
+        return UNREAD_CODE
     except OSError as error:
-        if error.errno not in DISK_FULL:
+        if error.errno not in (*DISK_FULL, *REFUSED, errno.ENAMETOOLONG):
             raise
         where = f" for {error.filename}" if error.filename else ""
-        said = f"error: the disk is full, no space is left{where}; free some and run the same command again"
-        print(said, file=sys.stderr)
+        said = f"the disk is full, no space is left{where}; free some and run the same command again"
+        if error.errno in REFUSED:
+            why = error.strerror.lower()
+            said = f"there is no permission{where} ({why}); give it with chmod or chown, or name another place"
+        if error.errno == errno.ENAMETOOLONG:
+            said = f"the name {error.filename} is too long for a file; give a shorter one"
+        print(f"error: {said}", file=sys.stderr)
         return USER_ERROR_CODE
-    except KeyboardInterrupt:
-        print("interrupted", file=sys.stderr)
-        return INTERRUPTED_CODE
+    except KeyboardInterrupt as error:
+        is_signal = isinstance(error, Terminated)
+        print("terminated" if is_signal else "interrupted", file=sys.stderr)
+        return TERMINATED_CODE if is_signal else INTERRUPTED_CODE
     return 0
+
+
+def _shown(letter: str) -> str:
+    """A letter, or its code where it would break the line or command the terminal."""
+    return letter if letter.isprintable() else letter.encode("unicode_escape").decode()
 
 
 def first_sentence(error: Exception) -> str:

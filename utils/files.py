@@ -2,12 +2,17 @@
 
 from __future__ import annotations
 
+import errno
+import hashlib
 import os
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
+from typing import IO
 
 from utils.errors import UserError
+
+LONGEST_NAME = 230  # bytes; file systems take 255, and `atomic_path` adds to it
 
 
 def require_file(path: str | os.PathLike, kind: str) -> None:
@@ -37,8 +42,58 @@ def make_folder(path: Path) -> None:
         path.mkdir(parents=True, exist_ok=True)
     except OSError as error:
         raise UserError(f"cannot make the folder {path}: {error.strerror}; choose another for the results") from error
-    if not os.access(path, os.W_OK):
+    if not os.access(path, os.W_OK | os.X_OK):
         raise UserError(f"the folder {path} cannot be written to; choose another for the results")
+
+
+def make_own_folder(path: Path) -> None:
+    """Makes a folder within the one for results; what a link leads to is not written into.
+
+    Raises:
+        UserError: a link or a file is there, or the folder cannot be made or not be written to.
+    """
+    if path.is_symlink():
+        raise UserError(f"expected a folder at {path}, found a link; remove it, or choose another for the results")
+    make_folder(path)
+
+
+def file_name(stem: str, ending: str) -> str:
+    """Stem and ending; a stem too long for a file system and for `atomic_path` is cut and has a digest then."""
+    name, room = os.fsencode(stem), LONGEST_NAME - len(ending.encode())
+    if len(name) > room:
+        stem = f"{name[: room - 17].decode(errors='ignore')}-{hashlib.sha256(name).hexdigest()[:16]}"
+    return stem + ending
+
+
+def lock_bytes(path: Path, first: int, count: int) -> IO[bytes]:
+    """Locks a range of a file's bytes, which need not be there, until it is closed or this process ends.
+
+    Processes that share a range exclude each other, on one machine and on those that see one file. Closing any other
+    handle of this process to the file ends the lock too.
+
+    Raises:
+        BlockingIOError: another process has a part of it.
+        OSError: the file system knows no locks.
+    """
+    file = os.fdopen(os.open(path, os.O_RDWR | os.O_CREAT | getattr(os, "O_NOFOLLOW", 0)), "r+b")
+    try:
+        if os.name == "nt":
+            import msvcrt
+
+            os.lseek(file.fileno(), first, os.SEEK_SET)
+            msvcrt.locking(file.fileno(), msvcrt.LK_NBLCK, count)
+        else:
+            import fcntl
+
+            fcntl.lockf(file, fcntl.LOCK_EX | fcntl.LOCK_NB, count, first)
+        if not os.fstat(file.fileno()).st_nlink:  # who had it has just removed it
+            raise BlockingIOError(errno.EAGAIN, "removed meanwhile")
+    except OSError as error:
+        file.close()
+        if error.errno in (errno.EACCES, errno.EAGAIN):
+            raise BlockingIOError(error.errno, error.strerror, str(path)) from error
+        raise
+    return file
 
 
 @contextmanager
@@ -60,8 +115,11 @@ def atomic_path(path: Path) -> Iterator[Path]:
 
 
 def write_text_atomic(path: Path, text: str) -> None:
-    """Writes a text file so that a reader finds the old content or the new, never a part, whatever fails."""
-    with atomic_path(path) as partial_path, partial_path.open("w", encoding="utf-8") as file:
+    """Writes a text file so that a reader finds the old content or the new, never a part, whatever fails.
+
+    What is not UTF-8, in a path for instance, is written as its code, as JSON does.
+    """
+    with atomic_path(path) as partial_path, partial_path.open("w", encoding="utf-8", errors="backslashreplace") as file:
         file.write(text)
         file.flush()
         os.fsync(file.fileno())

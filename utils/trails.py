@@ -6,6 +6,7 @@ Conventions, for every trail:
     candidates: list of {"text": str, "score": float}, best first: what was weighed for the query; [] where nothing was.
     query: str or None, what the segmenter is asked ("; " between several).
     reason: str or None, why nothing is asked, in plain words; None exactly where there is a query.
+    unheard: str, the seconds in which something sounds and which a captioner was not asked about; not there for none.
     Further keys are a method's own. Numbers are rounded to 4 decimals: a trail is for reading; everything is JSON.
 """
 
@@ -46,9 +47,9 @@ def abstain(
     return Proposal((), _trail(heard, seen, candidates, None, reason, further))
 
 
-def silence(floor_db: float, seen: str | None = None) -> Proposal:
-    """The proposal for a sound in which there is nothing to hear."""
-    return abstain(f"the sound is silent: it never rises above {floor_db:g} dBFS", heard="nothing", seen=seen)
+def silence(reason: str, seen: str | None = None) -> Proposal:
+    """The proposal for a sound of which nothing can be told; `utils.media.sounds.why_unheard` gives the reason."""
+    return abstain(reason, heard="nothing", seen=seen)
 
 
 def _trail(

@@ -27,6 +27,7 @@ class Sample:
         sampling_rate: Hz, positive.
         gt_mask: (H, W) bool ground truth, or None. Only metrics may read it; methods are given samples without it.
         gt_ignore: (H, W) bool, pixels that no score may count, or None for none; kept from methods like `gt_mask`.
+        own_size: (H, W) of the picture in its file, of which `image` may be a reduced copy; None for that of `image`.
     """
 
     id: str
@@ -35,6 +36,7 @@ class Sample:
     sampling_rate: int
     gt_mask: np.ndarray | None = None
     gt_ignore: np.ndarray | None = None
+    own_size: tuple[int, int] | None = None
 
 
 @dataclass(frozen=True, eq=False)
@@ -45,11 +47,13 @@ class Query:
         text: what a text-conditioned segmenter is asked, e.g. "A photo of guitar".
         score: the method's confidence that this is what sounds, finite; higher is better.
         embedding: (D,) float32 in the segmenter's own text space, to use in place of `text`; None for text.
+        wider: what is asked besides where `text` finds nothing: "A photo of person" for a man; None for nothing.
     """
 
     text: str
     score: float = 1.0
     embedding: np.ndarray | None = None
+    wider: str | None = None
 
 
 @dataclass(frozen=True, eq=False)

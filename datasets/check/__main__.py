@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import argparse
 import json
 import sys
 from collections.abc import Sequence
@@ -10,7 +9,7 @@ from pathlib import Path
 
 from datasets.check import check_contents, check_headers
 from datasets.findings import Report
-from utils.cli import at_least
+from utils.cli import Parser, at_least
 from utils.errors import UserError, run_script
 from utils.files import make_folder, write_text_atomic
 
@@ -21,7 +20,7 @@ def main(argv: Sequence[str] | None = None) -> Report:
     Raises:
         UserError: there is no such folder, or the report cannot be written.
     """
-    parser = argparse.ArgumentParser(
+    parser = Parser(
         prog="python -m datasets.check",
         description="Tells what is wrong with a dataset folder.",
         epilog="Exit code: 0 fit for eval.py, 1 not fit, 2 wrong command line or no such folder.",

@@ -14,13 +14,21 @@ from typing import Any
 from datasets.findings import Finding, count
 from datasets.layout import Layout
 from datasets.manifest import Manifest
+from datasets.masks import MISREAD, misfit
+from utils.media.sounds import WINDOW_SECONDS
 from utils.scoring.sample_scores import EVAL_SIZE
 from utils.types import Entry
 
 SMALL_SIDE = 32  # pixels; below it networks have next to nothing to see
 SHORT_SECONDS = 0.5
 CLIPPED_FRACTION = 0.001
-NUMBERS = {"small_side": SMALL_SIDE, "short_seconds": SHORT_SECONDS, "scored": f"{EVAL_SIZE[1]} x {EVAL_SIZE[0]}"}
+INVERTED_FROM = 2 / 3  # of the border: a thing that is seen whole, or cut on one side or two, leaves more of it
+NUMBERS = {
+    "small_side": SMALL_SIDE,
+    "short_seconds": SHORT_SECONDS,
+    "least_seconds": WINDOW_SECONDS,
+    "scored": f"{EVAL_SIZE[1]} x {EVAL_SIZE[0]}",
+}
 
 
 @dataclass(frozen=True)
@@ -72,7 +80,10 @@ def several(kind: str, names: Iterable[str]) -> Iterator[Finding]:
 def _sentences() -> dict[str, dict[str, str]]:
     """Kind -> severity, noun, what and advice."""
     with Path(__file__).with_name("findings.csv").open(encoding="utf-8", newline="") as file:
-        return {row["kind"]: row for row in csv.DictReader(file)}
+        rows = {row["kind"]: row for row in csv.DictReader(file)}
+    for kind, row in rows.items():
+        row["what"], row["advice"] = MISREAD.get(kind.removesuffix("_in_ignore"), (row["what"], row["advice"]))
+    return rows
 
 
 def find_unreadable(survey: Survey) -> Iterator[Finding]:
@@ -87,7 +98,8 @@ def find_in_images(survey: Survey) -> Iterator[Finding]:
     images = survey.readable("images")
     tiny = [stem for stem, one in images.items() if min(one.size) < SMALL_SIDE]
     turned = [stem for stem, one in images.items() if one.orientation != 1]
-    return survey.findings("images", {"tiny_images": tiny, "turned_images": turned})
+    broken = [stem for stem, one in images.items() if one.broken_exif]
+    return survey.findings("images", {"tiny_images": tiny, "turned_images": turned, "broken_exif": broken})
 
 
 def find_in_masks(survey: Survey) -> Iterator[Finding]:
@@ -95,17 +107,18 @@ def find_in_masks(survey: Survey) -> Iterator[Finding]:
     for role, suffix in (("masks", ""), ("ignores", "_in_ignore")):
         yield from survey.findings(role, _misfits(survey, role))
         for kind in _sentences():  # in the order of the table
-            shown = {stem: one.shown for stem, one in survey.values(role).items() if one.reading + suffix == kind}
+            shown = {stem: one.shown for stem, one in survey.values(role).items() if one.kind + suffix == kind}
             yield from survey.findings(role, {kind: shown})
-    masks, sounds, blank = survey.values("masks"), survey.facts["sounds"], survey.blank
+    sounds, blank = survey.facts["sounds"], survey.blank
+    understood = {stem: one for stem, one in survey.values("masks").items() if one.kind not in MISREAD}
     known = {stem for stem in blank if stem in survey.entries and survey.entries[stem].blank}
     silent = {stem for stem in blank if stem in sounds and sounds[stem].silent}
-    mistaken = {stem for stem in blank if masks[stem].reading == "lossy_labels"}  # an error already
     found = {
-        "blank_masks": blank - known - silent - mistaken,
+        "blank_masks": (blank & understood.keys()) - known - silent,
         "known_blank_masks": known,
-        "full_masks": [stem for stem, one in masks.items() if one.fraction == 1],
-        "lost_foreground": [stem for stem, one in masks.items() if one.fraction > 0 and one.fraction_scored == 0],
+        "full_masks": [stem for stem, one in understood.items() if one.fraction == 1],
+        "inverted_masks": [stem for stem, one in understood.items() if one.border > INVERTED_FROM and one.fraction < 1],
+        "lost_foreground": [stem for stem, one in understood.items() if one.fraction > 0 and one.fraction_scored == 0],
     }
     yield from survey.findings("masks", found)
     all_ignored = [stem for stem, one in survey.values("ignores").items() if one.fraction_scored == 1]
@@ -119,16 +132,9 @@ def _misfits(survey: Survey, role: str) -> dict[str, dict[str, str]]:
     """Kind of finding -> stem -> both sizes, where a mask and its image differ."""
     images, found = survey.readable("images"), defaultdict(dict)
     for stem, mask in survey.readable(role).items():
-        if stem not in images or mask.size == images[stem].size:
-            continue
-        (height, width), (image_height, image_width) = mask.size, images[stem].size
-        if mask.size == (image_width, image_height):
-            kind = "across"
-        elif abs(width * image_height - height * image_width) <= max(image_height, image_width):  # a pixel of rounding
-            kind = "resized"
-        else:
-            kind = "of_other_shape"
-        found[kind][stem] = f"{width}x{height} over {image_width}x{image_height}"
+        if stem in images and (kind := misfit(mask.size, images[stem].size)):
+            (height, width), (image_height, image_width) = mask.size, images[stem].size
+            found[kind][stem] = f"{width}x{height} over {image_width}x{image_height}"
     return {f"{role}_{kind}": found[kind] for kind in ("across", "of_other_shape", "resized")}
 
 
@@ -139,8 +145,11 @@ def find_in_sounds(survey: Survey) -> Iterator[Finding]:
     found = {
         "cut_sounds": {stem: one.missing for stem, one in sounds.items() if one.missing},
         "empty_sounds": [stem for stem, one in sounds.items() if one.seconds == 0],
-        "short_sounds": [stem for stem, one in sounds.items() if 0 < one.seconds < SHORT_SECONDS],
+        "too_short_sounds": [stem for stem, one in sounds.items() if 0 < one.seconds < WINDOW_SECONDS],
+        "short_sounds": [stem for stem, one in sounds.items() if WINDOW_SECONDS <= one.seconds < SHORT_SECONDS],
         "clipped_sounds": [stem for stem, one in sounds.items() if (one.clipped or 0) >= CLIPPED_FRACTION],
+        "cancelling_channels": {stem: one.cancelling for stem, one in sounds.items() if one.cancelling},
+        "misnamed_sounds": {stem: one.misnamed for stem, one in sounds.items() if one.misnamed},
         "silent_sounds": silent - survey.blank,
         "silent_and_blank": silent & survey.blank,
     }

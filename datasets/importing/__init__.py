@@ -28,11 +28,12 @@ from datasets.importing.ground_truth import MaskSource
 from datasets.importing.sources import Sound
 from datasets.layout import FOLDERS, IGNORE_FOLDER, IMAGE_SUFFIXES, MASK_FOLDER, SOUND_FOLDER, is_utf_8
 from datasets.manifest import MANIFEST, Manifest, begin_folder, finish_folder
+from datasets.masks import read_mask
 from utils.cli import at_least
 from utils.errors import DISK_FULL, UserError
 from utils.files import atomic_path
 from utils.media.drawing import grey, save_png
-from utils.media.images import open_image, read_mask
+from utils.media.images import open_image
 from utils.types import Entry
 
 LONGEST_NAME = 240  # bytes of a stem; file systems take 255 with a suffix and what `atomic_path` adds

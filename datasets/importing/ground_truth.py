@@ -8,8 +8,9 @@ from typing import Protocol
 
 import numpy as np
 
+from datasets.masks import read_mask
 from utils.errors import UserError
-from utils.media.images import LOSSY_FORMATS, open_image, read_mask
+from utils.media.images import LOSSY_FORMATS, open_image
 
 Box = tuple[float, float, float, float]
 
@@ -41,7 +42,7 @@ class MaskSource(Protocol):
 
 @dataclass(frozen=True)
 class MaskFile:
-    """A binary mask in a file of any kind, read as `utils.media.images` says; nothing is ignored."""
+    """A binary mask in a file of any kind, read as `datasets.masks` says; nothing is ignored."""
 
     path: Path
 

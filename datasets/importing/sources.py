@@ -10,11 +10,12 @@ from pathlib import Path
 
 import numpy as np
 import soundfile
+import soxr
 
 from datasets.findings import some
 from datasets.layout import IMAGE_SUFFIXES, SOUND_SUFFIXES
 from utils.errors import UserError
-from utils.media.sounds import NOT_LIBSNDFILE, check_audio, read_audio
+from utils.media.sounds import NOT_LIBSNDFILE, Unreadable, open_sound, read_audio
 
 IMAGE_FOLDERS = ("frames", "Data/frames", "images", "image", "img")
 SOUND_FOLDERS = ("audio", "Data/audio", "audios", "wav")
@@ -32,10 +33,10 @@ class Sound:
         """Whether the recording is already what would be written: mono WAV of 16 bits, in full, not empty."""
         if len(self.paths) > 1 or self.middle_seconds is not None:
             return False
-        check_audio(self.paths[0])
         try:
+            open_sound(self.paths[0])
             info = soundfile.info(self.paths[0])
-        except NOT_LIBSNDFILE:  # a format that only librosa reads
+        except (Unreadable, *NOT_LIBSNDFILE):  # what only FFmpeg reads, or nobody: `read` says so
             return False
         return (info.format, info.subtype, info.channels) == ("WAV", "PCM_16", 1) and info.frames > 0
 
@@ -51,9 +52,7 @@ class Sound:
         for path in self.paths[1:]:
             other, other_rate = self._cut(path)
             if other_rate != sampling_rate:
-                import librosa  # seconds to import, and rarely needed
-
-                other = librosa.resample(other, orig_sr=other_rate, target_sr=sampling_rate)
+                other = soxr.resample(other, other_rate, sampling_rate)
             length = max(len(waveform), len(other))
             waveform = sum(np.pad(one, (0, length - len(one))) for one in (waveform, other))
         return (waveform / max(1.0, np.abs(waveform).max())).astype(np.float32), sampling_rate

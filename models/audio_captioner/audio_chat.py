@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
-from typing import Any
+from typing import Annotated, Any
 
 import numpy as np
 
-from models.audio_input import cut, resample
+from models.audio_input import MAX_WINDOWS, Window, WindowedCaptioner, windows_of
 from models.chat import ChatModel
+from utils.cli import SECONDS, at_least
 
 PROMPT = (
     "What makes the sounds in this recording? Answer with one short sentence that names the sources, "
@@ -17,15 +17,16 @@ PROMPT = (
 MIN_SECONDS = 0.1  # less becomes one token or none, which the library takes for a question not yet processed
 
 
-class AudioChat(ChatModel):
+class AudioChat(WindowedCaptioner, ChatModel):
     """Any transformers chat model that hears: Qwen2-Audio, Audio Flamingo 3 and their kin.
 
-    It hears the first window only. The answer's first line is the caption.
+    It is asked about each window in which something is heard; the first lines of its answers, joined, are the caption.
 
     Args (settings):
         prompt: what it is asked.
-        window_seconds: s of sound it hears; Qwen2-Audio hears no more than 30.
-        max_new_tokens: length of a caption at most.
+        window_seconds: s of sound it hears at once; Qwen2-Audio hears no more than 30.
+        max_new_tokens: length of a sentence at most.
+        max_windows: heard of a long sound at most, the loudest; the trail of `caption` says what was left out.
 
     Reference: Chu et al., "Qwen2-Audio technical report", arXiv 2407.10759.
     """
@@ -33,6 +34,7 @@ class AudioChat(ChatModel):
     family = "audio_chat"
     network_classes = ("AutoModelForMultimodalLM", "AutoModelForSeq2SeqLM")
     sense = "feature_extractor"
+    version = 2
 
     def __init__(
         self,
@@ -41,24 +43,21 @@ class AudioChat(ChatModel):
         provenance: dict[str, Any],
         *,
         prompt: str = PROMPT,
-        window_seconds: float = 30.0,
-        max_new_tokens: int = 64,
+        window_seconds: Annotated[float, SECONDS] = 30.0,
+        max_new_tokens: Annotated[int, at_least(1)] = 64,
+        max_windows: Annotated[int, at_least(1)] = MAX_WINDOWS,
     ) -> None:
         super().__init__(network, processor, provenance, prompt=prompt, max_new_tokens=max_new_tokens)
-        self.window_seconds = window_seconds
+        self.window_seconds, self.max_windows = window_seconds, max_windows
 
-    def caption(self, waveforms: Sequence[np.ndarray], sampling_rates: Sequence[int]) -> list[str]:
-        """See `models.roles.AudioCaptioner`."""
-        return [
-            first_line(self.ask({"type": "audio", "audio": self.window(waveform, rate)}))
-            for waveform, rate in zip(waveforms, sampling_rates, strict=True)
-        ]
-
-    def window(self, waveform: np.ndarray, sampling_rate: int) -> np.ndarray:
-        """What is heard of a sound: (L,) float32 at the network's own rate; a very short one is followed by silence."""
+    def windows(self, waveform: np.ndarray, sampling_rate: int) -> list[Window]:
+        """See `WindowedCaptioner.windows`; a very short sound is followed by silence."""
         rate = self.processor.feature_extractor.sampling_rate
-        length, min_length = round(self.window_seconds * rate), round(MIN_SECONDS * rate)
-        return cut(resample(waveform, sampling_rate, rate), length, min_length)[0]
+        return windows_of(waveform, sampling_rate, rate, round(self.window_seconds * rate), round(MIN_SECONDS * rate))
+
+    def say(self, windows: list[np.ndarray]) -> list[str]:
+        """See `WindowedCaptioner.say`."""
+        return [first_line(self.ask({"type": "audio", "audio": window})) for window in windows]
 
 
 def first_line(answer: str) -> str:

@@ -6,12 +6,13 @@ import csv
 from collections.abc import Mapping, Sequence
 from functools import lru_cache
 from pathlib import Path
-from typing import Any, ClassVar
+from typing import Annotated, Any, ClassVar
 
 import numpy as np
 
 from models.audio_tagger.audio_classification import AnyTagger
 from models.network import Composite, Pretrained
+from utils.cli import SHARE
 from utils.language import audioset, imagenet
 from utils.language.phrases import is_plural, with_article
 
@@ -34,7 +35,11 @@ class TagsCaptioner(Composite):
     parts: ClassVar[Mapping[str, type[Pretrained]]] = {"tagger": AnyTagger}
 
     def __init__(
-        self, networks: Mapping[str, Any], provenance: dict[str, Any], *, min_probability: float = 0.05
+        self,
+        networks: Mapping[str, Any],
+        provenance: dict[str, Any],
+        *,
+        min_probability: Annotated[float, SHARE] = 0.05,
     ) -> None:
         super().__init__(networks, provenance)
         self.tagger = networks["tagger"]

@@ -2,21 +2,22 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
 from copy import deepcopy
-from typing import Any
+from typing import Annotated, Any
 
 import numpy as np
 import torch
 
-from models.audio_input import cut, resample
+from models.audio_input import MAX_WINDOWS, Window, WindowedCaptioner, windows_of
 from models.network import MAX_BATCH, Pretrained
+from utils.cli import TEXT, at_least
 
 
-class WhisperCaptioner(Pretrained):
+class WhisperCaptioner(WindowedCaptioner, Pretrained):
     """A Whisper trained to describe sounds in place of transcribing speech.
 
-    It hears the first window only (30 s for the published ones). Nothing is sampled, so a sound has one caption.
+    A sentence is said of each window (30 s for the published ones) in which something is heard, and they are joined.
+    Nothing is sampled, so a sound has one caption.
 
     Args (settings):
         prompt: text the caption continues, for checkpoints trained with one; not in the answer. MU-NLPC's know
@@ -25,6 +26,7 @@ class WhisperCaptioner(Pretrained):
             "en" and "transcribe".
         max_new_tokens: length of a caption at most, cut to what the network can write.
         num_beams: 1 is greedy.
+        max_windows: heard of a long sound at most, the loudest; the trail of `caption` says what was left out.
 
     Reference: Kadlčík et al., "A Whisper transformer for audio captioning trained with synthetic captions and transfer
     learning", DCASE 2023.
@@ -34,6 +36,7 @@ class WhisperCaptioner(Pretrained):
     network_class = "WhisperForConditionalGeneration"
     processor_class = "WhisperProcessor"
     encoders = ("model.encoder",)
+    version = 2
 
     def __init__(
         self,
@@ -42,12 +45,14 @@ class WhisperCaptioner(Pretrained):
         provenance: dict[str, Any],
         *,
         prompt: str = "",
-        language: str | None = None,
-        task: str | None = None,
-        max_new_tokens: int = 64,
-        num_beams: int = 1,
+        language: Annotated[str | None, TEXT] = None,
+        task: Annotated[str | None, TEXT] = None,
+        max_new_tokens: Annotated[int, at_least(1)] = 64,
+        num_beams: Annotated[int, at_least(1)] = 1,
+        max_windows: Annotated[int, at_least(1)] = MAX_WINDOWS,
     ) -> None:
         super().__init__(network, processor, provenance)
+        self.max_windows = max_windows
         tokenizer = processor.tokenizer
         tokenizer.set_prefix_tokens(language=language, task=task)
         self.prompt_ids = [*tokenizer.prefix_tokens, *tokenizer(prompt, add_special_tokens=False)["input_ids"]]
@@ -56,13 +61,13 @@ class WhisperCaptioner(Pretrained):
         self.generation = deepcopy(network.generation_config)
         self.generation.update(max_length=length, max_new_tokens=None, num_beams=num_beams, do_sample=False)
 
-    def caption(self, waveforms: Sequence[np.ndarray], sampling_rates: Sequence[int]) -> list[str]:
-        """See `models.roles.AudioCaptioner`."""
+    def windows(self, waveform: np.ndarray, sampling_rate: int) -> list[Window]:
+        """See `WindowedCaptioner.windows`."""
         extractor = self.processor.feature_extractor
-        windows = [
-            cut(resample(waveform, rate, extractor.sampling_rate), extractor.n_samples)[0]
-            for waveform, rate in zip(waveforms, sampling_rates, strict=True)
-        ]
+        return windows_of(waveform, sampling_rate, extractor.sampling_rate, extractor.n_samples)
+
+    def say(self, windows: list[np.ndarray]) -> list[str]:
+        """See `WindowedCaptioner.say`."""
         captions = []
         for start in range(0, len(windows), MAX_BATCH):
             captions += self._caption(windows[start : start + MAX_BATCH])
@@ -80,6 +85,7 @@ class WhisperCaptioner(Pretrained):
                 self.network,
                 features.to(self.device, self.dtype),
                 generation_config=self.generation,
+                logits_processor=[self.finite_scores],
                 decoder_input_ids=prompts,
                 attention_mask=torch.ones(features.shape[::2], dtype=torch.long, device=self.device),
             )

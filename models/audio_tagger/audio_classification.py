@@ -5,15 +5,16 @@ from __future__ import annotations
 import csv
 import re
 from collections.abc import Sequence
-from typing import Any
+from typing import Annotated, Any
 
 import numpy as np
 import torch
 
-from models.audio_input import average_over_windows, cut, groups_of_one_shape, resample
+from models.audio_input import average_over_windows, groups_of_one_shape, windows_of
 from models.audio_tagger.soundnet import ARCHITECTURE, SoundNetTagger
 from models.network import MAX_BATCH, Pretrained, find
 from models.weights import read_json
+from utils.cli import SECONDS, one_of
 from utils.errors import UserError
 from utils.language import audioset
 
@@ -27,8 +28,9 @@ MACHINE_ID = re.compile(r"/[mtg]/[\w-]+")  # "/m/09x0r"
 class AudioClassifier(Pretrained):
     """Any transformers audio classifier: AST and its kin, with AudioSet's labels or others.
 
-    A sound longer than the window is cut into consecutive windows whose probabilities are averaged. AudioSet's labels
-    are called by their names where a checkpoint has only their numbers or machine ids.
+    A sound longer than the window is cut into windows whose probabilities are averaged by what is heard in each
+    (`models.audio_input`). AudioSet's labels are called by their names where a checkpoint has only their numbers or
+    machine ids.
 
     `MIT/ast-finetuned-audioset-10-10-0.4593` (87 M parameters, BSD-3-Clause, not gated) works as it is. A network whose
     code comes with the checkpoint (`mispeech/ced-base`) needs `trust_remote_code: true`.
@@ -49,6 +51,7 @@ class AudioClassifier(Pretrained):
     family = "audio_classification"
     network_class = "AutoModelForAudioClassification"
     processor_class = "AutoFeatureExtractor"
+    version = 2
 
     def __init__(
         self,
@@ -56,8 +59,8 @@ class AudioClassifier(Pretrained):
         processor: Any,
         provenance: dict[str, Any],
         *,
-        activation: str = "auto",
-        window_seconds: float | None = None,
+        activation: Annotated[str, one_of(*ACTIVATIONS)] = "auto",
+        window_seconds: Annotated[float | None, SECONDS] = None,
     ) -> None:
         super().__init__(network, processor, provenance)
         if activation not in ACTIVATIONS:
@@ -81,7 +84,7 @@ class AudioClassifier(Pretrained):
         rate = self.processor.sampling_rate
         length, min_length = round(self.window_seconds * rate), round(MIN_SECONDS * rate)
         sounds = [
-            cut(resample(waveform, given, rate), length, min_length)
+            windows_of(waveform, given, rate, length, min_length)
             for waveform, given in zip(waveforms, sampling_rates, strict=True)
         ]
         if not sounds:

@@ -2,14 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from functools import cached_property
 from typing import Any
 
 import numpy as np
 import torch
 
-from models.audio_input import cut, resample
+from models.audio_input import mean_by_weight, windows_of
 from models.network import Pretrained
 from models.pocket import PocketFolder
 from models.pocket.soundnet_network import LEVEL, SAMPLING_RATE, SoundNetWithHeads
@@ -17,7 +17,7 @@ from utils.language import audioset, imagenet
 
 ARCHITECTURE = "soundnet8"
 WINDOW_SECONDS = 20  # a shorter sound is repeated up to here, for the objects are named from 12 s on
-FAINT = 10 ** (-30 / 20)  # of the loudest window's level: what is fainter is not heard
+HEARD_SECONDS = 10.1  # cut from a longer sound: what the heads hear (9.7 s), and whole clips of ten seconds
 OBJECTS_WEIGHT = 0.5  # of the objects' z-score beside the heads'
 SHARPNESS = 2.0  # what z-scores are multiplied by to make probabilities of them
 
@@ -27,7 +27,7 @@ class SoundNetTagger(PocketFolder, Pretrained):
 
     What either part says of a sound speaks as z-scores: how much more than for unrelated sounds. A label's score is the
     heads' z-score and, for what can be seen, that of its ImageNet classes among SoundNet's objects, added up. A sound
-    longer than 20 s is heard window by window, each counting by its level.
+    longer than 10 s is heard window by window, each counting by what is heard in it (`models.audio_input`).
 
     Attributes:
         labels: K names; those of AudioSet's own where nothing visible, or a person, makes the sound.
@@ -40,6 +40,7 @@ class SoundNetTagger(PocketFolder, Pretrained):
     family = "soundnet"
     architecture = ARCHITECTURE
     module = SoundNetWithHeads
+    version = 2
 
     def __init__(self, network: Any, processor: Any, provenance: dict[str, Any]) -> None:
         super().__init__(network, processor, provenance)
@@ -60,17 +61,20 @@ class SoundNetTagger(PocketFolder, Pretrained):
         Returns:
             (N, 1000 + K) float32: logits of SoundNet's objects less their mean, log-probabilities of the labels.
         """
-        rows = np.zeros((len(waveforms), imagenet.CLASSES + len(self.labels)), np.float32)
-        for row, waveform, rate in zip(rows, waveforms, sampling_rates, strict=True):
-            total = None
-            windows = cut(resample(waveform, rate, SAMPLING_RATE), WINDOW_SECONDS * SAMPLING_RATE)
-            for samples, weight in _audible(windows):
-                with self.inference():
-                    answers = self.network(torch.from_numpy(samples)[None].to(self.device, self.dtype))
-                heard = weight * torch.cat([answer[0].float().cpu() for answer in answers]).numpy()
-                total = heard if total is None else total + heard
-            row[:] = self._silence() if total is None else total
-        return rows
+        length = round(HEARD_SECONDS * SAMPLING_RATE)
+        sounds = [
+            windows_of(waveform, rate, SAMPLING_RATE, length)
+            for waveform, rate in zip(waveforms, sampling_rates, strict=True)
+        ]
+        if not sounds:
+            return np.zeros((0, imagenet.CLASSES + len(self.labels)), np.float32)
+        with self.inference():
+            heard = [
+                _row(self.network(self._prepare(samples))) if (samples := window.samples()).any() else self._silence()
+                for windows in sounds
+                for window in windows
+            ]
+        return mean_by_weight(sounds, np.stack(heard))
 
     def z_scores(self, heard: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
         """How far each part of what is heard, (N, 1000 + K), stands out from unrelated sounds, as z-scores.
@@ -117,21 +121,19 @@ class SoundNetTagger(PocketFolder, Pretrained):
         order = np.argsort(-probabilities, axis=1, kind="stable")[:, :top_k]
         return [[(self.labels[i], float(row[i])) for i in best] for row, best in zip(probabilities, order, strict=True)]
 
+    def _prepare(self, window: np.ndarray) -> torch.Tensor:
+        """(1, WINDOW_SECONDS * SAMPLING_RATE), its peak LEVEL."""
+        loud = window * (LEVEL / np.abs(window).max())
+        return torch.from_numpy(np.resize(loud, WINDOW_SECONDS * SAMPLING_RATE))[None].to(self.device, self.dtype)
+
     def _silence(self) -> np.ndarray:
         """What unrelated sounds are heard as on average, the labels of a group alike: nothing stands out."""
         parts = np.exp(self.table("groups_mean")) / self.groups.sum(1)  # (G,), of each label
         return np.concatenate([self.table("objects_mean"), np.log(parts @ self.groups)])
 
 
-def _audible(windows: Sequence[np.ndarray]) -> Iterator[tuple[np.ndarray, float]]:
-    """(WINDOW_SECONDS * SAMPLING_RATE,) float32 each, its peak LEVEL, and how much it counts; none of silence."""
-    length = WINDOW_SECONDS * SAMPLING_RATE
-    peaks = np.array([np.abs(window).max(initial=0) for window in windows])
-    levels = np.array([np.sqrt(np.mean(np.square(window))) if len(window) else 0.0 for window in windows])
-    kept = np.flatnonzero((levels >= FAINT * levels.max()) & (peaks > 0))
-    for index in kept:
-        loud = windows[index] * (LEVEL / peaks[index])
-        yield np.resize(loud, length) if len(loud) < length else loud, levels[index] / levels[kept].sum()
+def _row(answers: Sequence[torch.Tensor]) -> np.ndarray:
+    return torch.cat([answer[0].float().cpu() for answer in answers]).numpy()
 
 
 def classes_of(labels: Sequence[str]) -> np.ndarray:

@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import Any
+from typing import Annotated, Any
 
 import numpy as np
 import torch
 from torch.nn.functional import normalize
 
 from models.audio_text.encoder import WindowedEncoder
+from utils.cli import SECONDS
 from utils.errors import UserError
 
 
@@ -28,7 +29,12 @@ class AutoAudioTextEncoder(WindowedEncoder):
     processor_class = "AutoProcessor"
 
     def __init__(
-        self, network: Any, processor: Any, provenance: dict[str, Any], *, window_seconds: float | None = None
+        self,
+        network: Any,
+        processor: Any,
+        provenance: dict[str, Any],
+        *,
+        window_seconds: Annotated[float | None, SECONDS] = None,
     ) -> None:
         super().__init__(network, processor, provenance)
         extractor = processor.feature_extractor

@@ -9,15 +9,15 @@ from typing import Any
 import numpy as np
 import torch
 
-from models.audio_input import average_over_windows, cut, resample
+from models.audio_input import average_over_windows, windows_of
 from models.network import TEXTS_AT_ONCE, Pretrained, blocks_by_length
 
 
 class WindowedEncoder(Pretrained, ABC):
     """Sounds and sentences in one space; a family says how it hears a window and reads tokens.
 
-    A sound longer than a window is cut into consecutive windows whose embeddings are averaged, so one sound has one
-    embedding, and nothing is cropped at random.
+    A sound longer than a window is cut into windows whose embeddings are averaged by what is heard in each
+    (`models.audio_input`), so one sound has one embedding, and nothing is cropped at random.
 
     What a family gives:
         embed_dim: D.
@@ -34,6 +34,7 @@ class WindowedEncoder(Pretrained, ABC):
     max_tokens: int
     token_table: torch.nn.Embedding
     ending = ""
+    version = 2
 
     @property
     def sampling_rate(self) -> int:
@@ -69,7 +70,7 @@ class WindowedEncoder(Pretrained, ABC):
     def encode_audio(self, waveforms: Sequence[np.ndarray], sampling_rates: Sequence[int]) -> np.ndarray:
         """See `models.roles.AudioTextEncoder`."""
         sounds = [
-            cut(resample(waveform, rate, self.sampling_rate), self.window_length)
+            windows_of(waveform, rate, self.sampling_rate, self.window_length)
             for waveform, rate in zip(waveforms, sampling_rates, strict=True)
         ]
         if not sounds:

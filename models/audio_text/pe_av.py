@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from pathlib import Path
 from types import SimpleNamespace
-from typing import Any
+from typing import Annotated, Any
 
 import numpy as np
 import torch
@@ -13,6 +13,7 @@ from torch.nn.functional import normalize
 from models.audio_input import groups_of_one_shape
 from models.audio_text.encoder import WindowedEncoder
 from models.network import check_complete, quiet
+from utils.cli import SECONDS
 
 WINDOWS_AT_ONCE = 4  # its first layers keep 64 numbers a sample: 123 MB for 10 s, several times over
 MAX_TOKENS = 512  # what the published preprocessing reads of a text
@@ -44,7 +45,12 @@ class PeAvEncoder(WindowedEncoder):
     processor_class = "AutoFeatureExtractor"  # and a tokenizer; those of the video are not needed
 
     def __init__(
-        self, network: Any, processor: Any, provenance: dict[str, Any], *, window_seconds: float = 10.0
+        self,
+        network: Any,
+        processor: Any,
+        provenance: dict[str, Any],
+        *,
+        window_seconds: Annotated[float, SECONDS] = 10.0,
     ) -> None:
         super().__init__(network, processor, provenance)
         network.text_model.final_norm = torch.nn.Identity()

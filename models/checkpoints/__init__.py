@@ -8,6 +8,9 @@ from pathlib import Path
 
 import yaml
 
+from utils.errors import UserError, first_sentence
+
+CATALOGUE = Path(__file__).with_name("published.yaml")
 BYTES = {"float32": 4, "float16": 2, "bfloat16": 2}  # of a number
 
 
@@ -35,6 +38,12 @@ def command(program: str, weights: str, revision: str | None) -> str:
 
 @functools.cache
 def catalogue() -> dict[str, Published]:
-    """Hub id -> what is known of it."""
-    rows = yaml.safe_load(Path(__file__).with_name("published.yaml").read_text(encoding="utf-8"))
-    return {weights: Published(**row) for weights, row in rows.items()}
+    """Hub id -> what is known of it; UserError where published.yaml is damaged."""
+    try:
+        rows = yaml.safe_load(CATALOGUE.read_text(encoding="utf-8"))
+        known = {weights: Published(**row) for weights, row in rows.items()}
+        sum(row.bytes or 0 for row in known.values())  # a size that is none, and an unknown dtype, are noticed here
+        return known
+    except (OSError, ValueError, LookupError, AttributeError, TypeError, yaml.YAMLError) as error:
+        found = f"expected {CATALOGUE} to give hub ids some of {', '.join(vars(Published()))}, found"
+        raise UserError(f"{found} {first_sentence(error)}; restore it with `git checkout`, or mend it") from error

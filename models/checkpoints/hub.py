@@ -81,7 +81,7 @@ class Repository:
 def find(weights: str, revision: str | None, *, trust_remote_code: bool, files: Sequence[str]) -> Checkpoint:
     """See `models.network.find`, for a hub id."""
     checkpoint = cached(weights, revision)
-    if checkpoint and not faults(checkpoint.path, of_the_hub=True, code=trust_remote_code, files=files):
+    if checkpoint and not faults(checkpoint.path, code=trust_remote_code, files=files):
         return checkpoint
     try:
         repository = ask(weights, revision)
@@ -233,7 +233,7 @@ def _unreachable(weights: str, revision: str | None, reason: str) -> HubError:
     here = cached(weights, revision)
     what = f"it is not on this machine (no config.json, no safetensors weights in {cache_folder(weights)})"
     if here:
-        what = f"it is here only in part ({'; '.join(faults(here.path, of_the_hub=True))} in {here.path})"
+        what = f"it is here only in part ({'; '.join(faults(here.path))} in {here.path})"
     what += "" if weights in catalogue() else f", {no_folder(weights)}"
     out = "gets it where the hub can be reached, or copy that folder of the hub's cache from a machine that has it"
     said = f"{weights}: {what}, and {reason}; {command('fetch', weights, revision)} {out}"

@@ -3,14 +3,15 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from typing import Any, ClassVar
+from typing import Annotated, Any, ClassVar
 
 import numpy as np
 import torch
 from torch.nn.functional import interpolate
 
 from models.network import Composite, Pretrained
-from models.pocket.image_classifier import ImageClassifier, Seen, checked_scales
+from models.pocket.image_classifier import SMALLEST, ImageClassifier, Seen, checked_scales
+from utils.cli import SHARE, at_least, several
 from utils.language import imagenet
 from utils.language.phrases import with_article
 
@@ -40,9 +41,9 @@ class ClassifierCaptioner(Composite):
         networks: Mapping[str, Any],
         provenance: dict[str, Any],
         *,
-        scales: Sequence[int] = (320, 448),
-        max_things: int = 6,
-        min_share: float = 0.25,
+        scales: Annotated[Sequence[int], several(at_least(SMALLEST))] = (320, 448),
+        max_things: Annotated[int, at_least(1)] = 6,
+        min_share: Annotated[float, SHARE] = 0.25,
     ) -> None:
         super().__init__(networks, provenance)
         self.classifier = networks["classifier"]

@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from typing import Any
+from typing import Annotated, Any
 
 import numpy as np
 from PIL import Image
 
 from models.image_captioner.vision_chat import as_caption
 from models.network import MAX_BATCH, Pretrained
+from utils.cli import POSITIVE, at_least
 from utils.errors import UserError
 
 TASKS = ("<CAPTION>", "<DETAILED_CAPTION>", "<MORE_DETAILED_CAPTION>", "<OD>", "<DENSE_REGION_CAPTION>")  # Florence-2's
@@ -42,9 +43,9 @@ class ImageToText(Pretrained):
         provenance: dict[str, Any],
         *,
         prompt: str = "",
-        max_new_tokens: int = 30,
-        num_beams: int = 1,
-        repetition_penalty: float = 1.0,
+        max_new_tokens: Annotated[int, at_least(1)] = 30,
+        num_beams: Annotated[int, at_least(1)] = 1,
+        repetition_penalty: Annotated[float, POSITIVE] = 1.0,
     ) -> None:
         super().__init__(network, processor, provenance)
         self.prompt = prompt
@@ -60,7 +61,8 @@ class ImageToText(Pretrained):
         for start in range(0, len(images), MAX_BATCH):
             inputs = self.inputs(images[start : start + MAX_BATCH])
             with self.inference():
-                tokens = self.network.generate(**inputs, do_sample=False, **self.generation)
+                how = {"do_sample": False, "logits_processor": [self.finite_scores], **self.generation}
+                tokens = self.network.generate(**inputs, **how)
             captions += [self.read(row) for row in tokens]
         return captions
 
@@ -114,8 +116,8 @@ class BlipCaptioner(ImageToText):
         processor: Any,
         provenance: dict[str, Any],
         *,
-        max_new_tokens: int = 16,
-        repetition_penalty: float = 2.5,
+        max_new_tokens: Annotated[int, at_least(1)] = 16,
+        repetition_penalty: Annotated[float, POSITIVE] = 2.5,
     ) -> None:
         further = {"max_new_tokens": max_new_tokens, "repetition_penalty": repetition_penalty}
         super().__init__(network, processor, provenance, **further)
@@ -144,8 +146,8 @@ class Florence2Captioner(ImageToText):
         provenance: dict[str, Any],
         *,
         task: str = "<DETAILED_CAPTION>",
-        max_new_tokens: int = 128,
-        num_beams: int = 3,
+        max_new_tokens: Annotated[int, at_least(1)] = 128,
+        num_beams: Annotated[int, at_least(1)] = 3,
     ) -> None:
         super().__init__(network, processor, provenance, prompt=task)
         if task not in TASKS:

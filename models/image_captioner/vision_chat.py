@@ -5,12 +5,13 @@ from __future__ import annotations
 import re
 from collections.abc import Iterable, Sequence
 from math import ceil, sqrt
-from typing import Any
+from typing import Annotated, Any
 
 import numpy as np
 from PIL import Image
 
 from models.chat import ChatModel
+from utils.cli import at_least
 
 PROMPT = (
     "List every thing visible in this image that can make a sound: people, animals, musical instruments, vehicles, "
@@ -49,8 +50,8 @@ class VisionChat(ChatModel):
         provenance: dict[str, Any],
         *,
         prompt: str = PROMPT,
-        max_pixels: int = 1024 * 1024,
-        max_new_tokens: int = 96,
+        max_pixels: Annotated[int, at_least(1)] = 1024 * 1024,
+        max_new_tokens: Annotated[int, at_least(1)] = 96,
     ) -> None:
         super().__init__(network, processor, provenance, prompt=prompt, max_new_tokens=max_new_tokens)
         self.max_pixels = max_pixels

@@ -127,5 +127,6 @@ class ImageClassifier(Pretrained):
         for image in images:  # one at a time: sizes differ, and an answer must not depend on its company
             with self.inference():
                 features, logits = self.look(self.prepare(image, long_side)[None])
+            self.finite(logits)  # which a threshold would take for nothing in view
             found.append(Seen(tuple(feature[0].float() for feature in features), logits[0].float()))
         return found

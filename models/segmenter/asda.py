@@ -10,7 +10,7 @@ import sys
 from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 from types import ModuleType
-from typing import Any
+from typing import Annotated, Any
 
 import numpy as np
 import torch
@@ -21,6 +21,7 @@ from models.segmenter.crops import Placement, letterboxed, placed
 from models.segmenter.open_clip import empty_openai_clip
 from models.segmenter.score_maps import TextOnly, stretched, strongest
 from models.weights import located
+from utils.cli import one_of
 from utils.errors import UserError
 from utils.types import Query
 
@@ -66,7 +67,7 @@ class AsdaSegmenter(TextOnly, Pretrained):
         provenance: dict[str, Any],
         *,
         checkout: str = "",
-        resize_mode: str = "letterbox",
+        resize_mode: Annotated[str, one_of(*RESIZE_MODES)] = "letterbox",
     ) -> None:
         """Holds the checkout's Model, and what makes CLIP's tokens of sentences, (N, 17) int64.
 

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from typing import Any, ClassVar
+from typing import Annotated, Any, ClassVar
 
 import numpy as np
 import torch
@@ -11,9 +11,10 @@ from torch.nn.functional import interpolate
 
 from models.network import MAX_BATCH, Composite, Pretrained
 from models.pocket.class_names import ClassNames
-from models.pocket.image_classifier import ImageClassifier, Seen, checked_scales
+from models.pocket.image_classifier import SMALLEST, ImageClassifier, Seen, checked_scales
 from models.segmenter.outline_decoder import OutlineNetwork, share_of_query
 from models.segmenter.score_maps import query_embeds, within_aspect
+from utils.cli import SHARE, at_least, several
 from utils.errors import UserError
 from utils.language import imagenet
 from utils.types import Query
@@ -48,8 +49,8 @@ class ClassMapSegmenter(Composite):
         networks: Mapping[str, Any],
         provenance: dict[str, Any],
         *,
-        scales: Sequence[int] = (320, 448),
-        min_presence: float = 0.003,
+        scales: Annotated[Sequence[int], several(at_least(SMALLEST))] = (320, 448),
+        min_presence: Annotated[float, SHARE] = 0.003,
     ) -> None:
         super().__init__(networks, provenance)
         self.classifier, self.outlines, self.words = (networks[name] for name in ("classifier", "outlines", "words"))

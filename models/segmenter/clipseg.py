@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from typing import Any
+from typing import Annotated, Any
 
 import numpy as np
 import torch
 
 from models.network import MAX_BATCH, TEXTS_AT_ONCE, Pretrained, blocks_by_length
 from models.segmenter.score_maps import query_embeds, stretched, strongest
+from utils.cli import at_least
 from utils.errors import UserError
 from utils.types import Query
 
@@ -34,7 +35,12 @@ class ClipSegmenter(Pretrained):
     accepts_embeddings = True
 
     def __init__(
-        self, network: Any, processor: Any, provenance: dict[str, Any], *, image_size: int | None = None
+        self,
+        network: Any,
+        processor: Any,
+        provenance: dict[str, Any],
+        *,
+        image_size: Annotated[int | None, at_least(1)] = None,
     ) -> None:
         super().__init__(network, processor, provenance)
         patch = network.config.vision_config.patch_size

@@ -149,6 +149,7 @@ class TextDetector(Pretrained):
             outputs = self.network(**inputs)
         for name in {"logits", "pred_boxes"} & set(outputs):
             outputs[name] = outputs[name].float()  # half a precision is several pixels
+        self.finite(outputs["logits"].sigmoid(), outputs["pred_boxes"])  # which a threshold would take for no box
         found = self.processor.post_process_grounded_object_detection(
             outputs, threshold=threshold, target_sizes=[image.shape[:2]]
         )[0]

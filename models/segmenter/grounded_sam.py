@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
-from typing import Any, ClassVar
+from typing import Annotated, Any, ClassVar
 
 import numpy as np
 import torch
@@ -13,6 +13,7 @@ from PIL import Image
 from models.network import MAX_BATCH, Composite, Pretrained
 from models.segmenter.detector import TextDetector
 from models.segmenter.score_maps import Calibration, TextOnly, strongest, within_aspect
+from utils.cli import POSITIVE, THRESHOLD, at_least
 from utils.errors import UserError
 from utils.types import Query
 
@@ -129,11 +130,11 @@ class GroundedSamSegmenter(TextOnly, Composite):
         networks: Mapping[str, Any],
         provenance: dict[str, Any],
         *,
-        box_threshold: float = 0.3,
-        max_boxes: int = 16,
+        box_threshold: Annotated[float, THRESHOLD] = 0.3,
+        max_boxes: Annotated[int, at_least(1)] = 16,
         multimask: bool = False,
         rescale: bool = True,
-        mask_temperature: float = 4.0,
+        mask_temperature: Annotated[float, POSITIVE] = 4.0,
     ) -> None:
         super().__init__(networks, provenance)
         if max_boxes < 1:

@@ -16,7 +16,7 @@ from PIL import Image
 from torch.nn.functional import normalize
 
 from models.network import MAX_BATCH, Pretrained
-from models.weights import TOKENIZER_FILES, weights_among
+from models.weights import PAIR, TOKENIZER_FILES, weights_among
 
 CONFIG = "open_clip_config.json"
 PRECISIONS = {torch.float32: "fp32", torch.bfloat16: "pure_bf16", torch.float16: "pure_fp16"}
@@ -52,7 +52,7 @@ class ClipScorer(Pretrained):
         text = config["text_cfg"]
         if text.get("hf_model_name"):
             raise ValueError(f"its text tower is {text['hf_model_name']}, which open_clip would fetch from the hub")
-        if text.get("hf_tokenizer_name") and not set(TOKENIZER_FILES) & set(names):
+        if text.get("hf_tokenizer_name") and not {*TOKENIZER_FILES, *PAIR} & set(names):
             raise ValueError(f"its tokenizer is not in the folder (expected one of {', '.join(TOKENIZER_FILES)})")
         where = f"local-dir:{folder}"
         with _quiet():

@@ -5,13 +5,14 @@ from __future__ import annotations
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import Annotated, Any
 
 import numpy as np
 import torch
 
 from models.network import Pretrained, check_complete, quiet
 from models.segmenter.score_maps import Calibration, TextOnly, stretched, strongest
+from utils.cli import POSITIVE, THRESHOLD, one_of
 from utils.errors import UserError
 from utils.language.phrases import thing_of
 from utils.types import Query
@@ -75,11 +76,11 @@ class Sam3Segmenter(TextOnly, Pretrained):
         processor: Any,
         provenance: dict[str, Any],
         *,
-        score_threshold: float = 0.5,
-        min_presence: float = 0.5,
-        source: str = "instances",
+        score_threshold: Annotated[float, THRESHOLD] = 0.5,
+        min_presence: Annotated[float, THRESHOLD] = 0.5,
+        source: Annotated[str, one_of(*SOURCES)] = "instances",
         rescale: bool = True,
-        mask_temperature: float = 4.0,
+        mask_temperature: Annotated[float, POSITIVE] = 4.0,
     ) -> None:
         super().__init__(network, processor, provenance)
         if source not in SOURCES:
@@ -143,6 +144,7 @@ class Sam3Segmenter(TextOnly, Pretrained):
         for prompt in prompts:
             with self.inference():
                 found = self.network(vision_embeds=vision_embeds, **prompt)
+            self.finite(found.presence_logits, found.pred_logits)  # which a threshold would take for nothing
             presence = found.presence_logits[0].float().sigmoid().item()
             if presence < self.semantic_calibration.threshold:
                 continue

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from typing import Any
+from typing import Annotated, Any
 
 import numpy as np
 import torch
@@ -16,6 +16,7 @@ from models.segmenter.crops import BACKGROUNDS, cut, mute_background, squares_ar
 from models.segmenter.open_clip import ClipScorer
 from models.segmenter.score_maps import query_embeds, strongest, within_aspect
 from models.segmenter.segment_anything import Regions, SegmentAnything
+from utils.cli import NOT_NEGATIVE, POSITIVE, SHARE, TEXT, at_least, one_of, several
 from utils.errors import UserError
 from utils.types import Query
 
@@ -66,18 +67,18 @@ class SamClipSegmenter(Composite):
         networks: Mapping[str, Any],
         provenance: dict[str, Any],
         *,
-        points_per_side: int = 16,
-        pred_iou_thresh: float = 0.88,
-        stability_score_thresh: float = 0.95,
-        box_nms_thresh: float = 0.7,
-        min_area: float = 0.001,
-        max_proposals: int = 64,
-        crop_weight: float = 0.5,
-        mask_weight: float = 0.5,
-        crop_context: float = 0.2,
-        background: str = "blur",
-        mask_temperature: float = 4.0,
-        negatives: Sequence[str] | None = None,
+        points_per_side: Annotated[int, at_least(1)] = 16,
+        pred_iou_thresh: Annotated[float, SHARE] = 0.88,
+        stability_score_thresh: Annotated[float, SHARE] = 0.95,
+        box_nms_thresh: Annotated[float, SHARE] = 0.7,
+        min_area: Annotated[float, SHARE] = 0.001,
+        max_proposals: Annotated[int, at_least(1)] = 64,
+        crop_weight: Annotated[float, NOT_NEGATIVE] = 0.5,
+        mask_weight: Annotated[float, NOT_NEGATIVE] = 0.5,
+        crop_context: Annotated[float, NOT_NEGATIVE] = 0.2,
+        background: Annotated[str, one_of(*BACKGROUNDS)] = "blur",
+        mask_temperature: Annotated[float, POSITIVE] = 4.0,
+        negatives: Annotated[Sequence[str] | None, several(TEXT)] = None,
     ) -> None:
         """Joins the loaded parts.
 

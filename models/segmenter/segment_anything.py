@@ -180,6 +180,7 @@ class SegmentAnything(Pretrained):
         labels = torch.ones(len(points), 1, dtype=torch.int, device=points.device)
         masks, qualities, low_res = predictor.predict_torch(points[:, None], labels, return_logits=True)
         masks, qualities, low_res = masks.flatten(0, 1), qualities.flatten(), low_res.flatten(0, 1)
+        self.finite(qualities, low_res)  # which a threshold would take for no region
         threshold = self.network.mask_threshold
         inside = masks > threshold
         areas = inside.flatten(1).float().mean(dim=1)

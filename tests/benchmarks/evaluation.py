@@ -93,9 +93,9 @@ def main(argv: Sequence[str] | None = None) -> list[tuple[Run, Run, Floor]]:
         path = tiny_config.save_config(Path(folder) / "networks") if arguments.tiny else arguments.config
         config = load_config(path, overrides, methods.available())
         roles = [role for name in arguments.methods for role in methods.requires(name)]
-        models = loading.load_models(config, roles, "cpu")
+        models = {role: one.model for role, one in loading.load_models(config, roles, "cpu").items()}
         with mock.patch.object(clipseg, "drop_unread_layers", lambda network: None):  # a plain loop runs all of it
-            whole = {**models, **loading.load_models(config, ["segmenter"], "cpu")}
+            whole = {**models, "segmenter": loading.load_models(config, ["segmenter"], "cpu")["segmenter"].model}
         data = Path(folder) / "data"
         data.mkdir()
         group_size = write_scenes(data, LAYOUTS[arguments.layout], arguments.samples)

@@ -105,9 +105,43 @@ def test_what_cannot_be_controlled_is_said(dataset, tmp_path):
     with pytest.raises(UserError, match='no audio control "louder"; choose from: original, silence'):
         AudioControls(dataset, ["louder"])
     unknown = write(tmp_path / "unknown", categories=False)
-    with pytest.raises(UserError, match="swap needs to know what sounds in each sample, found no categories"):
-        AudioControls(unknown, ["swap"])
+    with pytest.raises(UserError, match="offscreen needs to know what sounds in each sample, found no categories"):
+        AudioControls(unknown, ["offscreen"])
     assert AudioControls(unknown, ["silence", "noise"]).donors == {}
     dogs = write(tmp_path / "dogs", {"a": ("a", ("dog",), (), 0.1), "b": ("b", ("dog",), (), 0.2)})
     with pytest.raises(UserError, match="swap needs a sound of something else for a, found none among 2 samples"):
         AudioControls(dogs, ["swap"])
+    assert list(AudioControls(dogs, []).refused) == ["swap", "offscreen"]
+
+
+def bare(root, sounds):
+    """A folder without a manifest: stem -> level of its sound."""
+    write(root, {stem: (stem, ("dog",), (), level) for stem, level in sounds.items()})
+    (root / "manifest.json").unlink()
+    return FolderDataset(root)
+
+
+def test_swap_needs_no_manifest_but_another_sound_of_another_group(tmp_path):
+    dataset = bare(tmp_path / "four", {"a": 0.1, "b": 0.1, "c": 0.2, "d": 0.3})
+    for seed in range(20):
+        controls = AudioControls(dataset, ["swap"], seed)
+        assert controls.donors["swap"]["a"] in ("c", "d")  # b has the very same sound
+        assert AudioControls(dataset, ["swap"], seed, group_size=3).donors["swap"]["a"] == "d"
+    assert list(controls.refused) == ["offscreen"]
+    for sounds, size in (({"a": 0.1}, None), ({"a": 0.1, "b": 0.1}, None), ({"a": 0.1, "b": 0.2}, 2)):
+        alone = bare(tmp_path / f"{len(sounds)}{size}", sounds)
+        with pytest.raises(UserError, match=r"swap needs a sound of something else for a, found none among \d sample"):
+            AudioControls(alone, ["swap"], group_size=size)
+
+
+def test_what_a_sample_is_given_changes_with_its_donors_sound_alone(dataset):
+    before = AudioControls(dataset, CONTROLS)
+    assert list(before.given("a1")) == ["swap", "offscreen"] and before.given("a1")["swap"][0] == "a2"
+    assert AudioControls(dataset, ["noise"]).given("a1") == {}
+    Image.new("RGB", (6, 4), "red").save(dataset.root / "image" / "a2.png")
+    assert AudioControls(FolderDataset(dataset.root), CONTROLS).given("a1") == before.given("a1")
+    soundfile.write(dataset.root / "wav" / "a2.wav", np.full(800, 0.5), 8000)
+    after = AudioControls(FolderDataset(dataset.root), CONTROLS)
+    changed = [stem for stem in SAMPLES if after.given(stem) != before.given(stem)]
+    assert "a1" in changed
+    assert changed == [stem for stem in SAMPLES if "a2" in {of_control[stem] for of_control in before.donors.values()}]

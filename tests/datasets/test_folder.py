@@ -1,5 +1,8 @@
 """The folder layout is read as written down, and what is not in it is refused by name."""
 
+import os
+import re
+import shutil
 from pathlib import Path
 
 import numpy as np
@@ -8,8 +11,12 @@ import soundfile
 from PIL import Image
 
 from datasets.batches import iterate_batches
-from datasets.folder import FolderDataset
+from datasets.check import check_contents
+from datasets.findings import Finding
+from datasets.folder import FolderDataset, faults_of_samples
+from datasets.layout import read_layout
 from utils.errors import UserError
+from utils.media import images
 
 SIZE = (12, 20)  # (H, W)
 
@@ -78,6 +85,14 @@ def test_stems_that_differ_only_in_unicode_form_are_one(root):
 def test_a_mask_of_another_size_is_brought_to_its_image(tmp_path):
     add_sample(tmp_path, "a", mask_size=(24, 40))
     np.testing.assert_array_equal(FolderDataset(tmp_path)[0].gt_mask.sum(0), [12] * 10 + [0] * 10)
+
+
+def test_a_large_image_and_its_mask_are_brought_to_the_size_that_is_worked_on(tmp_path, monkeypatch):
+    add_sample(tmp_path, "a", mask_size=(24, 40))
+    monkeypatch.setattr(images, "LONGEST_SIDE", 10)
+    sample = FolderDataset(tmp_path)[0]
+    assert (sample.image.shape, sample.own_size) == ((6, 10, 3), SIZE)
+    np.testing.assert_array_equal(sample.gt_mask, np.arange(10)[None].repeat(6, 0) < 5)
 
 
 def test_a_mask_that_lies_across_its_image_is_refused(tmp_path):
@@ -152,12 +167,64 @@ def test_batches_come_in_order_for_any_number_of_processes(root, num_workers):
 
 
 @pytest.mark.parametrize("num_workers", [0, 1])
-def test_what_a_worker_cannot_read_ends_in_its_own_sentence(root, num_workers):
-    (root / "gt_seg" / "b.png").write_bytes(b"not what the name says")
-    batches = iterate_batches(FolderDataset(root), [range(2), range(2, 3)], num_workers)
-    assert len(next(batches)) == 2
-    with pytest.raises(UserError, match=r"^cannot read the image .*b.png: it is no image Pillow knows; [^\n]*$"):
-        next(batches)
+def test_what_cannot_be_read_has_its_own_sentence_in_its_place(root, num_workers):
+    (root / "gt_seg" / "a.mp4_2.png").write_bytes(b"not what the name says")
+    batches = iterate_batches(FolderDataset(root), [range(2), (2,)], num_workers)
+    (first, fault), (last,) = batches
+    assert [first.id, last.id] == ["a.mp4_1", "b"] and isinstance(fault, UserError)
+    assert re.match(r"^cannot read the image .*a.mp4_2.png: it is no image Pillow knows; [^\n]*$", str(fault))
+
+
+def test_what_a_data_set_is_lies_in_names_and_contents(root, tmp_path_factory):
+    dataset = FolderDataset(root)
+    before = dataset.describe()["contents_sha256"]
+    assert before == check_contents(root).digest
+    copy = tmp_path_factory.mktemp("copy") / "set"
+    shutil.copytree(root, copy, copy_function=shutil.copy)  # with other time stamps
+    for path in copy.rglob("*.png"):
+        os.utime(path, (0, 0))
+    (copy / "image").rename(copy / "img")
+    assert FolderDataset(copy).digests == dataset.digests
+    assert FolderDataset(copy).describe()["contents_sha256"] == before
+    sound = bytearray((copy / "wav" / "b.wav").read_bytes())
+    status = (copy / "wav" / "b.wav").stat()
+    sound[-1] ^= 1
+    (copy / "wav" / "b.wav").write_bytes(sound)  # as long as before, and as old
+    os.utime(copy / "wav" / "b.wav", ns=(status.st_atime_ns, status.st_mtime_ns))
+    changed = FolderDataset(copy)
+    assert changed.describe()["contents_sha256"] == check_contents(copy).digest != before
+    assert [stem for stem in dataset.ids if changed.digests[stem] != dataset.digests[stem]] == ["b"]
+
+
+def test_links_to_one_file_are_read_once(root, monkeypatch):
+    (root / "wav" / "b.wav").unlink()
+    os.link(root / "wav" / "a.mp4_1.wav", root / "wav" / "b.wav")
+    read = []
+    monkeypatch.setattr("datasets.layout._sha256", lambda path: read.append(path.name) or path.name)
+    FolderDataset(root).digests  # noqa: B018
+    assert len(read) == 8 and len({*read} & {"a.mp4_1.wav", "b.wav"}) == 1
+
+
+def test_a_file_that_cannot_be_read_is_named(root):
+    dataset = FolderDataset(root)
+    (root / "wav" / "b.wav").unlink()
+    with pytest.raises(UserError, match=r"^cannot read .*b.wav: No such file or directory; mend it or take the sample"):
+        dataset.describe()
+
+
+def test_samples_are_left_out_and_their_faults_told_from_those_of_the_folder(root):
+    found = [
+        Finding("error", "cut_sounds", "1 sound shorter than the header says", ("wav/b.wav: 3 of 9 bytes",)),
+        Finding("error", "unknown_samples", "2 samples that manifest.json does not name", ("a.mp4_2", "b")),
+    ]
+    faults = faults_of_samples(found, read_layout(root))
+    assert faults == {
+        "a.mp4_2": "unknown samples (a.mp4_2)",
+        "b": "cut sounds (wav/b.wav: 3 of 9 bytes); unknown samples (b)",
+    }
+    assert FolderDataset(root, skipped=faults).ids == ["a.mp4_1"]
+    for names in ((), ("c",), ("image",), ("wav/b.mp3: cut", "b")):
+        assert faults_of_samples([*found, Finding("error", "no_folder", "no folder", names)], read_layout(root)) is None
 
 
 def test_pixels_to_be_ignored_are_read_where_there_are_any(root):

@@ -89,6 +89,8 @@ def test_an_unfinished_import_is_refused_even_beside_a_manifest(tmp_path):
         ('{"name": "an app"}', "no 'manifest'"),
         ('{"manifest": 2}', "its version is 2, not 1"),
         ('{"manifest": 1, "benchmark": "Toy"}', "no 'source'"),
+        ('{"manifest": 1, "benchmark": "Toy", "source": {"a": NaN}}', "invalid literal for int.* 'NaN'"),
+        ("[" * 10**5, "maximum recursion depth"),
     ],
 )
 def test_what_is_no_manifest_is_refused(tmp_path, text, reason):
@@ -103,15 +105,59 @@ def test_bytes_that_are_no_text_are_refused(tmp_path):
         read_manifest(tmp_path)
 
 
-@pytest.mark.parametrize("spoilt", [{"categories": None}, {"group": None}, "text"])
-def test_a_sample_of_another_form_is_refused(tmp_path, spoilt):
+@pytest.mark.parametrize(
+    ("spoilt", "reason"),
+    [
+        ("text", "a_2 must be an object, not 'text'"),
+        ({"categories": None}, "categories of 'a_2' must be a list of texts, not None"),
+        ({"categories": "dog"}, "categories of 'a_2' must be a list of texts, not 'dog'"),
+        ({"categories": ["dog", 1]}, r"categories of 'a_2' must be a list of texts, not \['dog', 1\]"),
+        ({"categories": ["\ud800"]}, r"categories of 'a_2' must be a list of texts, not \['\\ud800'\]"),
+        ({"group": 5}, "group of 'a_2' must be a text in UTF-8, not 5"),
+        ({"group": "\udcff"}, r"group of 'a_2' must be a text in UTF-8, not '\\udcff'"),
+        ({"blank": "no"}, "blank of 'a_2' must be true or false, not 'no'"),
+        ({"blank": 0}, "blank of 'a_2' must be true or false, not 0"),
+        ({"scenario": ["multi"]}, "scenario of 'a_2' must be a text"),
+        ({"details": "frame 1"}, "details of 'a_2' must be an object"),
+        ("group", "no 'group' of 'a_2'"),
+        ("blank", "no 'blank' of 'a_2'"),
+    ],
+)
+def test_a_sample_of_another_form_is_refused_with_its_stem_and_key(tmp_path, spoilt, reason):
     write_manifest(WHOLE, tmp_path)
     values = json.loads((tmp_path / MANIFEST).read_text(encoding="utf-8"))
     if isinstance(spoilt, dict):
-        key = next(iter(spoilt))
-        del values["samples"]["a_2"][key]
+        values["samples"]["a_2"] |= spoilt
+    elif spoilt in values["samples"]["a_2"]:
+        del values["samples"]["a_2"][spoilt]
     else:
         values["samples"]["a_2"] = spoilt
     (tmp_path / MANIFEST).write_text(json.dumps(values), encoding="utf-8")
-    with pytest.raises(UserError, match="to be a manifest of this project"):
+    with pytest.raises(UserError, match=rf"found something else \({reason}"):
         read_manifest(tmp_path)
+
+
+@pytest.mark.parametrize(
+    ("key", "value", "reason"),
+    [
+        ("notes", "Made by hand.", "notes must be a list of texts"),
+        ("published", {"samples": "4"}, "samples must be a number, not '4'"),
+        ("source", ["a", "b"], "source must be an object"),
+        ("samples", [], "samples must be an object"),
+        ("left_out", "ab", "left_out must be an object"),
+        ("benchmark", 1, "benchmark must be a text"),
+        ("samples", {"\ud800": {}}, "must be a text in UTF-8"),
+    ],
+)
+def test_a_part_of_another_kind_is_refused(tmp_path, key, value, reason):
+    write_manifest(WHOLE, tmp_path)
+    values = json.loads((tmp_path / MANIFEST).read_text(encoding="utf-8"))
+    (tmp_path / MANIFEST).write_text(json.dumps({**values, key: value}), encoding="utf-8")
+    with pytest.raises(UserError, match=reason):
+        read_manifest(tmp_path)
+
+
+def test_names_that_are_not_utf_8_are_written_as_codes(tmp_path):
+    strange = replace(WHOLE, source={"folder": "/data/\udcff"}, left_out={"\udcff": "its name"})
+    write_manifest(strange, tmp_path)
+    assert read_manifest(tmp_path) == strange

@@ -66,11 +66,6 @@ def test_a_sound_of_no_known_class_asks_for_nothing(fakes, monkeypatch):
     assert prediction.trail["reason"] == 'no known sound was recognised: the most probable, "dog", has 0.02 < 0.05'
 
 
-def test_asking_for_no_class_is_refused(fakes):
-    with pytest.raises(UserError, match="top_k to be 1 or more, found 0"):
-        methods.create("classify", fakes.make_models(), {"top_k": 0})
-
-
 @pytest.mark.parametrize(
     ("label", "thing"),
     [
@@ -157,10 +152,11 @@ def test_the_thing_is_found_in_the_picture(fakes, propose):
 
 
 def test_an_unknown_translation_and_no_things_are_refused(propose):
-    with pytest.raises(UserError, match='setting things to be one of auto, labels, audioset, found "nouns"'):
+    with pytest.raises(UserError, match="classify.things must be one of auto, labels, audioset; found 'nouns'"):
         propose(things="nouns")
-    with pytest.raises(UserError, match="max_things to be 1 or more, found 0"):
-        propose(max_things=0)
+    for setting in ("max_things", "top_k"):
+        with pytest.raises(UserError, match=f"classify.{setting} must be a whole number from 1 up; found 0"):
+            propose(**{setting: 0})
 
 
 def test_a_family_gives_way_to_its_most_probable_member(propose):

@@ -101,6 +101,14 @@ def test_trails_have_the_same_keys_and_are_json(name, make, samples):
 
 
 @every_listener
+def test_a_sound_of_two_samples_asks_for_nothing_and_says_so(name, make, samples):
+    sample = replace(samples[0], waveform=np.array([0.5, -0.5], np.float32), sampling_rate=16000)
+    prediction = make(name).predict([sample])[0]
+    assert prediction.queries == () and not prediction.score_map.any()
+    assert prediction.trail["reason"] == "the sound is too short to tell: 0.12 ms, expected 50 or more"
+
+
+@every_listener
 @pytest.mark.parametrize("which", ["silent", "empty sound"])
 def test_silence_asks_for_nothing_and_says_so(name, which, make, samples):
     sample = next(sample for sample in samples if sample.id == which)
@@ -198,5 +206,5 @@ def test_an_unknown_setting_is_answered_with_the_known_ones(name, make):
 
 @every_listener
 def test_a_setting_of_the_wrong_kind_is_refused(name, make):
-    with pytest.raises(UserError, match=f"{name}.silence_db must be of the kind of its default -60.0; found 'loud'"):
+    with pytest.raises(UserError, match=f"{name}.silence_db must be a number from -.inf to 0, of dBFS; found 'loud'"):
         make(name, silence_db="loud")

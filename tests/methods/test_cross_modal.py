@@ -64,5 +64,56 @@ def test_what_is_seen_is_told_in_silence_too(fakes, models):
 @pytest.mark.parametrize("setting", ["prompt", "audio_prompt"])
 @pytest.mark.parametrize("prompt", ["no place", "{} and {}"])
 def test_a_prompt_without_its_one_place_is_refused(models, setting, prompt):
-    with pytest.raises(UserError, match=f'one "{{}}" for the word as the setting {setting}'):
+    with pytest.raises(UserError, match=f'cross_modal.{setting} must be a sentence with one "{{}}" for the word'):
         methods.create("cross_modal", models, {setting: prompt})
+
+
+class Says:
+    """A captioner and a tagger of few words."""
+
+    def __init__(self, caption, label=None):
+        self.said, self.label = caption, label
+
+    def caption(self, images):
+        return [self.said] * len(images)
+
+    def tag(self, waveforms, sampling_rates, top_k=5):
+        return [[(self.label, 0.8)]] * len(waveforms)
+
+
+class KnowsOnly:
+    """Finds a word with 0.9 in the upper half, anything else with 0.2 everywhere."""
+
+    accepts_embeddings, text_embed_dim = False, 0
+
+    def __init__(self, word):
+        self.word, self.asked = word, []
+
+    def segment(self, images, queries):
+        self.asked += [[query.text for query in own] for own in queries]
+        return [self._map(image.shape[:2], own) for image, own in zip(images, queries, strict=True)]
+
+    def _map(self, size, queries):
+        score_map = np.full(size, 0.2 if queries else 0, np.float32)
+        if any(self.word in query.text for query in queries):
+            score_map[: size[0] // 2] = 0.9
+            score_map[size[0] // 2 :] = 0.1
+        return score_map
+
+
+@pytest.mark.parametrize("method", ["cross_modal", "image_only", "classify"])
+def test_people_are_tried_as_a_person_where_nothing_is_found(fakes, models, method):
+    says, segmenter = Says("a woman", "Female speech, woman speaking"), KnowsOnly("person")
+    models |= {"image_captioner": says, "audio_tagger": says, "segmenter": segmenter}
+    found = methods.create(method, models, {"prompt": "the {}"}).predict([fakes.make_sample("dog")])[0]
+    assert [query.text for query in found.queries] == ["the woman", "the person"]
+    assert (found.trail["query"], found.trail["also_asked"]) == ("the woman", "the person")
+    assert (found.score_map[0, 0], found.score_map[-1, 0]) == pytest.approx((0.9, 0.2))  # as if asked for both at once
+
+
+@pytest.mark.parametrize(("caption", "known"), [("a woman", "woman"), ("a dog", "person"), ("a person", "woman")])
+def test_nothing_more_is_asked_where_it_is_found_or_nobody_is_meant(fakes, models, caption, known):
+    models |= {"image_captioner": Says(caption), "segmenter": KnowsOnly(known)}
+    found = methods.create("cross_modal", models).predict([fakes.make_sample("dog")])[0]
+    assert models["segmenter"].asked == [[f"A photo of {caption.removeprefix('a ')}"]]
+    assert len(found.queries) == 1 and "also_asked" not in found.trail

@@ -11,6 +11,7 @@ import pytest
 
 import methods
 from methods.caption import Caption
+from utils.cli import Range, settings_of
 from utils.errors import UserError
 
 ROOT = Path(__file__).resolve().parents[2]
@@ -74,6 +75,40 @@ def test_the_seed_goes_to_methods_that_have_one_unless_it_is_set(fakes):
     assert methods.create("text_inversion", models, values, seed=5).search["seed"] == 5
     assert methods.create("text_inversion", models, {**values, "seed": 3}, seed=5).search["seed"] == 3
     assert methods.create("caption", models, seed=5).silence_db == -60
+
+
+def test_every_number_of_a_method_and_every_none_declares_its_range():
+    for name in methods.available():
+        for key, setting in settings_of(methods._find(name)).items():
+            if type(setting.default) in (int, float, type(None)):
+                assert any(isinstance(one, Range) for one in setting.annotation.__metadata__), (name, key)
+        methods.check(name, methods.settings(name))
+
+
+@pytest.mark.parametrize(
+    ("setting", "value", "range_"),
+    [
+        ("classify.top_k", -1, "a whole number from 1 up"),
+        ("classify.min_probability", float("nan"), "a number from 0 to 1"),
+        ("classify.things", "nouns", "one of auto, labels, audioset"),
+        ("classify.member_share", -0.5, "a number from 0 up"),
+        ("cross_modal.min_similarity", float("nan"), "a number from -1 to 1"),
+        ("cross_modal.prompt", "a photo", 'a sentence with one "{}" for the word'),
+        ("caption.silence_db", 60, "a number from -.inf to 0, of dBFS"),
+        ("text_inversion.steps", -1, "a whole number from 0 up"),
+        ("text_inversion.learning_rate", 0.0, "a number above 0"),
+        ("text_inversion.decoding", "image", "one of auto, embedding, nearest_word"),
+        ("text_inversion.vocabulary", 5, "words, or the name of a file"),
+        ("text_inversion.seed", -1, "a whole number from 0 up"),
+        ("centre.width", float("inf"), "a number above 0"),
+        ("image_only.prompt", 5, 'a sentence with one "{}" for the word'),
+    ],
+)
+def test_a_value_out_of_range_is_refused_without_any_network(setting, value, range_):
+    name, _, key = setting.partition(".")
+    with pytest.raises(UserError) as refused:
+        methods.check(name, {key: value})
+    assert str(refused.value) == f"{setting} must be {range_}; found {value!r}"
 
 
 def test_listing_imports_no_method_and_nothing_heavy():

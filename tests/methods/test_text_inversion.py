@@ -77,7 +77,7 @@ def test_the_vocabulary_can_be_a_list_or_a_file(make, tmp_path):
     path.write_text("dog\nviolin\n")
     assert make(vocabulary=str(path)).vocabulary == ["dog", "violin"]
     assert make(vocabulary=["violin", "dog"]).vocabulary == ["violin", "dog"]
-    with pytest.raises(UserError, match="a vocabulary of at least one word"):
+    with pytest.raises(UserError, match="vocabulary must be words, or the name of a file; found"):
         make(vocabulary=[])
 
 
@@ -95,5 +95,5 @@ def test_without_a_vocabulary_it_is_what_makes_audiosets_sounds(fakes):
 def test_an_embedding_for_a_segmenter_of_text_is_refused(make):
     with pytest.raises(UserError, match="segmenter takes no embedding"):
         make(accepts_embeddings=False, decoding="embedding")
-    with pytest.raises(UserError, match='one of auto, embedding, nearest_word, found "image"'):
+    with pytest.raises(UserError, match="decoding must be one of auto, embedding, nearest_word; found 'image'"):
         make(decoding="image")

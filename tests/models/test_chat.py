@@ -63,7 +63,8 @@ def test_what_answers_in_speech_is_refused_before_it_is_loaded(folders, tmp_path
     from transformers import Qwen2_5OmniConfig
 
     Qwen2_5OmniConfig().save_pretrained(tmp_path)
-    shutil.copy(folders["qwen"] / "model.safetensors", tmp_path)
+    for name in ("model.safetensors", "tokenizer.json", "processor_config.json"):
+        shutil.copy(folders["qwen"] / name, tmp_path)
     with pytest.raises(UserError, match="a qwen2_5_omni answers in speech as well, expected one that answers in text"):
         AudioChat.from_pretrained(tmp_path)
 
@@ -75,7 +76,7 @@ def test_thinking_aloud_is_no_answer(folders, sounds, monkeypatch):
     said = model.processor.tokenizer(
         "<think>\nA cat? No.\n</think>\n\nA dog is barking.<|im_end|>", return_tensors="pt"
     )
-    question = model.inputs({"type": "audio", "audio": model.window(sounds[0][0], 16000)})["input_ids"]
+    question = model.inputs({"type": "audio", "audio": model.windows(sounds[0][0], 16000)[0].samples()})["input_ids"]
     tokens = torch.cat([question, said["input_ids"]], dim=1)
     monkeypatch.setattr(model.network, "generate", lambda **inputs: tokens)
     assert model.caption(sounds[0][:1], [16000]) == ["A dog is barking."]

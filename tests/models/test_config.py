@@ -4,8 +4,9 @@ import sys
 import pytest
 
 import methods
-from models.config import ROLES, ROOT, config_names, families, family_class, load_config, settings_of, sources
+from models.config import ROLES, ROOT, config_names, families, family_class, load_config, sources
 from utils.cli import DEFAULT_CONFIG as DEFAULT
+from utils.cli import Range, check_setting, settings_of
 from utils.errors import UserError
 
 CONFIG = """
@@ -87,7 +88,7 @@ def test_an_override_may_set_a_method(path):
         (["image_captioner.penalty=1"], "unknown setting 'penalty'.*max_new_tokens, repetition_penalty"),
         (["segmenter.family=clipsg"], "unknown family 'clipsg'.*known: clipseg"),
         (["audio_text.family=clap"], "role audio_text .*needs audio_text.weights"),
-        (["image_captioner.max_new_tokens=many"], "max_new_tokens must be of the kind of its default 16; found 'many'"),
+        (["image_captioner.max_new_tokens=many"], "max_new_tokens must be a whole number from 1 up; found 'many'"),
         (["image_captioner.max_new_tokens=true"], "found True"),
         (["segmenter.weights"], "expected ROLE.key=value or METHOD.key=value, found 'segmenter.weights'"),
         (["segmenter=x"], "expected ROLE.key=value"),
@@ -130,6 +131,17 @@ def test_every_family_can_be_built_from_its_settings_alone():
             assert all(setting.default is not setting.empty for setting in settings_of(model_class).values())
 
 
+def test_every_number_of_a_family_and_every_none_declares_its_range():
+    for role in ROLES:
+        for name in families(role):
+            for key, setting in settings_of(family_class(role, name)).items():
+                default = setting.default[0] if isinstance(setting.default, tuple) else setting.default
+                if type(default) in (int, float, type(None)):
+                    assert any(isinstance(one, Range) for one in setting.annotation.__metadata__), (role, name, key)
+                if setting.default is not None:
+                    check_setting(key, setting.default, setting)
+
+
 def test_naming_a_config_imports_nothing_heavy():
     code = "import sys, models.config, models.loading; sys.exit(bool({'torch', 'transformers'} & set(sys.modules)))"
     assert subprocess.run([sys.executable, "-c", code], cwd=ROOT).returncode == 0
@@ -165,8 +177,15 @@ def test_other_weights_drop_what_was_said_of_the_ones_before(tmp_path):
     ("override", "sentence"),
     [
         ("segmenter.dtype=float8", "segmenter.dtype must be one of float32, bfloat16, float16; found 'float8'"),
-        ("image_captioner.max_new_tokens=0", "max_new_tokens must be a number above 0; found 0"),
-        ("audio_tagger.window_seconds=abc", "window_seconds must be a number above 0; found 'abc'"),
+        ("image_captioner.max_new_tokens=0", "max_new_tokens must be a whole number from 1 up; found 0"),
+        ("audio_tagger.window_seconds=-3", "window_seconds must be a number from 0.1 to 3600, of seconds; found -3"),
+        ("audio_tagger.window_seconds=.nan", "window_seconds must be a number from 0.1 to 3600, of seconds; found nan"),
+        ("audio_tagger.activation=tanh", "audio_tagger.activation must be one of .*softmax.*; found 'tanh'"),
+        ("segmenter.revision=5", "segmenter.revision must be str; found 5"),
+        (
+            "audio_tagger.window_seconds=abc",
+            "window_seconds must be a number from 0.1 to 3600, of seconds; found 'abc'",
+        ),
     ],
 )
 def test_values_no_network_could_work_with(path, override, sentence):
@@ -188,3 +207,66 @@ def test_only_the_roles_that_are_used_are_looked_into(path):
         load_config(path, used=["audio_text"])
     with pytest.raises(UserError, match="unknown setting 'speed'"):
         load_config(path, ["audio_text.revision=x"], used=["segmenter"])
+
+
+NINE = ", ".join(["*{}"] * 9)
+LAUGHS = "\n".join(f"{chr(98 + i)}: &{chr(98 + i)} [{NINE.format(*[chr(97 + i)] * 9)}]" for i in range(9))
+MERGED = "\n".join(f"{chr(98 + i)}: &{chr(98 + i)} {{<<: [{NINE.format(*[chr(97 + i)] * 9)}]}}" for i in range(9))
+
+
+@pytest.mark.parametrize(
+    ("text", "sentence"),
+    [
+        ("summary: a\nroles: {}\nsummary: b\n", "has the key 'summary' twice.*line 1"),
+        ("roles:\n  segmenter: {family: clipseg, weights: a/b, weights: c/d}\n", "has the key 'weights' twice"),
+        (f"a: &a [lol, lol]\n{LAUGHS}\n", "more than 100000 values"),
+        (f"a: &a {{x: 1, y: 2}}\n{MERGED}\n", "more than 100000 values"),
+        ("roles: &a\n  segmenter: *a\n", "more than 100000 values"),
+        ("[" * 5000 + "]" * 5000, "nested too deeply"),
+        ("roles: " + "{a: " * 5000 + "}" * 5000, "nested too deeply"),
+        ("1: {}\n", "unknown key 1 .*known: summary, roles, methods"),
+        ("roles: {2024-01-01: {}}\n", "unknown role '2024-01-01'"),
+        ("roles: {segmenter: {1: x, family: clipseg, weights: a/b}}\n", "unknown setting 1 in role segmenter"),
+        ("methods: {true: {}}\n", "unknown method True"),
+        ("roles: {[a]: {}}\n", "is not YAML"),
+        ("roles: {segmenter: {family: clipseg, weights: !!timestamp nonsense}}\n", "is not YAML"),
+        ("roles: {segmenter: {family: clipseg, weights: !!int ''}}\n", "is not YAML"),
+        ("summary: \x07\n", "is not YAML"),
+    ],
+)
+def test_no_yaml_is_too_odd_for_one_sentence(tmp_path, text, sentence):
+    (tmp_path / "odd.yaml").write_text(text)
+    with pytest.raises(UserError, match=sentence) as refused:
+        load_config(tmp_path / "odd.yaml", methods=methods.available())
+    assert "\n" not in str(refused.value)
+
+
+def test_a_date_is_a_text_and_an_alias_is_what_it_names(tmp_path):
+    (tmp_path / "mine.yaml").write_text(
+        "roles:\n  segmenter: {family: clipseg, weights: &w a/b, revision: 2024-13-45}\n"
+        "  image_captioner: &c {family: blip, weights: *w}\n  audio_tagger: {<<: *c, family: audio_classification}\n"
+    )
+    roles = load_config(tmp_path / "mine.yaml").roles
+    assert roles["segmenter"]["revision"] == "2024-13-45"
+    assert roles["audio_tagger"] == {"family": "audio_classification", "weights": "a/b"}
+    (tmp_path / "mine.yaml").write_text("roles:\n  segmenter: {family: clipseg, weights: a/b}\n")
+    for value in ("2024-01-01", "2024-13-45", "2024-01-01T25:61:61"):
+        found = load_config(tmp_path / "mine.yaml", [f"segmenter.revision={value}"]).roles
+        assert found["segmenter"]["revision"] == value
+
+
+@pytest.mark.parametrize(
+    ("override", "sentence"),
+    [
+        ("segmenter.license=" + "[" * 5000, "nested too deeply"),
+        ("segmenter.masks.x=1", "unknown setting 'masks'"),
+        ("5.weights=x", "unknown role or method '5'"),
+        ("segmenter.1=x", "unknown setting '1'"),
+        ("segmenter.weights={a: 1, a: 2}", "has the key 'a' twice"),
+        ("segmenter.weights={1: 2}", "needs segmenter.weights"),
+        ("segmenter.weights=\udcff", "is not YAML"),
+    ],
+)
+def test_no_override_is_too_odd_for_one_sentence(path, override, sentence):
+    with pytest.raises(UserError, match=sentence):
+        load_config(path, [override])

@@ -2,8 +2,10 @@ import hashlib
 import importlib.util
 import json
 import shutil
+from functools import partial
 from pathlib import Path
 
+import numpy as np
 import pytest
 import torch
 from safetensors.torch import load_file, save_file
@@ -16,7 +18,7 @@ from models.remembering import Memory
 from models.roles import AudioCaptioner, AudioTagger, AudioTextEncoder, ImageCaptioner, Segmenter
 from models.segmenter.clipseg import ClipSegmenter
 from models.weights import Checkpoint, local_path
-from utils.errors import UserError
+from utils.errors import UserError, run_script
 
 CONTRACTS = dict(zip(ROLES, (AudioTextEncoder, AudioTagger, AudioCaptioner, ImageCaptioner, Segmenter), strict=True))
 
@@ -30,7 +32,7 @@ def config(random_config):
 def test_every_model_class_loads_beside_our_own_datasets_package(config, role):
     """The local `datasets/` hides Hugging Face's package of that name from transformers."""
     assert importlib.util.find_spec("datasets").origin == str(ROOT / "datasets" / "__init__.py")
-    model = load_models(config, [role], device="cpu")[role]
+    model = load_models(config, [role], device="cpu")[role].model
     assert isinstance(model, CONTRACTS[role]) and isinstance(model, family_class(role, config.roles[role]["family"]))
     assert {parameter.dtype for parameter in model.network.parameters()} == {torch.float32}  # saved as float16
     assert not model.network.training and not any(parameter.requires_grad for parameter in model.network.parameters())
@@ -38,7 +40,7 @@ def test_every_model_class_loads_beside_our_own_datasets_package(config, role):
 
 @pytest.mark.parametrize("role", ROLES)
 def test_the_bundled_weights_load(role):
-    assert isinstance(load_models(load_config(), [role], device="cpu")[role], CONTRACTS[role])
+    assert isinstance(load_models(load_config(), [role], device="cpu")[role].model, CONTRACTS[role])
 
 
 def test_only_what_is_asked_for_is_loaded_and_each_once(config, monkeypatch):
@@ -57,6 +59,25 @@ def test_models_remember(config):
     first = model.encode_text(["dog", "cat"])
     assert (model.encode_text(["cat", "dog", "cat"]) == first[[1, 0, 1]]).all()
     assert len(calls) == 1
+
+
+def test_damaged_weights_end_the_demo_in_one_sentence_with_or_without_a_memory(config, folders, tmp_path, capsys):
+    import inference_demo
+
+    folder = shutil.copytree(folders["audio_text"], tmp_path / "clap")
+    damage(folder, lambda tensors: tensors["text_projection.linear1.weight"].fill_(float("nan")))
+    roles = {**config.roles, "audio_text": {"family": "clap", "weights": str(folder)}}
+    model = load_models(Config("x", config.path, "", roles), ["audio_text"], device="cpu")["audio_text"]
+    said = rf"expected finite numbers from encode_text of clap {folder} \(float32 on cpu\), found some"
+    for _ in range(2):
+        with pytest.raises(UserError, match=said):
+            model.encode_text(["dog"])
+    argv = ["--config", str(config.path), "--set", f"audio_text.weights={folder}", "--output", str(tmp_path / "out")]
+    for method in ("cross_modal", "text_inversion"):
+        assert run_script(partial(inference_demo.main, [*argv, "--device", "cpu", "--methods", method])) == 2
+        err = capsys.readouterr().err
+        assert f"of clap {folder} (float32 on cpu), found some that are infinite or not-a-number" in err
+    assert not list((tmp_path / "out").glob("*.png"))
 
 
 def test_settings_and_provenance_reach_the_model(config, folders):
@@ -129,7 +150,9 @@ def test_a_missing_folder_and_missing_files(copy):
     ):
         ClapEncoder.from_pretrained(str(bundled / "nowhere"))
     (copy / "model.safetensors").unlink()
-    with pytest.raises(UserError, match=r"clap: model.safetensors is not there; name another folder"):
+    with pytest.raises(
+        UserError, match=r"clap: model.safetensors is not there; copy the file again from .*, or name another folder"
+    ):
         ClapEncoder.from_pretrained(str(copy))
     (copy / "config.json").unlink()
     with pytest.raises(UserError, match="config.json is not there"):
@@ -165,7 +188,7 @@ def test_index_tables_older_checkpoints_lack_are_computed(copy, folders):
     damage(copy, lambda tensors: tensors.pop("text_model.embeddings.position_ids"))
     texts = ["a sound of a dog"]
     expected = ClapEncoder.from_pretrained(str(folders["audio_text"])).encode_text(texts)
-    assert (ClapEncoder.from_pretrained(str(copy)).encode_text(texts) == expected).all()
+    np.testing.assert_allclose(ClapEncoder.from_pretrained(str(copy)).encode_text(texts), expected, atol=1e-6)
 
 
 def test_a_base_network_without_its_head_is_refused(folders, tmp_path):
@@ -193,10 +216,12 @@ def test_another_architecture_is_named(folders):
 
 
 def test_a_missing_tokenizer(copy):
-    for name in ("tokenizer.json", "tokenizer_config.json", "processor_config.json"):
+    for name in ("tokenizer.json", "processor_config.json"):
         (copy / name).unlink()
-    with pytest.raises(UserError, match="cannot load .* as clap: "):
-        ClapEncoder.from_pretrained(str(copy))
+        with pytest.raises(
+            UserError, match=r"clap: .*tokenizer.json is not there; copy the file again from .*, or name"
+        ):
+            ClapEncoder.from_pretrained(str(copy))
 
 
 def test_a_licence_comes_from_the_config_the_checkpoint_or_the_catalogue(folders, monkeypatch):

@@ -9,7 +9,9 @@ import torch
 from models.config import family_class
 from models.cpu import right_convolutions
 from models.network import Pretrained
+from models.remembering import Memory
 from tests.checkpoints.published import write
+from utils.errors import NotFinite
 from utils.types import Query
 
 AST = "MIT/ast-finetuned-audioset-10-10-0.4593"
@@ -85,6 +87,21 @@ def test_weights_kept_in_bfloat16(root, role, family, hub_ids):
     if role == "audio_text":
         exact = answer(role, load(root, role, family, hub_ids))
         assert ((answered * exact).sum(1) > 0.98).all()
+
+
+@pytest.mark.parametrize(("role", "family", "hub_ids"), NETWORKS)
+def test_numbers_that_are_not_finite_are_no_answer(root, role, family, hub_ids):
+    """As weights give them that are damaged, or that half precision is too narrow for: each network in turn."""
+    model = load(root, role, family, hub_ids, dtype="bfloat16")
+    parts = getattr(model, "networks", {"": model})
+    for part in parts.values():
+        kept = {name: tensor.clone() for name, tensor in part.network.state_dict().items()}
+        for parameter in part.network.parameters():
+            parameter.fill_(float("nan"))
+        with pytest.raises(NotFinite, match=r"expected finite numbers from .*\(bfloat16( on cpu)?\)"):
+            answer(role, Memory().wrap(model, {}))
+        part.network.load_state_dict(kept)
+    check(role, answer(role, Memory().wrap(model, {})))
 
 
 @pytest.mark.parametrize(("role", "family", "hub_ids"), NETWORKS)

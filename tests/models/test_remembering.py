@@ -7,8 +7,9 @@ import pytest
 import torch
 
 import methods
-from models.remembering import Memory, Rememberable, Remembering, size_of
+from models.remembering import Memory, Rememberable, Remembering, said_of, size_of
 from models.roles import AudioCaptioner, AudioTagger, AudioTextEncoder
+from utils.errors import NotFinite
 from utils.types import Query
 
 FOLDER = Path(methods.__file__).resolve().parents[1] / "models"
@@ -34,7 +35,7 @@ class Encoder:
         return np.array([[len(text), len(self.asked)] for text in texts], np.float32).reshape(-1, 2)
 
     def pseudo_word_encoder(self, template):
-        return template
+        return len, np.zeros((1, 2), np.float32)
 
     def tag(self, waveforms, sampling_rates, top_k=5):
         self.asked.append(len(waveforms))
@@ -120,7 +121,8 @@ def test_it_does_and_has_what_the_model_does_and_has(model):
     for contract in (AudioTextEncoder, AudioTagger, AudioCaptioner):
         assert all(hasattr(model, name) for name in contract.__dict__ if not name.startswith("_"))
     assert model.embed_dim == 2
-    assert model.pseudo_word_encoder("a {}") == "a {}"
+    encode, table = model.pseudo_word_encoder("a {}")
+    assert encode("abc") == 3 and table.shape == (1, 2)
     assert not hasattr(model, "segment") and not hasattr(model, "nouns")
     assert vars(model.model) == {"asked": []}  # which is left as it is
     assert copy.copy(model).embed_dim == 2 and pickle.loads(pickle.dumps(Encoder())).embed_dim == 2
@@ -135,7 +137,7 @@ class Segmenter(Rememberable):
 
     def encode_images(self, images):
         self.asked.append(len(images))
-        return [(np.full(1000, image.sum(), np.float64),) for image in images]
+        return [(np.full(1000, image.sum() / 16, np.float64),) for image in images]
 
     def segment(self, images, queries):
         return [encoded[0] for encoded in self.remembered.encode_images(images)]
@@ -147,7 +149,7 @@ def test_what_a_segmenter_makes_of_an_image_is_kept_whoever_asks(memory, wrapped
     images = [np.ones((2, 2, 3), np.uint8), np.zeros((2, 2, 3), np.uint8)]
     for _ in range(2):
         maps = segmenter.segment(images, [])
-        assert [values[0] for values in maps] == [12, 0]
+        assert [values[0] for values in maps] == [0.75, 0]
     assert segmenter.asked == ([2] if wrapped else [2, 2])
 
 
@@ -222,6 +224,82 @@ def test_what_a_segmenter_makes_of_images_is_not_kept_on_disk():
     cache = KeptInADict()
     Memory(cache).wrap(Segmenter(), {}).encode_images([np.zeros((1, 1, 3), np.uint8)])
     assert cache.log == []
+
+
+class Broken:
+    """Answers every stage with one number of each kind."""
+
+    provenance = {"family": "clap", "id": "a/b", "dtype": "float16"}  # noqa: RUF012
+
+    def __init__(self, value, dtype=np.float32):
+        self.value, self.asked = value, 0
+        self.numbers = np.array([[0.5, value]], dtype)
+
+    def encode_audio(self, waveforms, sampling_rates):
+        self.asked += 1
+        return self.numbers
+
+    def encode_text(self, texts):
+        return self.numbers
+
+    def presence(self, images, texts):
+        return self.numbers
+
+    def tag(self, waveforms, sampling_rates, top_k=5):
+        return [[("dog", 0.5), ("cat", self.value)]]
+
+    def segment(self, images, queries):
+        return [np.zeros((0, 3), np.float32), self.numbers]
+
+    def pseudo_word_encoder(self, template):
+        return lambda words: words * self.value, torch.tensor([[0.5, 1.0]])
+
+
+SOUND = ([np.ones(4, np.float32)], [16000])
+ASKED = {
+    "encode_audio": SOUND,
+    "encode_text": (["dog"],),
+    "tag": SOUND,
+    "presence": ([np.zeros((1, 1, 3), np.uint8)], ["dog", "cat"]),
+    "segment": ([np.zeros((1, 2, 3), np.uint8)] * 2, [[Query("dog")]] * 2),
+}
+
+
+@pytest.mark.parametrize("value", [np.nan, np.inf, -np.inf])
+@pytest.mark.parametrize("stage", ASKED)
+def test_what_is_not_finite_is_refused_at_every_stage_and_not_remembered(stage, value):
+    cache = KeptInADict()
+    model = Memory(cache).wrap(Broken(value), {}, "cuda:1")
+    said = rf"from {stage} of clap a/b \(float16 on cuda:1\), found some that are infinite or not-.*dtype=bfloat16"
+    for _ in range(2):
+        with pytest.raises(NotFinite, match=said):
+            getattr(model, stage)(*ASKED[stage])
+    assert not any(what == "write" for what, _ in cache.log)
+
+
+def test_a_pseudo_words_steps_are_looked_at_too():
+    words = torch.ones(2, 3, requires_grad=True)
+    encode, table = Memory().wrap(Broken(1.0), {}).pseudo_word_encoder("a {}")
+    encode(words).sum().backward()
+    assert words.grad.sum() == 6 and table.shape == (1, 2)
+    encode, _ = Memory().wrap(Broken(np.nan), {}).pseudo_word_encoder("a {}")
+    with pytest.raises(NotFinite, match="from the pseudo-word of clap a/b"):
+        encode(words)
+
+
+@pytest.mark.parametrize(
+    ("provenance", "said"),
+    [
+        (None, "a network (cpu)"),
+        ({"family": "clap", "id": "a/b", "dtype": "float32", "autocast": "bfloat16"}, "clap a/b (bfloat16 on cpu)"),
+        (
+            {"family": "two", "parts": {n: {"family": n, "id": "x/y", "dtype": "float32"} for n in "ab"}},
+            "two a x/y (float32) b x/y (float32) (cpu)",
+        ),
+    ],
+)
+def test_a_network_is_named_by_family_weights_precision_and_place(provenance, said):
+    assert said_of(provenance, "cpu") == said
 
 
 class Other(Encoder):

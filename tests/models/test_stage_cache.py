@@ -101,6 +101,30 @@ def test_what_is_broken_cut_short_or_of_something_else_counts_as_none(cache, tmp
     assert cache.read(*CLAP, ["asked"]) == {"asked": "mended"}
 
 
+def test_no_bit_of_an_entry_can_turn_without_being_noticed(cache):
+    """Also where the archive's own checks see nothing: a smaller shape in a header, a place in the directory."""
+    cache.write(*CLAP, {"asked": {"caption": "a dog", "embeds": np.arange(3, dtype=np.float32)}})
+    [path] = files_of(cache.folder)
+    whole = path.read_bytes()
+    for bit in range(8 * len(whole)):
+        turned = bytearray(whole)
+        turned[bit // 8] ^= 1 << bit % 8
+        path.write_bytes(turned)
+        assert cache.read(*CLAP, ["asked"]) == {}, bit
+    path.write_bytes(whole)
+    assert cache.read(*CLAP, ["asked"])["asked"]["caption"] == "a dog"
+
+
+def test_an_entry_that_was_changed_by_hand_counts_as_none(cache):
+    cache.write(*CLAP, {"asked": "a dog"})
+    [path] = files_of(cache.folder)
+    with np.load(path) as arrays:  # a plain archive
+        text = arrays["text"].tobytes().replace(b"dog", b"cat")
+    with path.open("wb") as file:
+        np.savez(file, text=np.frombuffer(text, np.uint8))
+    assert cache.read(*CLAP, ["asked"]) == {}
+
+
 def block(number):
     """200 kB."""
     return {number: np.full(25_000, number, np.float64)}

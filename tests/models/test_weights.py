@@ -56,14 +56,14 @@ def folder(tmp_path):
         save_file({f"w{index}": torch.zeros(100)}, tmp_path / name)
     index = {"weight_map": {"w0": SHARDS[0], "w1": SHARDS[1]}}
     (tmp_path / "model.safetensors.index.json").write_text(json.dumps(index))
-    (tmp_path / "config.json").write_text(json.dumps({"vocab_size": 3}))
+    (tmp_path / "config.json").write_text(json.dumps({"model_type": "x", "sub": {"vocab_size": 3}}))
     (tmp_path / "preprocessor_config.json").write_text("{}")
     (tmp_path / "vocab.txt").write_text("a")
     return tmp_path
 
 
 def test_a_whole_folder_has_no_faults(folder):
-    assert faults(folder) == faults(folder, of_the_hub=True) == []
+    assert faults(folder) == []
     assert count_parameters(folder) == 200
 
 
@@ -79,17 +79,48 @@ def test_a_whole_folder_has_no_faults(folder):
 )
 def test_each_file_that_lacks_is_named(folder, lost, said):
     (folder / lost).unlink()
-    assert faults(folder, of_the_hub=True) == [said]
+    assert faults(folder) == [said]
 
 
-def test_a_network_that_reads_no_words_needs_no_tokenizer(folder):
-    (folder / "config.json").write_text("{}")
+@pytest.mark.parametrize(
+    "config", [{"model_type": "x"}, {"model_type": "x", "vocab_size": 3, "architectures": ["XForAudioClassification"]}]
+)
+def test_a_network_that_reads_no_words_needs_no_tokenizer(folder, config):
+    (folder / "config.json").write_text(json.dumps(config))
     (folder / "vocab.txt").unlink()
-    assert faults(folder, of_the_hub=True) == []
+    assert faults(folder) == []
 
 
-def test_preprocessing_is_expected_of_the_hub_alone(folder):
+@pytest.mark.parametrize(
+    ("names", "said"),
+    [
+        (["vocab.json", "merges.txt"], []),
+        (["vocab.json"], ["merges.txt is not there"]),
+        (["merges.txt"], ["vocab.json is not there"]),
+        (["spiece.model"], []),
+        (["tokenizer.json"], []),
+        (["tokenizer_config.json"], ["tokenizer.json is not there"]),
+    ],
+)
+def test_a_tokenizer_is_one_file_or_two(folder, names, said):
+    (folder / "vocab.txt").unlink()
+    for name in names:
+        (folder / name).write_text("{}")
+    assert faults(folder) == said
+
+
+def test_preprocessing_may_lie_in_the_processors_file(folder):
     (folder / "preprocessor_config.json").unlink()
+    (folder / "processor_config.json").write_text('{"image_processor": {"size": 3}}')
+    assert faults(folder) == []
+    (folder / "processor_config.json").write_text('{"processor_class": "XProcessor"}')
+    assert faults(folder) == ["preprocessor_config.json is not there"]
+
+
+def test_of_networks_that_are_not_of_transformers_weights_and_config_are_all(folder):
+    (folder / "config.json").write_text(json.dumps({"architecture": "resnet18", "vocab_size": 3}))
+    for name in ("preprocessor_config.json", "vocab.txt"):
+        (folder / name).unlink()
     assert faults(folder) == []
 
 
@@ -119,7 +150,7 @@ def test_python_files_are_expected_where_they_may_run(folder):
 def test_json_that_holds_something_else_is_a_fault_and_no_traceback(folder, content):
     for name in ("config.json", "model.safetensors.index.json"):
         (folder / name).write_text(content)
-    assert all(fault.endswith(" is not there") for fault in faults(folder, of_the_hub=True, code=True))
+    assert all(fault.endswith(" is not there") for fault in faults(folder, code=True))
 
 
 def test_no_folder_and_other_files(folder):

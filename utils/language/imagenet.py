@@ -53,6 +53,7 @@ def things() -> tuple[str, ...]:
     return tuple(row["thing"] for row in _table(THINGS))
 
 
+@lru_cache(maxsize=1)
 def vocabulary() -> tuple[str, ...]:
     """Returns every word of both tables once, row by row: a class's thing, broader words and names."""
     words = [word for row in _table(THINGS) for key in ("thing", "broader", "names") for word in row[key].split(";")]

@@ -2,17 +2,19 @@
 
 "a man is playing a red guitar" becomes ["man", "guitar"]; a prompt is a sentence with one open place, "A photo of {}".
 
-The words of a caption are tagged and chunked by a maintained library: textblob's bundled English chunker, which needs
-no corpus and no network, or a spaCy pipeline where the user has one. What is done here is only to settle tags that
-textblob, which looks at each word alone, gets wrong beside an article, and to keep of each noun phrase its compound.
+The words of a caption are tagged by a maintained library: HanTa, whose English model comes in its package, or a spaCy
+pipeline where the user has one. What is done here is to settle the few tags that HanTa, which learnt from books, gets
+wrong in a caption ("rooster crows"), and to keep of each noun phrase its compound.
 
 Conventions:
     caption: one or several English sentences.
-    nouns: lower case, in the order of the caption, each once; articles, numbers, adjectives and possessives are
-        dropped, compounds ("sea lion", "fire truck") and plurals ("dogs") are kept as they are.
+    nouns: lower case, in the order of the caption, each once; articles, numbers and adjectives are dropped, compounds
+        ("sea lion", "washing machine", "hot dog") and plurals ("dogs") are kept as they are, "a dog's face" is dog and
+        face. What is said to be missing ("no dog", "without a helmet") and sounds themselves ("music") are left out.
 
 Reference:
     arXiv 2506.06537 scores bare nouns ("man", "guitar"); its released code passes spaCy noun chunks, articles included.
+    C. Wartena, "The Hanover Tagger", Hannover 2023. Its English tags are the British National Corpus's (C5).
 """
 
 from __future__ import annotations
@@ -21,24 +23,49 @@ import os
 import re
 from collections.abc import Sequence
 from functools import lru_cache
-from itertools import takewhile
 from pathlib import Path
 from typing import Any
 
 from utils.errors import UserError
-from utils.language import audioset
+from utils.language import audioset, imagenet
+from utils.types import Query
 
-DEFAULT_PARSER = "textblob"
-NOUN_TAGS = {"NN", "NNS", "NNP", "NNPS"}
-MODIFIED_TAGS = ("JJ", "NN", "CD", "RB", "VBG", "VBN")  # what an adjective can stand before in a noun phrase
-# Nouns about the picture, the places in it, or how many there are: none of them is a thing that could sound.
+DEFAULT_PARSER = "hanta"
+Token = tuple[str, str]  # word, universal part of speech: "NOUN", "VERB", "ADJ", ...
+WORDS = re.compile(r"[^\W_]+(?:-[^\W_]+)*|'s?|[^\w\s]")
+STUTTER = re.compile(r"\b(\w+)(?: \1\b)+")  # "a bald bald bald"
+UNIVERSAL = {"NN": "NOUN", "NP": "NOUN", "UN": "NOUN", "V": "VERB", "AJ": "ADJ", "AV": "ADV", "CR": "NUM"}
+UNIVERSAL |= dict.fromkeys(("AT", "DT", "DP"), "DET")
+ABSENT = {"no", "not", "without", "neither", "nor"}
+# Nouns about the picture, the places in it, the time, or how many there are: none of them is a thing that could sound.
 NOT_THINGS = {
-    *("close", "close-up", "photo", "photograph", "picture", "image", "view", "scene", "show", "mood", "atmosphere"),
-    *("photos", "photographs", "pictures", "images", "views", "scenes", "shows"),
+    *("close", "close-up", "photo", "photograph", "picture", "image", "video", "view", "scene", "mood", "atmosphere"),
+    *("photos", "photographs", "pictures", "images", "videos", "views", "scenes", "show", "shows"),
     *("front", "back", "side", "sides", "top", "bottom", "middle", "center", "centre", "corner", "left", "right"),
-    *("background", "foreground"),
-    *("group", "couple", "pair", "bunch", "lot", "number", "row", "variety", "kind", "type"),
-    *("object", "objects", "item", "items", "thing", "things"),
+    *("background", "foreground", "day", "daytime", "night", "nighttime", "time"),
+    *("group", "couple", "pair", "bunch", "lot", "number", "row", "set", "piece", "flock", "herd"),
+    *("variety", "kind", "type", "object", "objects", "item", "items", "thing", "things"),
+}
+MADE_UP = ("araf", "arraf")  # BLIP's own "arafed" and "araffe"
+SOUNDS = ("sound", "sounds", "noise", "noises", "music", "song", "songs", "audio", "voice", "voices", "melody", "tune")
+PEOPLE = {
+    *("man", "men", "woman", "women", "boy", "girl", "child", "children", "kid", "baby", "babies", "toddler", "people"),
+    *(
+        "lady",
+        "ladies",
+        "guy",
+        "gentleman",
+        "teenager",
+        "adult",
+        "human",
+        "crowd",
+        "audience",
+        "choir",
+        "singer",
+        "rapper",
+    ),
+    *("musician", "player", "performer", "guitarist", "drummer", "pianist", "violinist", "cellist", "saxophonist"),
+    *("speaker", "dancer", "worker", "officer", "policeman", "soldier", "rider", "cyclist", "chef", "teacher"),
 }
 SLOT = "{}"
 AUDIOSET = "audioset"  # the name of a vocabulary, not of a file
@@ -51,17 +78,21 @@ def bare_nouns(caption: str, parser: str = DEFAULT_PARSER) -> list[str]:
 
     Args:
         caption: an English sentence, or "".
-        parser: "textblob", or the name of an installed spaCy pipeline such as "en_core_web_sm".
+        parser: "hanta", or the name of an installed spaCy pipeline such as "en_core_web_sm".
 
     Raises:
         UserError: `parser` is a spaCy pipeline that is not installed.
     """
-    caption = " ".join(caption.lower().split())
+    caption = caption.lower().replace("\u2019", "'").replace("n't", " not")
+    caption = STUTTER.sub(r"\1", " ".join(caption.split()))
     if not caption:
         return []
-    runs = _textblob_nouns(caption) if parser == DEFAULT_PARSER else _spacy_nouns(caption, parser)
+    if parser == DEFAULT_PARSER:
+        tokens = _hanta_tokens(caption)
+    else:
+        tokens = [(token.text, token.pos_.replace("PROPN", "NOUN")) for token in _spacy_pipeline(parser)(caption)]
     # "images show" and "right side" are no more things than their words are; a "picture frame" is one.
-    return list(dict.fromkeys(" ".join(run) for run in runs if not NOT_THINGS.issuperset(run)))
+    return list(dict.fromkeys(" ".join(run) for run in _runs(tokens) if not NOT_THINGS.issuperset(run)))
 
 
 def is_plural(noun: str) -> bool:
@@ -86,66 +117,84 @@ def nouns_said(captioner: Any, caption: str, parser: str = DEFAULT_PARSER) -> li
     return bare_nouns(caption, parser) if own is None else list(dict.fromkeys(own(caption)))
 
 
-def _textblob_nouns(caption: str) -> list[list[str]]:
+def _runs(tokens: Sequence[Token]) -> list[list[str]]:
+    """The nouns of a caption that stand together, but for those that it says are missing."""
     runs: list[list[str]] = [[]]
-    for sentence in _textblob_parser().parse(caption).split():
-        for word, tag, chunk, *_ in sentence:
-            if tag not in NOUN_TAGS or chunk.startswith("B-"):
-                runs.append([])
-            if tag in NOUN_TAGS:
-                runs[-1].append(word)
-        runs.append([])
-    return [run for run in runs if run]
+    missing = False
+    for i, (word, part) in enumerate(tokens):
+        before = tokens[i - 1] if i else ("", "")
+        if word in ABSENT:
+            missing = True
+        elif part not in {"NOUN", "ADJ", "ADV", "DET", "NUM"} and word not in {"or", "of"}:
+            missing = missing and part == "VERB" and before[0] in ABSENT  # "not wearing a helmet or gloves"
+        if part != "NOUN" or missing or not word[0].isalnum() or word.startswith(MADE_UP):
+            runs.append([])
+        else:
+            runs[-1] += [before[0], word] if not runs[-1] and _makes_another(before, word) else [word]
+    for run in runs:
+        while run and run[-1] in SOUNDS:  # "bird song" is the bird's; a "music stand" is one
+            run.pop()
+    return runs
+
+
+def _makes_another(before: Token, noun: str) -> bool:
+    """Whether the word before it makes another thing of a noun, by ImageNet's names: "hot dog", not "red dog"."""
+    name = f"{before[0]} {noun}"
+    if before[1] not in {"ADJ", "VERB"} or name not in imagenet.vocabulary():
+        return False
+    thing = imagenet.lookup(noun)
+    return before[0].endswith("ing") or thing is None or not (imagenet.lookup(name) * thing).any()
+
+
+def _hanta_tokens(caption: str) -> list[Token]:
+    """The words of a caption with HanTa's tags, a few of them settled by those beside them."""
+    words = [word[:40] for word in WORDS.findall(caption)]  # the time for a word grows with the cube of its length
+    tags = _hanta().tag_sent(words, taglevel=0)
+    tokens: list[Token] = []
+    for i, (word, tag) in enumerate(zip(words, tags, strict=True)):
+        part = UNIVERSAL.get(tag[: 1 if tag[0] == "V" else 2], tag)
+        before, part_before = tokens[-1] if tokens else ("", "")
+        after = next((other[:2] for other in tags[i + 1 :] if other != "CJC"), "")  # over an "and"
+        usual = [other for other, _ in _hanta().tag_word(word)]  # the most frequent first
+        is_known, behind_noun, ing = imagenet.lookup(word) is not None, part_before == "NOUN", word.endswith("ing")
+        agrees = tags[i - 1] == "NN0" or (tags[i - 1] == "NN2") != word.endswith("s")
+        opening = next((other for other, part in reversed(tokens) if part not in {"NOUN", "ADJ"}), "")
+        if (
+            part == "NOUN"
+            and (
+                (ing and word in _sounds())  # "a barking dog"
+                or (usual[:1] == ["VVG"] and after == "NN")  # "a ringing phone", not "a sewing machine"
+                or (behind_noun and "VVG" in usual and not is_known)  # "a man sewing", not "a brick building"
+                or (behind_noun and agrees and word in _sounds())  # "dogs bark", "the dog barks"
+                or (
+                    behind_noun and tag == "NN2" and opening in {"a", "an", "another", "every", "each"}
+                )  # "a bell tolls"
+            )
+        ):
+            part = "VERB"
+        elif (
+            (tag == "VVZ" and part_before == "VERB" and before.endswith("ing"))  # "eating leaves"
+            or (part == "ADJ" and not ing and usual[:1] == ["NN1"] and after == "NN")  # "a light pole"
+            or (part in {"ADJ", "VERB"} and part_before in {"ADJ", "DET"} and is_known and after not in {"NN", "AJ"})
+        ):  # the last: "a small ferret", "a safe and a dog", not "a black and white dog"
+            part = "NOUN"
+        tokens.append((word, part))
+    return tokens
 
 
 @lru_cache(maxsize=1)
-def _textblob_parser() -> Any:
-    from textblob.en import Parser, lexicon  # a second to import: not before a caption is parsed
-
-    class CaptionParser(Parser):
-        """textblob's parser with tags settled by their neighbours before phrases are chunked."""
-
-        def find_tags(self, tokens: Sequence[str], **kwargs: Any) -> list[list[str]]:
-            return _settle_tags(super().find_tags(tokens, **kwargs))
-
-    return CaptionParser(lexicon=lexicon, language="en")
+def _sounds() -> frozenset[str]:
+    """What is done to be heard, "barks" or "typing": one-word labels of AudioSet whose things are called otherwise."""
+    labels = ((name.lower(), audioset.things(label)) for label in audioset.labels() for name in label.split(", "))
+    done = {name.removesuffix("ing") for name, things in labels if things and name not in " ".join(things)}
+    return frozenset(form for name in done for form in (name, f"{name}s", f"{name}ing", f"{name.removesuffix('y')}ies"))
 
 
-def _settle_tags(tagged: Sequence[Sequence[str]]) -> list[list[str]]:
-    """Turns verbs and adjectives into nouns where only a noun can stand: "a saw", "with drum", "a cymbal and a dog"."""
-    settled = [list(token) for token in tagged]
-    for i, token in enumerate(settled):
-        before = settled[i - 1][1] if i else ""
-        if _is_noun(token[1], before, [*(other[1] for other in settled[i + 1 : i + 4]), "", "", ""]):
-            token[1] = "NN"
-    return settled
+@lru_cache(maxsize=1)
+def _hanta() -> Any:
+    from HanTa.HanoverTagger import HanoverTagger  # its model takes a moment: not before a caption is read
 
-
-def _is_noun(tag: str, before: str, following: Sequence[str]) -> bool:
-    """Whether a word tagged `tag` is a noun, by the tags of the word before it and of those after it ("" for none)."""
-    after, second, third, *_ = following
-    if tag in {"VB", "VBP", "VBD"} and before in {"DT", "PRP$"}:
-        return True  # an article comes before no finite verb: "a saw", "the drum set"
-    if tag in {"VB", "VBP"} and before in {"IN", "CD", "JJ"}:
-        return True  # "with drum", "a big bear"
-    if tag in {"VB", "VBP"} and before in {"NN", "CC", ",", ""}:
-        return after in {"", ".", ",", "CC", "VBZ", "VBG"}  # "a snare drum", "dog and drum"
-    if tag == "JJ" and before in {"DT", "PRP$"}:
-        if after not in {"CC", ","}:
-            return not after.startswith(MODIFIED_TAGS)  # "a cymbal on a stand", not "a loud cymbal"
-        if second.startswith("NN"):
-            return not third.startswith("NN")  # "an orange, corn and a saw", not "a black and tan dog"
-        return not second.startswith((*MODIFIED_TAGS, "CC"))  # "a cymbal and a dog", not "a black and white dog"
-    return False
-
-
-def _spacy_nouns(caption: str, pipeline: str) -> list[list[str]]:
-    runs = []
-    for chunk in _spacy_pipeline(pipeline)(caption).noun_chunks:
-        up_to_root = reversed([token for token in chunk if token.i <= chunk.root.i])
-        compound = takewhile(lambda token: token.pos_ in {"NOUN", "PROPN"}, up_to_root)
-        runs.append([token.text for token in compound][::-1])
-    return [run for run in runs if run]
+    return HanoverTagger("morphmodel_en.pgz")
 
 
 @lru_cache(maxsize=2)
@@ -175,6 +224,12 @@ def check_prompt(prompt: str, setting: str) -> str:
 def fill(prompt: str, word: str) -> str:
     """Puts a word in the open place; braces in the word stay as they are."""
     return prompt.replace(SLOT, word)
+
+
+def asking(prompt: str, noun: str, score: float = 1.0) -> Query:
+    """The query for a noun; one for people is tried as "person" where a segmenter finds nothing by their own word."""
+    is_person = not PEOPLE.isdisjoint({noun.split()[-1], noun.removesuffix("s").split()[-1]})
+    return Query(fill(prompt, noun), score=score, wider=fill(prompt, "person") if is_person else None)
 
 
 def thing_of(text: str) -> str:

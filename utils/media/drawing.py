@@ -67,7 +67,16 @@ def line_width(shape: tuple[int, int]) -> int:
 
 def grey(values: np.ndarray) -> Image.Image:
     """Turns a mask or score map into an 8-bit grey picture of its size: 0 to 255 for 0 to 1, False to True."""
-    return Image.fromarray(np.rint(np.asarray(values, np.float32).clip(0, 1) * 255).astype(np.uint8))
+    return Image.fromarray(shades(values))
+
+
+def shades(values: np.ndarray) -> np.ndarray:
+    """(H, W) in [0, 1] or bool -> (H, W) uint8."""
+    values = np.asarray(values)
+    found = np.empty(values.shape, np.uint8)
+    for row, out in zip(values, found, strict=True):  # one at a time: in floats, a large map fills the memory
+        out[:] = np.rint(row.astype(np.float32).clip(0, 1) * 255)
+    return found
 
 
 def side_by_side(pictures: Sequence[tuple[str, Image.Image]], columns: int | None = None) -> Image.Image:

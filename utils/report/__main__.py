@@ -2,17 +2,17 @@
 
 from __future__ import annotations
 
-import argparse
 import sys
 from pathlib import Path
 
+from utils.cli import Parser
 from utils.errors import run_script
 from utils.report import write_report
 
 
 def main() -> None:
     """Runs what the command line asks for."""
-    parser = argparse.ArgumentParser(prog="python -m utils.report", description=__doc__)
+    parser = Parser(prog="python -m utils.report", description=__doc__)
     parser.add_argument("folder", type=Path, metavar="FOLDER", help="holds results.json; the report is written there")
     folder = parser.parse_args().folder
     write_report(folder)

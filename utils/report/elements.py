@@ -9,9 +9,11 @@ Conventions:
 from __future__ import annotations
 
 import math
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
+
+from utils.scoring.bootstrap import LEAST_DRAWS, ROUNDING
 
 TELLING_CONTROLS = ("swap", "offscreen")  # the sound of another thing; the first that was run decides
 NOTHING = "–"  # where there is no number
@@ -28,7 +30,7 @@ class ControlEffect:
         control: the audio control that was looked at.
         before, after: headline with its own and with the other sound, fractions.
         change: results.json's difference of the two with its interval.
-        listens: whether the headline certainly falls.
+        listens: whether the headline falls, with an interval that excludes 0.
         verdict: the method and whether it listens, in words.
     """
 
@@ -48,10 +50,13 @@ class ReportedRun:
         methods: those that listen, in the order of the run.
         ranked: all methods and baselines, best first, undefined ones last.
         listening, baselines: of those, the ones that listen and the ones that do not.
-        best: the best that listens; None where none listens or none has a number.
+        best: the best that listens, the first where several are; None where none listens or none has a number.
+        tied: all that listen and have the best's number.
+        nothing: said where none that listens found anything of what sounds; else empty.
         headline: what it is called, "mean IoU".
         units: how many independent groups there are, "14 images".
         confidence: of the intervals, "95 %".
+        has_intervals: whether enough draws were asked for.
     """
 
     def __init__(self, results: Mapping[str, Any]) -> None:
@@ -60,10 +65,15 @@ class ReportedRun:
         self.ranked = self.best_first({name: self.score(name) for name in results["methods"]})
         self.listening = [name for name in self.ranked if name in self.methods]
         self.baselines = [name for name in self.ranked if name not in self.methods]
-        self.best = next((name for name in self.listening if self.score(name)["value"] is not None), None)
+        scored = [name for name in self.listening if self.score(name)["value"] is not None]
+        self.best = next(iter(scored), None)
+        self.tied = [one for one in scored if self.score(self.best)["value"] - self.score(one)["value"] <= ROUNDING]
+        ious = [row["iou"] for name in self.listening for row in results["samples"][name]["best"][:1]]
+        self.nothing = "; nothing that sounds was found" if ious and not any(ious) else ""
         self.headline = f"mean {results['intervals']['headline']['title']}"
         self.units = counted(results["intervals"]["units"], results["intervals"]["unit"])
         self.confidence = f"{100 * results['intervals']['confidence']:.0f} %"
+        self.has_intervals = results["intervals"]["draws"] >= LEAST_DRAWS
 
     @staticmethod
     def best_first(numbers: Mapping[str, Mapping[str, Any]]) -> list[str]:
@@ -86,7 +96,7 @@ class ReportedRun:
     def difference(self, first: str, second: str) -> Mapping[str, Any] | None:
         """The headline of one method minus that of another on the same samples, whichever way round it was computed.
 
-        A number that also says whether it is "certain", its interval leaving out 0; None where there is none.
+        A number that also says whether it is "certain", its interval excluding 0; None where there is none.
         """
         for row in self.results["differences"]:
             if {row["first"], row["second"]} == {first, second} and row["value"] is not None:
@@ -107,6 +117,8 @@ class ReportedRun:
             return None
         falls = change["certain"] and change["value"] < 0
         verdict = f"{method} {'listens' if falls else 'does not certainly listen'}"
+        if controls["original"][method]["empty"]["value"] == 1:
+            verdict = f"{method} finds nothing, so nothing says whether it listens"
         return ControlEffect(control, before, before + change["value"], change, falls, verdict)
 
 
@@ -116,15 +128,29 @@ def percent(value: float | None) -> str:
 
 
 def points(value: float | None) -> str:
-    """A difference, with its sign: 0.027 -> "+2.7"."""
+    """A difference, with its sign, "0.0" for none: 0.027 -> "+2.7", 0.0003 -> "+0.03"."""
     if value is None:
         return NOTHING
-    return f"{100 * value:+.1f}" if abs(value) >= 0.0005 else "0.0"
+    if abs(value) <= ROUNDING:
+        return "0.0"
+    return f"{100 * value:+.1f}" if abs(value) >= 0.0005 else f"{100 * value:+.1g}"
 
 
-def interval(number: Mapping[str, Any]) -> str:
-    """ "63.4 to 76.4"; empty where there is no interval."""
-    return "" if number.get("low") is None else f"{percent(number['low'])} to {percent(number['high'])}"
+def interval(number: Mapping[str, Any], write: Callable[[float], str] = percent) -> str:
+    """ "63.4 to 76.4", of a difference with `points` "-1.2 to +3.4"; empty where there is no interval."""
+    return "" if number.get("low") is None else f"{write(number['low'])} to {write(number['high'])}"
+
+
+def zero(difference: Mapping[str, Any]) -> str:
+    """What a difference's interval says of 0, decided on numbers that are not rounded."""
+    if difference["low"] is None:
+        return "no interval"
+    return f"the interval {'excludes' if difference['certain'] else 'includes'} 0"
+
+
+def listed(names: Sequence[str]) -> str:
+    """ "a", "a and b", "a, b and c"."""
+    return " and ".join(filter(None, [", ".join(names[:-1]), *names[-1:]]))
 
 
 def counted(number: int, thing: str) -> str:

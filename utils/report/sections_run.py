@@ -33,8 +33,11 @@ def facts(run: ReportedRun) -> list[tuple[str, Words]]:
     data, intervals = results["data"], results["intervals"]
     groups = "" if intervals["unit"] == "sample" else f" in {run.units}"
     code = results["commit"][:10] if results["commit"] else "not known"
+    samples = f"{counted(data['samples'], 'sample')}{groups}, {data['gt_empty']:,} with nothing to find"
+    if skipped := data.get("skipped"):
+        samples += f"; {len(skipped):,} left out with faults: {', '.join(sorted(skipped))}"
     return [
-        ("Samples", f"{counted(data['samples'], 'sample')}{groups}, {data['gt_empty']:,} with nothing to find"),
+        ("Samples", samples),
         ("Measured", f"threshold {results['measurement']['threshold']:g}, at {resolution(run)}"),
         ("Config", f"{results['config'].get('name')}, on {results['device']}"),
         ("Date", results["date"].replace("T", " ").replace("+00:00", " UTC")),
@@ -54,6 +57,8 @@ def provenance(run: ReportedRun) -> Part:
         f"{run.units}, seed {intervals['seed']}: what lies in one group is not "
         "independent and is drawn together."
     ]
+    if not run.has_intervals:
+        drawn = [f"No intervals: {counted(intervals['draws'], 'draw')} were asked for."]
     if intervals["unit"] == "sample":
         drawn.append("No samples belong together here, as far as the data set says.")
     keys = list(dict.fromkeys(key for _, values in roles for key in values))

@@ -7,6 +7,7 @@ from typing import Any
 
 from utils.report.elements import (
     NOTHING,
+    TELLING_CONTROLS,
     Part,
     ReportedRun,
     Scale,
@@ -15,21 +16,21 @@ from utils.report.elements import (
     dot,
     header,
     interval,
+    listed,
     number_cell,
     percent,
     points,
+    zero,
 )
-from utils.scoring.bootstrap import LEAST_DRAWS
 
 HEARD = {
     "original": "its own sound",
     "silence": "silence",
     "noise": "white noise of the same loudness",
-    "swap": "the sound of another thing",
+    "swap": "the sound of another sample",
     "offscreen": "the sound of something not in view",
 }
 SOUND = "Does the sound matter?"
-ASK = "run eval.py again with --audio_control silence noise swap offscreen"
 THRESHOLDS = {
     "oracle": "Oracle: its threshold is chosen with the ground truth, so no user would get this number",
     "honest": "Honest: its threshold does not know the ground truth",
@@ -43,21 +44,24 @@ def answers(run: ReportedRun) -> list[Part]:
         said = _answer(question, "No method of this run listens", "Only baselines were run.", "unsure")
         return [said, _sound_answer(run)]
     number = run.score(best)
-    said = [("strong", best), f": {run.headline} {percent(number['value'])} %"]
+    leads = f"A tie: {listed(run.tied)}" if len(run.tied) > 1 else best
+    said = [("strong", leads), f": {run.headline} {percent(number['value'])} %{run.nothing}"]
     between = f"{run.confidence} interval {interval(number)}" if interval(number) else "No interval"
     if len(own) == 1:
         found = [_answer("How good is it?", said, f"{between}; no other method that listens was run.")]
     else:
-        rest = ", ".join(f"{name} {percent(run.score(name)['value'])}" for name in own[1:])
+        rest = ", ".join(f"{name} {percent(run.score(name)['value'])}" for name in own if name not in run.tied)
         equals = [name for name in own[2:] if (one := run.difference(best, name)) and not one["certain"]]
         further = f" Not certainly worse either: {', '.join(equals)}." if equals else ""
         found = [
-            _answer(question, said, f"{between}. Then {rest}."),
+            _answer(question, said, f"{between}. {f'Then {rest}.' if rest else ''}".rstrip()),
             _ahead_answer("By how much, and is that certain?", best, own[1], further, run),
         ]
     if run.baselines:
         count, other = len(run.baselines), run.baselines[0]
-        further = f" {other} is {'the only baseline' if count == 1 else f'the strongest of {count} baselines'}."
+        further = (
+            f" Of {count} baselines none scores higher than {other}." if count > 1 else " It is the only baseline."
+        )
         found.append(_ahead_answer("Does it beat what does not listen?", best, other, further, run))
     return [*found, _sound_answer(run)]
 
@@ -72,18 +76,17 @@ def _ahead_answer(question: str, best: str, other: str, further: str, run: Repor
     found = run.difference(best, other)
     if found is None:
         return _answer(question, f"Not known: no difference from {other} was computed", further.strip(), "unsure")
-    if between := interval(found):
-        contained = "leaves out 0" if found["certain"] else "contains 0"
-        because = f"The {run.confidence} interval of the difference, {between}, {contained}."
-    elif run.results["intervals"]["draws"] >= LEAST_DRAWS:
-        because = f"There is no interval: {run.units} are too few for one."
+    if between := interval(found, points):
+        because = f"The {run.confidence} interval of the difference is {between}."
+    elif run.has_intervals:
+        because = f"Too few for one: {run.units}."
     else:
-        because = "There is no interval: too few draws were asked for."
+        because = "Too few draws were asked for."
     mood = ("yes" if found["value"] > 0 else "no") if found["certain"] else "unsure"
     lead = {"yes": "Yes, ", "unsure": "Not certainly, ", "no": "No, "}[mood]
     amount = f"{points(found['value'])} points against {other}"
     amount = amount if other in run.methods else lead + amount
-    return _answer(question, [("strong", amount), f": {_certainty(found)}"], because + further, mood)
+    return _answer(question, [("strong", amount), f": {zero(found)}"], because + further, mood)
 
 
 def _sound_answer(run: ReportedRun) -> Part:
@@ -92,7 +95,7 @@ def _sound_answer(run: ReportedRun) -> Part:
     if not run.methods:
         return _answer(SOUND, "Not to any of these: they are baselines", "A baseline is not given the sound.", "no")
     if not found:
-        return _answer(SOUND, "Not tested: no other thing's sound was played", f"To find out, {ASK}.", "unsure")
+        return _answer(SOUND, "Not tested: no other thing's sound was played", ask(run), "unsure")
     deaf = [name for name, one in found.items() if not one.listens]
     shown = run.best if run.best in found else next(iter(found))
     one, floor = found[shown], percent(_floor(run))
@@ -102,8 +105,7 @@ def _sound_answer(run: ReportedRun) -> Part:
     else:
         said = f"{''.join(_effect(shown, run))} Finding nothing at all would get {floor}."
     if deaf:
-        mood = "no" if shown in deaf and one.change["low"] is not None else "unsure"
-        return _answer(SOUND, [("strong", f"Not certainly for {', '.join(deaf)}")], said, mood)
+        return _answer(SOUND, [("strong", f"Not certainly for {', '.join(deaf)}")], said, "unsure")
     answer = f"Yes, {shown} listens" if len(found) == 1 else f"Yes, all {len(found)} methods listen"
     change = f": {points(one.change['value'])} points for {shown}"
     return _answer(SOUND, [("strong", answer), change], said, "yes")
@@ -126,14 +128,20 @@ def _floor(run: ReportedRun) -> float:
 def _effect(name: str, run: ReportedRun) -> tuple[str, str]:
     """Whether a method listens, and what the telling control, which was run, does to it."""
     found = run.control_effect(name)
-    between = f", interval {interval(found.change)}" if interval(found.change) else ""
+    between = f", interval {interval(found.change, points)}" if interval(found.change) else ""
     change = f"(change {points(found.change['value'])}{between})"
     numbers = f"from {percent(found.before)} to {percent(found.after)} {change}"
     return found.verdict, f": with {HEARD[found.control]} its IoU goes {numbers}."
 
 
-def _certainty(found: Mapping[str, Any]) -> str:
-    return "certain" if found["certain"] else "not certain"
+def ask(run: ReportedRun) -> str:
+    """How to find out whether the sound matters: only with audio controls that the data set can have."""
+    refused = run.results.get("refused_controls", {})
+    reasons = [f"{why[:1].upper()}{why[1:]}".removesuffix(", or leave the control out") for why in refused.values()]
+    telling = [one for one in TELLING_CONTROLS if one not in refused]
+    lead = "To find out" if telling else "To see at least what is found without it"
+    command = f"{lead}, run eval.py again with --audio_control {' '.join(['silence', 'noise', *telling])}"
+    return " ".join(f"{one}." for one in (command, *reasons))
 
 
 def scores(run: ReportedRun) -> Part:
@@ -142,9 +150,10 @@ def scores(run: ReportedRun) -> Part:
     others = {name: found for name in run.ranked if run.best and (found := run.difference(run.best, name))}
     differences, difference_dots = [], []
     for name, found in others.items():
-        amount, between, said = points(found["value"]), interval(found) or "no interval", _certainty(found)
+        amount, between, said = points(found["value"]), interval(found, points) or NOTHING, zero(found)
         differences.append([run.label(name), amount, between, said])
-        difference_dots.append({**dot(name, found, *run.look(name)), "text": amount, "note": f"{between}, {said}"})
+        note = said if found["low"] is None else f"{between}, {said}"
+        difference_dots.append({**dot(name, found, *run.look(name)), "text": amount, "note": note})
     bounds = [one[key] for one in others.values() for key in ("value", "low", "high") if one[key] is not None]
     return {
         "dots": [dot(name, one, *run.look(name)) for name, one in numbers.items()],
@@ -165,7 +174,7 @@ def audio_controls(run: ReportedRun) -> Part:
     charts: dict[str, list[Part]] = {name: [] for name in own}
     ideals = {  # IoU, change, area and empty answers of a method that hears and sees perfectly
         "original": ("100.0", NOTHING, NOTHING, floor),
-        "swap": (f"about {floor}", "falls", NOTHING, NOTHING),
+        "swap": (f"about {floor}" if run.results["categories"] else NOTHING, "falls", NOTHING, NOTHING),
     }
     for control, of_control in controls.items():
         starts.add(len(rows))
@@ -173,15 +182,16 @@ def audio_controls(run: ReportedRun) -> Part:
             numbers = of_control[name]
             charts[name].append(dot(control, numbers["IoU"], "method" if control == "original" else "few"))
             IoU, area, empty = (number_cell(numbers[one], numbers[one]["value"]) for one in ("IoU", "area", "empty"))
-            note = ", ".join(filter(None, [interval(numbers["change"]), _certainty(numbers["change"])]))
+            note = ", ".join(filter(None, [interval(numbers["change"], points), zero(numbers["change"])]))
             change = NOTHING if control == "original" else cell(points(numbers["change"]["value"]), note)
             rows.append([[("strong", control), f" {name}"], IoU, change, area, empty])
         rows.append([[("strong", control), " ideal"], *ideals.get(control, (floor, "falls", "0.0", "100.0"))])
-    further = {"swap": ", of the same image where it has another one that sounds"}
+    known = "known to sound different, of the same image where it has another one that sounds"
+    further = {"swap": f", {known if run.results['categories'] else 'which may be of the same kind'}"}
     effects = [_effect(name, run) for name in own if run.control_effect(name)]
     return {
         "run": len(controls) > 1 and own,
-        "ask": ASK,
+        "ask": ask(run),
         "floor": _floor(run),
         "effects": [[("strong", verdict), said] for verdict, said in effects],
         "charts": charts,

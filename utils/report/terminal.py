@@ -5,7 +5,8 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Any
 
-from utils.report.elements import ReportedRun, counted, percent
+from utils.report.elements import ReportedRun, counted, listed, percent, points, zero
+from utils.scoring.bootstrap import LEAST_DRAWS
 
 
 def format_tables(results: Mapping[str, Any]) -> str:
@@ -63,12 +64,13 @@ def _ranking(run: ReportedRun) -> list[str]:
     if best is None:
         return []
     title = run.results["intervals"]["headline"]["title"]
-    lines = [f"best: {best}, {title} {percent(run.score(best)['value'])}"]
+    names = f"a tie: {listed(run.tied)}" if len(run.tied) > 1 else f"best: {best}" if run.methods[1:] else best
+    lines = [f"{names}, {title} {percent(run.score(best)['value'])}{run.nothing}"]
     for other in run.ranked:
         found = run.difference(best, other)
         if found is not None:
-            said = f"{100 * found['value']:+.1f} against {other} {_interval(found)}"
-            lines.append(f"      {said}: {'certain' if found['certain'] else 'not certain'}")
+            against = f"{points(found['value'])} against {other}"
+            lines.append(f"      {against}{_interval(found)}: {zero(found)}")
         elif other != best:
             lines.append(f"      no difference to {other} was computed")
     return lines
@@ -78,16 +80,14 @@ def _listening(run: ReportedRun) -> list[str]:
     """Which methods listen, where a control tells."""
     return [
         f"{found.verdict}: IoU {percent(found.before)} -> "
-        f"{percent(found.after)} under {found.control} {_interval(found.change)}"
+        f"{percent(found.after)} under {found.control}, {points(found.change['value'])}{_interval(found.change)}"
         for name in run.methods
         if (found := run.control_effect(name))
     ]
 
 
-def _interval(number: Mapping[str, Any]) -> str:
-    if number["low"] is None:
-        return "(no interval)"
-    return f"[{percent(number['low'])}, {percent(number['high'])}]"
+def _interval(difference: Mapping[str, Any]) -> str:
+    return "" if difference["low"] is None else f" [{points(difference['low'])}, {points(difference['high'])}]"
 
 
 def _notes(run: ReportedRun) -> str:
@@ -97,8 +97,8 @@ def _notes(run: ReportedRun) -> str:
         f"Percent. {counted(data['samples'], 'sample')} in {counted(intervals['units'], 'group')} "
         f"({intervals['unit']}), {data['gt_empty']} with nothing to find; "
         f"resolution {size if isinstance(size, str) else ' x '.join(map(str, size))}.",
-        "No intervals: none were asked for."
-        if not intervals["draws"]
+        f"No intervals: {intervals['draws']} draws were asked for, they need {LEAST_DRAWS}."
+        if not run.has_intervals
         else f"±: half of the {100 * intervals['confidence']:.0f} % bootstrap interval, {intervals['draws']} draws of "
         f"whole groups, seed {intervals['seed']}; not shown where groups are too few or all agree.",
         "oracle: the threshold is chosen with the ground truth; no answer a user would get.",
@@ -109,7 +109,5 @@ def _notes(run: ReportedRun) -> str:
         )
     tables = [table for of_method in run.results["scores"].values() for table in of_method.values()]
     if any("refused" in number for table in tables for number in table.values()):
-        lines.append(
-            "hard: the method's maps have two values at most, so a threshold taken from a soft map says nothing."
-        )
+        lines.append("hard: most maps have two values at most, so a threshold taken from a soft map says nothing.")
     return "\n".join([*lines, "What each column means: python eval.py --explain"])

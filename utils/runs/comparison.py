@@ -1,7 +1,7 @@
 """Whether the scores of two runs differ beyond chance: paired on the same samples where it can be, else by intervals.
 
 Paired: both runs have records of the same samples in the same groups. Groups are drawn with replacement, the same for
-both, and each column's difference is computed on every draw; a difference is certain when its interval leaves out 0.
+both, and each column's difference is computed on every draw; a difference is certain when its interval excludes 0.
 Otherwise, and for columns that records do not hold (maxima over thresholds, sums of pixels), all that is asked is
 whether the two intervals overlap, which calls fewer differences certain than there are.
 """
@@ -221,4 +221,4 @@ def _compare(row: ColumnComparison, numbers: Sequence[Mapping[str, Any]], paired
         return replace(row, how="intervals", differs=False)
     if one["low"] is None or other["low"] is None:
         return row
-    return replace(row, how="intervals", differs=one["high"] < other["low"] or other["high"] < one["low"])
+    return replace(row, how="intervals", differs=max(other["low"] - one["high"], one["low"] - other["high"]) > ROUNDING)

@@ -5,14 +5,15 @@ from __future__ import annotations
 import sys
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, fields, replace
+from itertools import groupby
 from pathlib import Path
 from typing import Protocol
 
 from tqdm import tqdm
 
-from utils.errors import UserError, first_sentence
+from utils.errors import NotFinite, UserError, first_sentence
 from utils.runs.gallery import sketch
-from utils.runs.journal import Batch, Journal
+from utils.runs.journal import Batch, Ids, Journal
 from utils.runs.results import SampleRecord, write_records
 from utils.scoring.sample_scores import Resolution, SampleScores, measure
 from utils.types import Prediction, Sample
@@ -43,6 +44,7 @@ class Evaluation:
         forget: empties what networks and methods remember, so that what is said of a batch follows from it alone.
         groups: sample -> its group.
         threshold, resolution: see `utils.scoring.sample_scores.measure`.
+        skip_faults: whether samples that cannot be read are left out, instead of ending the run.
         limit: samples that the device's memory holds at a time; None while all fit.
     """
 
@@ -52,12 +54,13 @@ class Evaluation:
     groups: Mapping[str, str]
     threshold: float
     resolution: Resolution
+    skip_faults: bool = False
     limit: int | None = None
 
     def run(
         self,
-        batches: Sequence[range],
-        read: Callable[[Sequence[range]], Iterable[Sequence[Sample]]],
+        batches: Sequence[Ids],
+        read: Callable[[Sequence[Ids]], Iterable[Sequence[Sample | UserError]]],
         journal: Journal,
         show: Callable[[Sequence[Sample], Mapping[str, Sequence[Prediction]]], None] | None = None,
         *,
@@ -66,13 +69,16 @@ class Evaluation:
         """Measures the batches that the journal lacks; each is on disk at once.
 
         Args:
-            batches: positions of the samples of each.
-            read: gives the samples of batches, with ground truth.
+            batches: the samples of each.
+            read: gives the samples of batches, with ground truth, or what is wrong with their files.
             journal: what was finished before, and is finished now.
             show: is given every batch with what the methods made of the original sound.
             quiet: whether another process talks to the terminal.
+
+        Raises:
+            UserError: a sample cannot be read, and none are to be left out.
         """
-        missing = [batch for batch in batches if batch.start not in journal]
+        missing = [batch for batch in batches if batch not in journal]
         if len(missing) < len(batches) and not quiet:
             done = len(batches) - len(missing)
             print(f"going on: {done} of {len(batches)} batches were measured before", flush=True)
@@ -81,18 +87,42 @@ class Evaluation:
         total, left = (sum(map(len, part)) for part in (batches, missing))
         with tqdm(total=total, initial=total - left, unit="sample", disable=quiet) as progress:
             try:
-                for batch, samples in zip(missing, read(missing), strict=True):
+                for batch, found in zip(missing, read(missing), strict=True):
+                    samples, skipped = self.sort_out(batch, found)
                     self.forget()
                     predictions = self.ask(samples)
-                    journal.write(batch.start, self.measure(samples, predictions))
-                    if show:
+                    journal.write(batch, replace(self.measure(samples, predictions), skipped=skipped))
+                    if show and samples:
                         show(samples, predictions["original"])
-                    progress.update(len(samples))
+                    progress.update(len(batch))
             except BaseException:
                 kept = f"stopped early: what is measured is kept in {journal.folder}; the same command goes on"
                 print(kept, file=sys.stderr)
                 raise
         self.forget()
+
+    def sort_out(self, batch: Ids, found: Sequence[Sample | UserError]) -> tuple[list[Sample], dict[str, str]]:
+        """The samples of a batch that can be read and heard, and why the others cannot.
+
+        Raises:
+            UserError: one cannot, and none are to be left out.
+        """
+        samples, faults = [], {}
+        for name, one in zip(batch, found, strict=True):
+            try:
+                if isinstance(one, UserError):
+                    raise one
+                for apply in self.controls.values() if self.skip_faults else ():
+                    apply(one)  # reads the sound that it is given
+                samples.append(one)
+            except UserError as error:
+                if not self.skip_faults:
+                    raise UserError(
+                        f"{error}; then the same command goes on, or --skip_faults leaves it out"
+                    ) from error
+                faults[name] = str(error)
+                tqdm.write(f"left out: {name}: {error}", sys.stderr)
+        return samples, faults
 
     def ask(self, samples: Sequence[Sample]) -> Predictions:
         """Predicts for as many samples at once as the device's memory holds: half of them where it does not suffice.
@@ -123,6 +153,9 @@ class Evaluation:
         """None where memory did not suffice; the error, which holds on to its tensors, ends with this call."""
         try:
             return self.predict(samples)
+        except NotFinite as error:
+            error.args = (f"{self._not_finite(samples)}: {error}",)
+            raise
         except RuntimeError as error:
             if not any(words in str(error) for words in OUT_OF_MEMORY):
                 raise
@@ -134,6 +167,15 @@ class Evaluation:
                 "with --set ROLE.dtype=bfloat16, run fewer methods at once, or take a smaller config or another "
                 "--device"
             ) from error
+
+    def _not_finite(self, samples: Sequence[Sample]) -> str:
+        """The first of samples, each asked by itself, of which a network has no finite numbers; or all together."""
+        for sample in samples:
+            try:
+                self.predict([sample])
+            except NotFinite:
+                return f"sample {sample.id}"
+        return f"samples {samples[0].id} to {samples[-1].id}, in one batch"
 
     def _halve(self, tried: int) -> None:
         from accelerate.utils.memory import clear_device_cache  # seconds to import
@@ -162,9 +204,8 @@ class Evaluation:
                     if control == "original":
                         batch.sketches.setdefault(method, []).append(sketch(prediction, self.threshold))
             batch.ids.append(sample.id)
-            batch.counts["samples"] += 1
-            batch.counts["gt_empty"] += batch.records[-1].gt_empty
-            batch.counts["gt_ignore"] += sample.gt_ignore is not None and bool(sample.gt_ignore.any())
+            if sample.gt_ignore is not None and sample.gt_ignore.any():
+                batch.ignoring.append(sample.id)
         return batch
 
     def predict(self, samples: Sequence[Sample]) -> Predictions:
@@ -195,18 +236,19 @@ def predict_blind(method: Asked, samples: Sequence[Sample]) -> list[Prediction]:
     return predictions
 
 
-def collect(batches: Sequence[range], journal: Journal, path: Path) -> Batch:
-    """Adds up all batches in order and writes their records as per_sample.csv.
+def collect(ids: Iterable[str], journal: Journal, path: Path) -> Batch:
+    """Adds up all batches in the order of the samples and writes their records as per_sample.csv.
 
     Raises:
         UserError: a batch is not there.
     """
-    missing = [batch for batch in batches if batch.start not in journal]
+    missing = [batch for batch in journal.batches if batch not in journal]
     if missing:
         raise UserError(
-            f"expected all {len(batches)} batches to be measured, found {len(missing)} that are not; run the same "
-            "command again, it measures them"
+            f"expected all {len(journal.batches)} batches to be measured, found {len(missing)} that are not; run the "
+            "same command again, it measures them"
         )
-    total = Batch()
-    write_records((record for batch in batches for record in total.add(journal.read(batch.start))), path)
+    total, batch_of = Batch(), {one: batch for batch in journal.batches for one in batch}
+    parts = ((batch, set(some)) for batch, some in groupby(ids, batch_of.get))
+    write_records((row for batch, some in parts for row in total.add(journal.read(batch).only(some))), path)
     return total

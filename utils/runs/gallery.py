@@ -16,14 +16,14 @@ from typing import Any
 import numpy as np
 from PIL import Image
 
-from utils.files import make_folder
+from utils.files import atomic_path, file_name, make_own_folder
 from utils.media.drawing import draw_overlay
 from utils.media.images import resize_mask, resize_score_map
 from utils.scoring.sample_scores import SampleScores
 from utils.trails import describe_trail
 from utils.types import Entry, Prediction, Sample
 
-FOLDER = "gallery"
+FOLDER, OVERLAYS = "gallery", "visualizations"
 OF_EACH_KIND = 2  # best, middling, worst and blank samples
 LONGEST_SIDE = 320  # pixels of a picture
 SKETCH_SIDE, SHADES = 128, 15  # pixels of a sketch's longest side, its shades on each side of the threshold: 1 to 2 kB
@@ -92,11 +92,11 @@ def draw(
     Returns:
         What results.json says of it, see `utils.runs.results.EvalResults`.
     """
-    make_folder(output_dir / FOLDER)
+    make_own_folder(output_dir / FOLDER)
 
     def save(picture: Image.Image, kind: str) -> str:
-        path = output_dir / FOLDER / f"{sample.id}.{kind}.jpg"
-        picture.save(path, quality=85)
+        path = output_dir / FOLDER / file_name(sample.id, f".{kind}.jpg")
+        _save(picture, path, quality=85)
         return path.relative_to(output_dir).as_posix()
 
     picture = Image.fromarray(sample.image)
@@ -130,9 +130,15 @@ def save_overlays(
     threshold: float, output_dir: Path, samples: Sequence[Sample], predictions: Mapping[str, Sequence[Prediction]]
 ) -> None:
     """Draws each method's mask and scores over the image: OUTPUT_DIR/visualizations/METHOD/ID.jpg."""
+    make_own_folder(output_dir / OVERLAYS)
     for name, of_method in predictions.items():
-        folder = output_dir / "visualizations" / name
-        make_folder(folder)
+        folder = output_dir / OVERLAYS / name
+        make_own_folder(folder)
         for sample, prediction in zip(samples, of_method, strict=True):
             overlay = draw_overlay(sample.image, prediction.score_map > threshold, prediction.score_map)
-            overlay.save(folder / f"{sample.id}.jpg", quality=90)
+            _save(overlay, folder / file_name(sample.id, ".jpg"), quality=90)
+
+
+def _save(picture: Image.Image, path: Path, quality: int) -> None:
+    with atomic_path(path) as partial_path:
+        picture.save(partial_path, "JPEG", quality=quality)

@@ -1,27 +1,25 @@
-"""Which batches of an evaluation a process measures, and the finished ones on disk, from which a killed run goes on.
+"""The finished batches of an evaluation on disk, from which a killed run goes on.
 
-    python eval.py ...                                  all of them
-    accelerate launch eval.py ... / torchrun eval.py    one process per device, which wait for each other
-    python eval.py ... --shard 2/8                      a part of them, on any machine that sees the output folder
+    OUTPUT/unfinished/run.json           what the run is: everything that decides its numbers, and its batches
+    OUTPUT/unfinished/batch_1f0c....json a batch: names, records, measurements, seconds
+    OUTPUT/unfinished/lock               held by the processes at work
 
-Batches are dealt out in turn, so which process measures a batch is fixed and none is measured twice.
-
-    OUTPUT/unfinished/run.json        what the run is: everything that decides its numbers
-    OUTPUT/unfinished/00000016.json   the batch whose first sample is the 16th: names, records, measurements, seconds
-
-A batch's file appears whole or not at all. The same command takes the batches that are there and computes the others,
-cut as before, so its records are those of an undisturbed run to the byte. A run that differs is refused, never mixed.
+A batch's file appears whole or not at all, is named by a digest of all that decides what is said of the batch, and has
+a digest of what it holds; where either does not agree it counts as none. The same command takes the batches that are
+there and computes the others, cut as before, so its records are those of an undisturbed run to the byte. A run that
+differs is refused, never mixed; samples that were mended, added or removed cost their own batches only.
 """
 
 from __future__ import annotations
 
 import base64
+import hashlib
 import json
 import os
-import shutil
-from collections.abc import Callable, Mapping
+import re
+import sys
+from collections.abc import Callable, Collection, Mapping, Sequence
 from dataclasses import asdict, dataclass, field, replace
-from datetime import timedelta
 from operator import itemgetter
 from pathlib import Path
 from typing import Any
@@ -29,67 +27,19 @@ from typing import Any
 import numpy as np
 
 from utils.errors import UserError
-from utils.files import make_folder, write_text_atomic
+from utils.files import lock_bytes, make_own_folder, write_text_atomic
 from utils.runs.gallery import Sketch
 from utils.runs.provenance import differing
 from utils.runs.results import SampleRecord
+from utils.runs.shards import Shard
 from utils.scoring.sample_scores import SampleScores
 
 FOLDER = "unfinished"
+MARK = "unfinished run of eval.py, 3"  # with the version of the layout
+LOCK = "lock"
+OURS = re.compile(r"(run|batch_[0-9a-f]{64})\.json|lock|\.(run|batch_[0-9a-f]{64})\.json\.[0-9]+\.partial")
 NO_CURVE = np.zeros(0, np.float32)
 NAMED_AT_MOST = 3  # differences in one message
-LONGEST_WAIT = timedelta(days=14)  # for the slowest process
-
-
-@dataclass(frozen=True)
-class Shard:
-    """A process's part of a run: its index from 0, the number of processes, and whether these wait for each other."""
-
-    index: int = 0
-    count: int = 1
-    together: bool = False
-
-    @property
-    def leads(self) -> bool:
-        """Whether this process talks to the terminal."""
-        return self.index == 0 or not self.together
-
-    @property
-    def collects(self) -> bool:
-        """Whether this process writes the results."""
-        return self.count == 1 or (self.together and self.index == 0)
-
-    @property
-    def cores(self) -> int:
-        """Processor cores for this process: those it may use, divided among the processes of its machine."""
-        cores = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
-        return max(1, cores // (int(os.environ.get("LOCAL_WORLD_SIZE", "1")) if self.together else 1))
-
-    def device(self, device: str) -> str:
-        """The device of this process: with "auto" or "cuda" each takes the GPU of its number on its machine."""
-        local = os.environ.get("LOCAL_RANK")
-        if not self.together or local is None or device not in ("auto", "cuda"):
-            return device
-        import torch
-
-        return f"cuda:{local}" if torch.cuda.is_available() else device
-
-    def join(self, device: str) -> Callable[[], None]:
-        """Joins the processes that were started together; the networks of this one run on `device`.
-
-        What it gives back returns when all of them have called it; at once where there are no others.
-        """
-        if not self.together:
-            return lambda: None
-        from accelerate import PartialState  # seconds to import, and needed by several processes only
-
-        return PartialState(cpu=device == "cpu", timeout=LONGEST_WAIT).wait_for_everyone
-
-
-def launched_shard() -> Shard:
-    """The part of a process that `accelerate launch` or `torchrun` started; all of it for any other process."""
-    count = int(os.environ.get("WORLD_SIZE", "1"))
-    return Shard(int(os.environ["RANK"]), count, together=True) if count > 1 else Shard()
 
 
 @dataclass(frozen=True, eq=False)
@@ -97,26 +47,51 @@ class Batch:
     """What was measured on a batch of samples.
 
     Attributes:
+        skipped: sample that could not be read -> why; it is nowhere else.
         ids: of the samples.
-        counts: number of samples, of those with empty ground truth, and of those with pixels that do not count.
+        ignoring: of those with pixels that do not count.
         answers: control -> method -> the scores of every sample.
         records: the rows of per_sample.csv, by sample, then by control, then by method.
         seconds: method -> stage -> seconds, summed over samples and controls.
         sketches: method -> one Sketch per sample, of its answer to the original sound.
     """
 
+    skipped: dict[str, str] = field(default_factory=dict)  # the first, see WHOLE
     ids: list[str] = field(default_factory=list)
-    counts: dict[str, int] = field(default_factory=lambda: {"samples": 0, "gt_empty": 0, "gt_ignore": 0})
+    ignoring: list[str] = field(default_factory=list)
     answers: dict[str, dict[str, list[SampleScores]]] = field(default_factory=dict)
     records: list[SampleRecord] = field(default_factory=list)
     seconds: dict[str, dict[str, float]] = field(default_factory=dict)
     sketches: dict[str, list[Sketch]] = field(default_factory=dict)
 
+    @property
+    def counts(self) -> dict[str, int]:
+        """Number of samples, of those with empty ground truth, and of those with pixels that do not count."""
+        one = next(iter(self.answers.get("original", {}).values()), [])
+        empty = sum(scores.gt_empty for scores in one)
+        return {"samples": len(self.ids), "gt_empty": empty, "gt_ignore": len(self.ignoring)}
+
+    def only(self, ids: Collection[str]) -> Batch:
+        """What it holds of some samples; the seconds go with the first."""
+        rows = [row for row, one in enumerate(self.ids) if one in ids]
+        return Batch(
+            skipped={one: why for one, why in self.skipped.items() if one in ids},
+            ids=[self.ids[row] for row in rows],
+            ignoring=[one for one in self.ignoring if one in ids],
+            answers={
+                control: {method: [own[row] for row in rows] for method, own in of_control.items()}
+                for control, of_control in self.answers.items()
+            },
+            records=[record for record in self.records if record.id in ids],
+            seconds=self.seconds if 0 in rows else {},
+            sketches={method: [own[row] for row in rows] for method, own in self.sketches.items()},
+        )
+
     def add(self, further: Batch) -> list[SampleRecord]:
         """Adds the numbers of a further batch, not its sketches nor curves that nobody reads; returns its records."""
+        self.skipped.update(further.skipped)
         self.ids.extend(further.ids)
-        for name, count in further.counts.items():
-            self.counts[name] += count
+        self.ignoring.extend(further.ignoring)
         for control, of_control in further.answers.items():
             for method, answers in of_control.items():
                 kept = answers
@@ -134,42 +109,78 @@ class Batch:
             spent[stage] = spent.get(stage, 0.0) + seconds
 
 
+Ids = tuple[str, ...]  # of a batch
+WHOLE = '{"skipped": {}, '  # how the record of a batch begins of which nothing was skipped
+
+
 class Journal:
-    """The finished batches of one run, by the position of their first sample.
+    """The finished batches of one run.
 
     Attributes:
         folder: where they are.
+        batches: the samples of each batch.
     """
 
-    def __init__(self, output_dir: Path, run: Mapping[str, Any]) -> None:
-        """Begins the journal of a run, or goes on with it; `run` is everything that decides its numbers, for JSON.
+    def __init__(
+        self,
+        output_dir: Path,
+        run: Mapping[str, Any],
+        samples: Mapping[str, Any],
+        cut: Callable[[Sequence[str]], Sequence[Sequence[str]]],
+        shard: Shard | None = None,
+        skip_faults: bool = False,
+    ) -> None:
+        """Begins the journal of a run, or goes on with it.
+
+        Args:
+            output_dir: of the run.
+            run: everything that decides its numbers but the samples, for JSON.
+            samples: sample -> all that decides what is said of it, for JSON; in the order of the data set.
+            cut: from samples to batches.
+            shard: the part of it that is measured here; None for all.
+            skip_faults: whether batches of which samples were skipped count as finished.
 
         Raises:
-            UserError: another run was left unfinished there.
+            UserError: another run was left unfinished there, another process is at work, the folder is not a run's.
         """
-        self.folder = output_dir / FOLDER
-        wanted = json.loads(json.dumps(run, default=str))
-        path = self.folder / "run.json"
-        if path.exists() and (there := _read(path)) != wanted:
-            found = sorted(differing(there, wanted), key=itemgetter(0))
-            different = [
-                f"{'.'.join(key)} {json.dumps(one)} there, {json.dumps(other)} here" for key, one, other in found
-            ]
-            more = f" and {len(different) - NAMED_AT_MOST} more" if len(different) > NAMED_AT_MOST else ""
+        refuse_foreign(output_dir)
+        self.folder, self._skip_faults = output_dir / FOLDER, skip_faults
+        self._known = {one: digest(what) for one, what in samples.items()}
+        self._run, self._damaged = digest(run), set()
+        make_own_folder(self.folder)
+        self._hold(shard or Shard())
+        there = _read(self.folder / "run.json")
+        if there:
+            self._refuse_other(there, run, output_dir)
+        planned = [[one for one in batch if one in samples] for batch in (there or {}).get("batches", ())]
+        new = samples.keys() - {one for batch in planned for one in batch}
+        planned += cut([one for one in samples if one in new])
+        self.batches: list[Ids] = [tuple(batch) for batch in planned if batch]
+        values = {"journal": MARK, "run": _plain(run), "samples": self._known, "batches": self.batches}
+        _write(self.folder / "run.json", json.dumps(values))
+
+    def __contains__(self, batch: Ids) -> bool:
+        """Whether a batch is there as it was written; where it is not, and something else is, that is said."""
+        path = self._path(batch)
+        body = _sealed(path)
+        if body is None and os.path.lexists(path) and path not in self._damaged:
+            self._damaged.add(path)
+            found = f"{path} is not as a run wrote it: what it held ({_names(batch)}) is measured again"
+            print(found, file=sys.stderr, flush=True)
+        return body is not None and (self._skip_faults or body.startswith(WHOLE))
+
+    def read(self, batch: Ids) -> Batch:
+        """A batch that is there, to the last bit as it was written.
+
+        Raises:
+            UserError: it is not, or not any more.
+        """
+        values = _read(self._path(batch))
+        if values is None:
             raise UserError(
-                f"expected no unfinished run in {output_dir} but one of this command, found another one "
-                f"({'; '.join(different[:NAMED_AT_MOST])}{more}); choose another --output_dir, or remove {self.folder}"
+                f"expected what was measured of {_names(batch)} in {self._path(batch)}, found something else; run the "
+                "same command again, it measures them"
             )
-        make_folder(self.folder)
-        write_text_atomic(path, json.dumps(wanted, indent=1) + "\n")
-
-    def __contains__(self, first: int) -> bool:
-        """Whether the batch that begins with sample number `first` is there."""
-        return self._path(first).exists()
-
-    def read(self, first: int) -> Batch:
-        """The batch that begins with sample number `first`, to the last bit as it was written."""
-        values = _read(self._path(first))
         answers = {
             control: {method: [SampleScores(**one) for one in own] for method, own in of_control.items()}
             for control, of_control in values["answers"].items()
@@ -178,26 +189,122 @@ class Journal:
         sketches = {method: [Sketch(**one) for one in own] for method, own in values["sketches"].items()}
         return Batch(**{**values, "answers": answers, "records": records, "sketches": sketches})
 
-    def write(self, first: int, batch: Batch) -> None:
-        """Keeps a batch; it is on disk when this returns."""
-        write_text_atomic(self._path(first), json.dumps(asdict(batch), default=_packed))
+    def write(self, batch: Ids, measured: Batch) -> None:
+        """Keeps what was measured of a batch; it is on disk when this returns."""
+        _write(self._path(batch), json.dumps(asdict(measured), default=_packed))
 
     def remove(self) -> None:
-        """Ends the journal: the results are written."""
-        shutil.rmtree(self.folder)
+        """Ends the journal: the results are written. Files that are none of a run stay, and then the folder does."""
+        for path in self.folder.iterdir():
+            if path.name != LOCK and OURS.fullmatch(path.name) and not path.is_dir():
+                path.unlink()
+        if os.name == "nt" and self._lock:  # where what is open cannot be removed
+            self._lock.close()
+        (self.folder / LOCK).unlink(missing_ok=True)
+        if self._lock:
+            self._lock.close()
+        try:
+            self.folder.rmdir()
+        except OSError:
+            found = ", ".join(sorted(path.name for path in self.folder.iterdir()))
+            print(f"{self.folder} stays: not of this run is {found}", file=sys.stderr)
 
-    def _path(self, first: int) -> Path:
-        return self.folder / f"{first:08d}.json"
+    def _path(self, batch: Ids) -> Path:
+        return self.folder / f"batch_{digest([self._run, [[one, self._known[one]] for one in batch]])}.json"
+
+    def _hold(self, shard: Shard) -> None:
+        """Holds this process's part of the lock for as long as it lives."""
+        self._lock = None
+        if shard.locked is None:
+            return
+        try:
+            self._lock = lock_bytes(self.folder / LOCK, *shard.locked)
+        except BlockingIOError as error:
+            raise UserError(
+                f"expected no other process at work on this in {self.folder.parent}, found one; wait until it has "
+                "ended, give each its own part with --shard I/N, or choose another --output_dir"
+            ) from error
+        except OSError as error:
+            said = f"{self.folder} cannot be locked ({error.strerror}): see that no other process does the same there"
+            print(said, file=sys.stderr, flush=True)
+
+    def _refuse_other(self, there: Mapping[str, Any], run: Mapping[str, Any], output_dir: Path) -> None:
+        """Refuses a journal of other settings, or of other data: most of its samples are not here as they were."""
+        found = sorted(differing(there["run"], _plain(run)), key=itemgetter(0))
+        different = [f"{'.'.join(key)} {json.dumps(one)} there, {json.dumps(other)} here" for key, one, other in found]
+        same = sum(self._known.get(one) == known for one, known in there["samples"].items())
+        if not found and 2 * same < len(there["samples"]) and any(self.folder.glob("batch_*.json")):
+            different = [f"{same} of its {len(there['samples'])} samples are in this data set as they were"]
+        if different:
+            if self._lock:
+                self._lock.close()
+            more = f" and {len(different) - NAMED_AT_MOST} more" if len(different) > NAMED_AT_MOST else ""
+            raise UserError(
+                f"expected no unfinished run in {output_dir} but one of this command, found another one "
+                f"({'; '.join(different[:NAMED_AT_MOST])}{more}); choose another --output_dir, or remove {self.folder}"
+            )
+
+
+def refuse_foreign(output_dir: Path) -> None:
+    """Refuses an output folder in which the journal's folder is not one, or no run's; called before the long work.
+
+    Raises:
+        UserError: so it is.
+    """
+    folder = output_dir / FOLDER
+    if not os.path.lexists(folder):
+        return
+    make_own_folder(folder)
+    paths = list(folder.iterdir())  # first: another process of this run may be about to begin it
+    values = _read(folder / "run.json")
+    begun = all(OURS.fullmatch(path.name) and path.suffix != ".json" for path in paths)
+    strange = any(OURS.fullmatch(path.name) and path.is_dir() for path in paths)
+    if strange or not (begun or (values is not None and values["journal"] == MARK)):
+        raise UserError(
+            f"expected the journal of a run of eval.py in {folder}, found something else (no run.json of one, or a "
+            "changed one); move that folder away, or choose another --output_dir"
+        )
+
+
+def _plain(value: Any) -> Any:
+    """A value as it comes back from JSON."""
+    return json.loads(json.dumps(value, default=str))
+
+
+def digest(value: Any) -> str:
+    """SHA-256 of a value as JSON."""
+    return hashlib.sha256(json.dumps(value, default=str, sort_keys=True).encode()).hexdigest()
+
+
+def _names(batch: Ids) -> str:
+    return batch[0] if len(batch) == 1 else f"{batch[0]} to {batch[-1]}"
+
+
+def _write(path: Path, body: str) -> None:
+    write_text_atomic(path, _seal(path, body))
+
+
+def _seal(path: Path, body: str) -> str:
+    """JSON with a digest of the file's name and of what it holds."""
+    sha256 = hashlib.sha256(f"{path.name}\n{body}".encode()).hexdigest()
+    return f'{{"sha256": "{sha256}", "content":\n{body}\n}}\n'
+
+
+def _sealed(path: Path) -> str | None:
+    """What a file holds, as JSON; None where there is none, or it is not as `_write` wrote it."""
+    if not path.is_file():
+        return None
+    try:
+        text = path.read_bytes().decode()
+    except (OSError, ValueError):
+        return None
+    body = "\n".join(text.split("\n")[1:-2])
+    return body if text == _seal(path, body) else None
 
 
 def _read(path: Path) -> Any:
-    try:
-        return json.loads(path.read_text(encoding="utf-8"), object_hook=_unpacked)
-    except (OSError, ValueError) as error:
-        raise UserError(
-            f"expected the journal of a run in {path.parent}, found something else in {path.name} ({error}); "
-            "remove that folder to begin anew"
-        ) from error
+    body = _sealed(path)
+    return None if body is None else json.loads(body, object_hook=_unpacked)
 
 
 def _packed(value: object) -> object:

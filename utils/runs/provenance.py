@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hashlib
 import platform
 import shlex
 import subprocess
@@ -14,8 +15,12 @@ from typing import Any
 
 PACKAGES = (
     *("torch", "torchvision", "torchaudio", "timm", "transformers", "huggingface_hub", "safetensors"),
-    *("open_clip_torch", "segment-anything", "msclap", "tokenizers", "textblob", "numpy"),
-    *("librosa", "soundfile", "soxr", "pillow"),
+    *("open_clip_torch", "segment-anything", "msclap", "tokenizers", "HanTa", "numpy"),
+    *("librosa", "soundfile", "soxr", "av", "pillow"),
+)
+SOURCE = (  # of the code that decides the numbers, as pathlib and git take patterns
+    *("eval.py", "methods/**/*.py", "models/**/*.py", "datasets/**/*.py", "utils/**/*.py"),
+    *("models/**/*.csv", "models/**/*.yaml", "utils/**/*.csv"),
 )
 ABSENT = "absent"
 PARTS = (  # of results.json, the decisive ones first
@@ -31,7 +36,7 @@ def command_line(script: str, arguments: Sequence[str]) -> str:
 
 
 def git_state(root: Path) -> tuple[str | None, bool | None]:
-    """The full hash of the commit that the repository with this top folder stands at, and whether any file differs.
+    """The full hash of the commit that the repository with this top folder stands at, and whether its code differs.
 
     None and None without git or commit, and for a folder inside some other repository.
     """
@@ -39,7 +44,16 @@ def git_state(root: Path) -> tuple[str | None, bool | None]:
     commit = _git(root, "rev-parse", "--verify", "--quiet", "HEAD")
     if not top or not commit or Path(top).resolve() != root.resolve():
         return None, None
-    return commit, bool(_git(root, "status", "--porcelain"))
+    code = (f":(glob){pattern}" for pattern in SOURCE)
+    return commit, bool(_git(root, "status", "--porcelain", "--untracked-files=all", "--", *code))
+
+
+def code_sha256(root: Path) -> str:
+    """A digest of the code that decides the numbers, whether git knows it or not."""
+    digest = hashlib.sha256()
+    for path in sorted({path for pattern in SOURCE for path in root.glob(pattern) if path.is_file()}):
+        digest.update(f"{path.relative_to(root).as_posix()} {hashlib.sha256(path.read_bytes()).hexdigest()}\n".encode())
+    return digest.hexdigest()
 
 
 def versions() -> dict[str, str]:

@@ -7,8 +7,9 @@ from __future__ import annotations
 
 import csv
 import json
+import re
 from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import asdict, dataclass, fields
+from dataclasses import MISSING, asdict, dataclass, field, fields
 from pathlib import Path
 from typing import Any
 
@@ -19,11 +20,18 @@ from utils.files import atomic_path, write_text_atomic
 from utils.scoring.summary import Summary
 
 SCHEMA = 2
+PLAIN = r"[+\-＋－][\w.+-]*\Z"  # -SxV944iB48: no word of it can do anything
+FORMULA = re.compile(rf"'*(?!{PLAIN})(?:\s*[=+\-@＝＋－＠]|[\t\r\n])")
 
 
 @dataclass(frozen=True)
 class SampleRecord:
     """One row of per_sample.csv: one method's answer to one sample under one audio control.
+
+    A text that a spreadsheet would take for a formula (it begins with = + - @, blanks or not before it, or with a tab
+    or a line's end) stands in the file with an apostrophe before it, as OWASP advises; `read_records` takes that away.
+    Names such as -SxV944iB48, of letters, digits and _ . + - alone, stay as they are: they can be joined by, and a
+    spreadsheet can at most fail to show them.
 
     Attributes:
         id, group, control, method: names; samples of one group are not independent.
@@ -66,9 +74,10 @@ class Origin:
         config: the roles as configured and all settings of the methods, defaults included.
         models: role -> what the loaded model says of its origin (hub id and revision, or file hashes) and precision.
         device: where the networks ran.
-        data: path; a hash of the files' names and sizes; counts of the samples, of the empty ground truths and of those
-            with ignored pixels among them; what the folder's manifest says (benchmark, options, published counts,
-            differences, how many samples were left out, its sha256), None without one.
+        data: path; a hash of the files' names and contents; counts of the samples, of the empty ground truths and of
+            those with ignored pixels among them; what the folder's manifest says (benchmark, options, published counts,
+            differences, how many samples were left out, its sha256), None without one; `skipped`, sample -> why it was
+            left out by --skip_faults, which no count includes.
         measurement: how the numbers were taken: resolution, threshold, rules.
         seeds: of methods, controls and the bootstrap.
         seconds: wall clock from the first sample to the last, and seconds by method and stage.
@@ -98,22 +107,32 @@ class EvalResults(Summary, Origin):
     Attributes:
         gallery: [{"id", "image", "truth", "group", "categories", "scenario", "blank", "methods": method -> {"map",
             "iou", "area", "trail": [[label, text]]}}]; files relative to results.json.
+        refused_controls: audio control -> why this data set cannot have it; absent from older runs.
+        identity: part of what decides the numbers -> a digest of it, by which another run is told; absent likewise.
     """
 
     gallery: Sequence[Mapping[str, Any]]
+    refused_controls: Mapping[str, str] = field(default_factory=dict)
+    identity: Mapping[str, str] = field(default_factory=dict)
 
 
 def write_records(records: Iterable[SampleRecord], path: Path) -> None:
     """Writes per_sample.csv, row by row as the records come."""
     with atomic_path(path) as partial_path, partial_path.open("w", newline="", encoding="utf-8") as file:
-        writer = csv.DictWriter(file, [field.name for field in fields(SampleRecord)])
+        writer = csv.DictWriter(file, [one.name for one in fields(SampleRecord)])
         writer.writeheader()
-        writer.writerows(map(asdict, records))
+        writer.writerows({name: _inert(value) for name, value in vars(record).items()} for record in records)
+
+
+def _inert(value: Any) -> Any:
+    return f"'{value}" if isinstance(value, str) and FORMULA.match(value) else value
 
 
 def write_results(results: EvalResults, path: Path) -> None:
-    """Writes results.json whole; fractions, not percent."""
-    write_text_atomic(path, json.dumps(asdict(results), indent=2, allow_nan=False, default=_plain) + "\n")
+    """Writes results.json whole; fractions, not percent; a setting that is not finite, such as -.inf, as a text."""
+    values, yaml = asdict(results), {"Infinity": ".inf", "-Infinity": "-.inf"}
+    values["config"] = json.loads(json.dumps(values["config"], default=_plain), parse_constant=yaml.get)
+    write_text_atomic(path, json.dumps(values, indent=2, allow_nan=False, default=_plain) + "\n")
 
 
 def _plain(value: object) -> object:
@@ -122,7 +141,7 @@ def _plain(value: object) -> object:
 
 
 READ_AS = {
-    "str": str,
+    "str": lambda text: text[1:] if text.startswith("'") and FORMULA.match(text) else text,
     "float": float,
     "float | None": lambda text: float(text) if text else None,
     "bool": {"True": True, "False": False}.__getitem__,
@@ -136,7 +155,7 @@ def read_records(path: Path, control: str = "original") -> list[SampleRecord]:
         UserError: it is missing, broken, or of an older layout.
     """
     path = path / "per_sample.csv" if path.is_dir() else path
-    readers = {field.name: READ_AS[field.type] for field in fields(SampleRecord)}
+    readers = {one.name: READ_AS[one.type] for one in fields(SampleRecord)}
     try:
         with path.open(newline="", encoding="utf-8") as file:
             rows = csv.DictReader(file)
@@ -169,8 +188,8 @@ def read_results(path: Path) -> dict[str, Any]:
     found = results.get("schema") if isinstance(results, dict) else None
     if found != SCHEMA:
         raise UserError(f"expected {path} to have schema {SCHEMA}, found {found}; run eval.py again to make it anew")
-    missing = [field.name for field in fields(EvalResults) if field.name not in results]
-    if missing:
+    needed = [one.name for one in fields(EvalResults) if one.default_factory is MISSING]
+    if missing := [name for name in needed if name not in results]:
         raise UserError(
             f"expected {path} to be complete, found no {', '.join(missing)}; run eval.py again to make it anew"
         )

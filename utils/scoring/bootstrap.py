@@ -54,8 +54,8 @@ class Estimate:
 
     @property
     def certain(self) -> bool:
-        """For a difference: whether it has an interval, which leaves out 0."""
-        return self.low is not None and self.high is not None and (self.low > 0 or self.high < 0)
+        """For a difference: whether it has an interval that excludes 0; one that touches 0 includes it."""
+        return self.low is not None and self.high is not None and (self.low > ROUNDING or self.high < -ROUNDING)
 
 
 def by_group(items: Iterable[Item], group: Callable[[Item], str | float]) -> list[list[Item]]:

@@ -24,6 +24,7 @@ from models.pocket.image_classifier import ImageClassifier
 from models.pocket.train import clips, outlines, package_folder, sounds, words
 from models.pocket.train.recordings import PACKAGES, TEST_PACKAGES, qt_resources, read_recordings
 from models.pocket.train.scenes import SceneMaker, is_of_stamps_avs, read_cut_outs
+from utils.cli import Parser
 from utils.errors import UserError, run_script
 
 FOLDER = Path(__file__).resolve().parent.parent
@@ -34,7 +35,7 @@ BACKGROUND = 900  # pixels that a background photograph is kept at
 
 def main(argv: Sequence[str] | None = None) -> dict[str, Any]:
     """Trains what is asked for and returns what was reached by part."""
-    parser = argparse.ArgumentParser(prog="python -m models.pocket.train", description=__doc__.splitlines()[0])
+    parser = Parser(prog="python -m models.pocket.train", description=__doc__.splitlines()[0])
     add = parser.add_argument
     add("--data", type=Path, default=Path("data/pocket"), help="packages, a folder each (default: %(default)s)")
     add("--out", type=Path, default=FOLDER, help="where the weights go (default: %(default)s)")

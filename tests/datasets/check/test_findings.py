@@ -5,12 +5,14 @@ import re
 from dataclasses import replace
 from pathlib import Path
 
+import av
 import numpy as np
 import pytest
 from PIL import Image
 
 import datasets.check as check
 from datasets.check import check_contents
+from datasets.folder import FolderDataset
 from datasets.manifest import write_manifest
 from tests.datasets.check.check_folders import (
     SIZE,
@@ -22,6 +24,7 @@ from tests.datasets.check.check_folders import (
     save_sound,
     sound_folder,
 )
+from utils.errors import UserError
 from utils.types import Entry
 
 FAULTS = {  # kind: (severity, what the line says)
@@ -49,6 +52,8 @@ FAULTS = {  # kind: (severity, what the line says)
     "masks_of_other_shape": ("error", r"1 mask of another shape than the image \(gt_seg/square.png: 48x48 over 64x48"),
     "ignores_of_other_shape": ("error", r"1 gt_ignore file of another shape .*gt_ignore/shape.png: 30x48 over 64x48"),
     "labels_and_255": ("error", r"1 mask with labels and the highest value.*\(gt_seg/trap.png: 0 17 255\); .*ignore"),
+    "grey_labels": ("error", r"1 mask with areas of grey below and above .*\(gt_seg/voc.png: 0 34 147\); save"),
+    "bright_background": ("error", r"1 mask of a palette whose number 0, .*\(gt_seg/palette.png: 0 255\); save"),
     "lossy_labels": ("error", r"1 mask compressed with loss and too dark .*\(gt_seg/dark.jpg"),
     "ignores_everything": ("error", r"1 gt_ignore file without a pixel left to score .*\(gt_ignore/all.png\)"),
     "lost_samples": ("error", r"1 sample that manifest.json names and the folder lacks \(gone\)"),
@@ -56,6 +61,7 @@ FAULTS = {  # kind: (severity, what the line says)
     "wrong_blank_flags": ("error", r"3 samples whose .* \(blank: blank, dark: blank, flagged: not blank\)"),
     "tiny_images": ("warning", r"1 image of less than 32 pixels on a side \(image/tiny.png\)"),
     "turned_images": ("warning", r"1 image turned by EXIF \(image/turned.jpg\)"),
+    "broken_exif": ("warning", r"1 image with EXIF that cannot be read.*\(image/exif.png\); see whether they lie upr"),
     "masks_resized": ("warning", r"1 mask of another size than the image.*\(gt_seg/double.png: 128x96 over 64x48\)"),
     "label_maps": ("warning", r"1 mask with numbers below 128, read as a label map: .*\(gt_seg/labels.png: 0 17 18\)"),
     "soft_masks": ("warning", r"1 mask with grey levels, cut in the middle .*\(gt_seg/soft.png: 0 64 200 255\)"),
@@ -63,8 +69,15 @@ FAULTS = {  # kind: (severity, what the line says)
     "lossy_masks": ("warning", r"1 mask compressed with loss, cut at 128 \(gt_seg/lossy.jpg"),
     "blank_masks": ("warning", r"1 mask without foreground \(gt_seg/blank.png\); J and F"),
     "full_masks": ("warning", r"1 mask covering the whole image \(gt_seg/full.png\)"),
+    "inverted_masks": ("warning", r"1 mask with foreground along most of the border \(gt_seg/inverted.png\); see"),
     "lost_foreground": ("warning", r"1 mask with so little foreground that none is left .*\(gt_seg/lost.png\)"),
     "short_sounds": ("warning", r"1 sound shorter than 0.5 s \(wav/short.wav\)"),
+    "too_short_sounds": (
+        "warning",
+        r"1 sound shorter than 0.05 s, of which nothing .*\(wav/instant.wav\); methods answer",
+    ),
+    "cancelling_channels": ("warning", r"1 sound whose channels cancel, .*\(wav/cancel.wav: channel 1\); turn"),
+    "misnamed_sounds": ("warning", r"1 sound called .wav, .*\(wav/misnamed.wav: PCM_S16LE in QuickTime / MOV\)"),
     "clipped_sounds": ("warning", r"1 sound clipped at full scale \(wav/clipped.wav\)"),
     "silent_sounds": ("warning", r"1 sound with nothing to hear \(wav/silent.wav\)"),
     "same_sample": ("warning", r"1 sample there under several names \(again = good\); keep one"),
@@ -84,8 +97,30 @@ FAULTS = {  # kind: (severity, what the line says)
 STEMS = """
     good again twice alone chunk cut zero garbage infinite nomask cutsound empty across square shape trap dark all
     unknown flagged tiny turned double labels soft colour lossy blank full lost short clipped silent image1 image2
-    clip_1 sound pair_x pair_y take_1 take_2 still_1 still_2 known quiet zeroone rate
+    clip_1 sound pair_x pair_y take_1 take_2 still_1 still_2 known quiet zeroone rate voc palette exif inverted
+    instant cancel misnamed
 """
+
+
+def drawn_in_grey(left, right):
+    """A thing of two levels of grey."""
+    return np.repeat([0, left, right, 0], 16)[None].repeat(SIZE[0], 0).astype(np.uint8)
+
+
+def bright_palette():
+    """A thing of number 1, black, on number 0, white."""
+    image = Image.frombytes("P", SIZE[::-1], drawn_in_grey(0, 1).tobytes())
+    image.putpalette([255, 255, 255, 0, 0, 0])
+    return image
+
+
+def call_wav(path, waveform):
+    """Writes a sound as QuickTime."""
+    with av.open(str(path), "w", format="mov") as container:
+        stream = container.add_stream("pcm_s16le", rate=8000, layout="mono")
+        frame = av.AudioFrame.from_ndarray((waveform * 9000).astype(np.int16)[None], "s16", "mono")
+        frame.sample_rate = 8000
+        container.mux(stream.encode(frame))
 
 
 def plant(root):
@@ -141,6 +176,11 @@ def plant(root):
     lost[0, 0] = 255
     save_mask(root, "lost", lost)
     save_mask(root, "zeroone", left_half(foreground=1))
+    save_mask(root, "voc", drawn_in_grey(34, 147))
+    bright_palette().save(masks / "palette.png")
+    inverted = np.full(SIZE, 255, np.uint8)
+    inverted[20:30, 20:30] = 0
+    save_mask(root, "inverted", inverted)
 
     picture(3, (20, 20)).save(images / "tiny.png")
     save_mask(root, "tiny", left_half((20, 20)))
@@ -148,8 +188,12 @@ def plant(root):
     exif = Image.Exif()
     exif[0x0112] = 6
     picture(4, SIZE[::-1]).save(images / "turned.jpg", exif=exif)  # upright it has SIZE, as its mask
+    picture(5).save(images / "exif.png", exif=b"Exif\0\0\0\x08\0\x02\x01\x12\0\x03")
 
     save_sound(root, "short", noise(5, 0.3))
+    save_sound(root, "instant", noise(5, 0.01))
+    save_sound(root, "cancel", np.stack([noise(8), -noise(8)], 1))
+    call_wav(sounds / "misnamed.wav", noise(9))
     save_sound(root, "clipped", (noise(6) * 30).clip(-1, 1))
     for stem in ("silent", "quiet"):
         save_sound(root, stem, np.zeros(8000 + len(stem)))
@@ -170,6 +214,60 @@ def plant(root):
         "good": Entry("good", scenario="offscreen"),
     }
     write_manifest(replace(manifest, samples={**manifest.samples, **changes}), root)
+
+
+def cut(path):
+    path.write_bytes(path.read_bytes()[:-500])
+
+
+def say_blank(root):
+    manifest = manifest_of("abc")
+    write_manifest(replace(manifest, samples={**manifest.samples, "b": Entry("b", blank=True)}), root)
+
+
+FULL, TRAP = np.full(SIZE, 255, np.uint8), drawn_in_grey(1, 255)
+OF_ONE_FILE = {  # kind of error: what makes sample b have it
+    "unreadable_images": lambda root: cut(root / "image" / "b.png"),
+    "unreadable_sounds": lambda root: (root / "wav" / "b.wav").write_bytes(b"not what the name says"),
+    "unreadable_masks": lambda root: (root / "gt_seg" / "b.png").write_bytes(b""),
+    "unreadable_ignores": lambda root: (save_mask(root, "b", FULL, folder="gt_ignore"), cut(root / "gt_ignore/b.png")),
+    "masks_across": lambda root: save_mask(root, "b", left_half(SIZE[::-1])),
+    "ignores_across": lambda root: save_mask(root, "b", left_half(SIZE[::-1]), folder="gt_ignore"),
+    "masks_of_other_shape": lambda root: save_mask(root, "b", left_half((48, 48))),
+    "ignores_of_other_shape": lambda root: save_mask(root, "b", left_half((48, 48)), folder="gt_ignore"),
+    "labels_and_255": lambda root: save_mask(root, "b", TRAP),
+    "grey_labels": lambda root: save_mask(root, "b", drawn_in_grey(34, 147)),
+    "bright_background": lambda root: bright_palette().save(root / "gt_seg" / "b.png"),
+    "lossy_labels": lambda root: save_mask(root, "b", left_half(foreground=17), ".jpg"),
+    "labels_and_255_in_ignore": lambda root: save_mask(root, "b", TRAP, folder="gt_ignore"),
+    "grey_labels_in_ignore": lambda root: save_mask(root, "b", drawn_in_grey(34, 147), folder="gt_ignore"),
+    "bright_background_in_ignore": lambda root: (
+        save_mask(root, "b", FULL, folder="gt_ignore"),
+        bright_palette().save(root / "gt_ignore" / "b.png"),
+    ),
+    "lossy_labels_in_ignore": lambda root: save_mask(root, "b", left_half(foreground=17), ".jpg", "gt_ignore"),
+    "ignores_everything": lambda root: save_mask(root, "b", FULL, folder="gt_ignore"),
+    "cut_sounds": lambda root: cut(root / "wav" / "b.wav"),
+    "empty_sounds": lambda root: save_sound(root, "b", np.zeros(0)),
+    "wrong_blank_flags": say_blank,
+}
+OF_THE_FOLDER = {"lost_samples", "unknown_samples"}  # errors that no file has by itself
+
+
+@pytest.mark.parametrize("kind", OF_ONE_FILE)
+def test_what_is_called_an_error_stops_whoever_reads_the_sample(kind, tmp_path):
+    OF_ONE_FILE[kind](sound_folder(tmp_path))
+    assert [finding.kind for finding in check_contents(tmp_path).errors] == [kind]
+    dataset = FolderDataset(tmp_path)
+    assert dataset[0].id == "a"
+    with pytest.raises(UserError, match=r"[/\\]b\.(png|wav|jpg)"):
+        dataset[1]
+
+
+def test_every_error_of_a_file_is_held_to_it():
+    table = Path(check.__file__).with_name("findings.csv").read_text(encoding="utf-8")
+    rows = csv.DictReader(table.splitlines())
+    assert {row["kind"] for row in rows if row["severity"] == "error"} == OF_ONE_FILE.keys() | OF_THE_FOLDER
 
 
 @pytest.fixture(scope="module")

@@ -7,8 +7,8 @@ import pytest
 from PIL import Image
 
 from datasets.check.pictures import image_content, mask_content, mask_values, picture_header
+from datasets.masks import understand_mask
 from tests.datasets.check.check_folders import left_half, picture
-from utils.media.images import mask_from_image
 
 LOOKS = (picture_header, image_content, mask_content)
 
@@ -93,14 +93,14 @@ def test_masks_that_look_alike_are_told_apart(name):
     image, reading = IMAGES[name]
     image = stored(image, "TIFF" if image.mode == "F" else "PNG")
     values = mask_values(image)
-    assert values.reading == reading
-    assert values.fraction == mask_from_image(image).mean()
+    assert values.kind == reading
+    assert values.fraction == understand_mask(image).mask.mean()
 
 
 @pytest.mark.parametrize(("foreground", "reading"), [(255, "lossy_masks"), (0, "lossy_masks"), (1, "lossy_labels")])
 def test_lossy_files_are_told_apart_by_their_brightest_value(foreground, reading):
     values = mask_values(stored(Image.fromarray(left_half(foreground=foreground)), "JPEG"))
-    assert (values.reading, values.fraction) == (reading, 0.5 if foreground == 255 else 0)
+    assert (values.kind, values.fraction) == (reading, 0.5 if foreground == 255 else 0)
 
 
 def test_transparent_white_is_background():

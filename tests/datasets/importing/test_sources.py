@@ -5,6 +5,7 @@ import pytest
 import soundfile
 
 from datasets.importing.sources import Sound, files_by_stem
+from utils.errors import UserError
 
 RATE = 8000
 
@@ -34,6 +35,16 @@ def test_the_middle_of_a_recording_is_repeated_where_it_is_short(tmp_path, secon
     waveform, rate = Sound((tmp_path / "sound.wav",), middle_seconds=seconds).read()
     np.testing.assert_allclose(waveform, np.repeat(np.array(expected) / 16, 10))
     assert rate == 10
+
+
+@pytest.mark.parametrize("content", [b"", b"no sound", None])
+def test_what_cannot_be_read_is_said_when_it_is_read(tmp_path, content):
+    if content is not None:
+        (tmp_path / "a.wav").write_bytes(content)
+    sound = Sound((tmp_path / "a.wav",))
+    assert not sound.unchanged
+    with pytest.raises(UserError, match=r"a.wav"):
+        sound.read()
 
 
 def test_files_by_stem(tmp_path):

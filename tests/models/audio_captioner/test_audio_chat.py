@@ -5,6 +5,7 @@ import pytest
 import torch
 
 from models.audio_captioner.audio_chat import PROMPT, AudioChat, first_line
+from models.audio_input import join_sentences
 from models.roles import AudioCaptioner
 from tests.checkpoints.published import write
 from tests.models.captioners import assert_repeatable, without_a_tensor
@@ -72,7 +73,7 @@ def test_sound_and_question_are_prepared_as_the_processor_does(captioner, folder
 
     waveform = sounds[0][0]
     _, expected = answered(folder, hub_id, waveform, PROMPT, 1)
-    inputs = captioner.inputs({"type": "audio", "audio": captioner.window(waveform, 16000)})
+    inputs = captioner.inputs({"type": "audio", "audio": captioner.windows(waveform, 16000)[0].samples()})
     assert inputs.keys() == expected.keys()
     assert inputs["input_ids"].tolist() == expected["input_ids"].tolist()
     np.testing.assert_allclose(inputs["input_features"], expected["input_features"], atol=1e-5)
@@ -94,18 +95,20 @@ def test_the_length_can_be_set(folder, hub_id, sounds):
     assert load(folder, max_new_tokens=2).caption(sounds[0][:1], [16000]) == [first_line(expected)]
 
 
-def test_it_hears_the_first_window_at_its_own_rate(captioner, folder):
+def test_it_hears_the_loudest_windows_at_its_own_rate(captioner, folder):
     noise = np.random.default_rng(0).uniform(-0.5, 0.5, 48000 * 40).astype(np.float32)
-    assert captioner.window(noise, 48000).shape == (16000 * 30,)
-    np.testing.assert_array_equal(captioner.window(noise, 16000), noise[: 16000 * 30])
-    short = load(folder, window_seconds=1.5)
-    assert short.window(noise, 16000).shape == (24000,)
-    assert short.caption([noise], [16000]) == short.caption([noise[:24000]], [16000])
+    assert [len(window.samples()) for window in captioner.windows(noise, 48000)] == [16000 * 30, 16000 * 10]
+    np.testing.assert_array_equal(captioner.windows(noise, 16000)[0].samples(), noise[: 16000 * 30])
+    short = load(folder, window_seconds=1.5, max_windows=2)
+    parts = [gain * noise[:24000] for gain in (0.5, 0.8, 0.2, 1)]
+    said = short.caption(parts, [16000] * 4)
+    assert short.caption([np.concatenate(parts)], [16000]) == [join_sentences([said[1], said[3]])]
+    assert short.unheard(np.concatenate(parts), 16000) == [(0, 1.5), (3, 4.5)]
 
 
 def test_a_very_short_sound_is_followed_by_silence(captioner):
     """The library fails on a sound of one audio token, and a sound of none is no sound."""
-    click = captioner.window(np.ones(1, np.float32), 16000)
+    click = captioner.windows(np.ones(1, np.float32), 16000)[0].samples()
     assert click.shape == (1600,) and click[0] == 1 and not click[1:].any()
     empty, silent = captioner.caption([np.zeros(0, np.float32), np.zeros(1600, np.float32)], [44100, 16000])
     assert empty == silent

@@ -6,6 +6,7 @@ import pytest
 import torch
 
 from models.audio_captioner.whisper import WhisperCaptioner
+from models.audio_input import join_sentences
 from models.roles import AudioCaptioner
 from tests.checkpoints.published import write
 from tests.checkpoints.whisper import TEXT_TOKENS, special_tokens
@@ -28,9 +29,23 @@ def test_one_caption_a_sound_the_same_alone_in_a_batch_and_twice(captioner, soun
     assert captioner.caption([], []) == []
 
 
-def test_it_hears_the_first_window_only(captioner, sounds):
-    waveform = sounds[0][1]  # 75,000 samples, a window of 32,000
-    assert captioner.caption([waveform], [16000]) == captioner.caption([waveform[:32000]], [16000])
+def test_it_hears_every_window_in_which_something_sounds(captioner, sounds):
+    waveform = sounds[0][1]  # 75,000 samples, windows of 32,000
+    parts = [waveform[:32000], waveform[32000:64000], waveform[64000:]]
+    said = captioner.caption(parts, [16000] * 3)
+    assert captioner.caption([waveform], [16000]) == [join_sentences(said)]
+    silence = np.zeros(100000, np.float32)
+    late = np.concatenate([silence, waveform[:32000], silence])  # at 6.25 s, a whole number of moments
+    assert captioner.caption([late], [16000]) == said[:1]
+    assert captioner.unheard(waveform, 16000) == []
+
+
+def test_of_many_windows_the_loudest_are_heard(folders, sounds):
+    captioner = WhisperCaptioner.from_pretrained(str(folders["audio_captioner"]), max_new_tokens=5, max_windows=2)
+    parts = [gain * sounds[0][1][:32000] for gain in (0.5, 1, 0.4, 0.9)]
+    said = captioner.caption(parts, [16000] * 4)
+    assert captioner.caption([np.concatenate(parts)], [16000]) == [join_sentences([said[1], said[3]])]
+    assert captioner.unheard(np.concatenate(parts), 16000) == [(0, 2), (4, 6)]
 
 
 def test_no_sound_is_silence(captioner):

@@ -8,12 +8,14 @@ from contextlib import contextmanager
 
 import numpy as np
 import pytest
+import soxr
 import torch
 
 from models.audio_tagger.soundnet import SoundNetTagger, classes_of
 from models.pocket.soundnet_network import FRAME_CHANNELS, FRAMES, HEADS, LEVEL, SAMPLING_RATE, SoundHead, frames
 from models.roles import AudioTagger
 from tests.checkpoints.pocket import BUNDLED, example
+from tests.models.long_sounds import mean_by_energy
 from utils.errors import UserError
 from utils.language import audioset, imagenet
 
@@ -81,8 +83,6 @@ def test_the_level_does_not_matter(tagger, bark):
 
 
 def test_another_rate_is_the_same_sound(tagger, bark):
-    import soxr
-
     again = soxr.resample(bark, SAMPLING_RATE, 44100)
     found, expected = probabilities(tagger, again, rate=44100)[0], probabilities(tagger, bark)[0]
     np.testing.assert_allclose(found, expected, atol=0.05)
@@ -99,12 +99,11 @@ def test_silence_and_no_sound_are_what_stands_out_nowhere(tagger):
 
 @pytest.fixture(scope="module")
 def minute():
-    """Twenty seconds each of one noise, of another at half the level, and of silence."""
+    """A window each of one noise, of another that is fainter, and of silence."""
     rng = np.random.default_rng(0)
-    length = 20 * SAMPLING_RATE
+    length = 202 * 1102  # moments of 50 ms in 10.1 s
     first = rng.uniform(-0.5, 0.5, length).astype(np.float32)
-    second = np.cumsum(rng.normal(size=length)).astype(np.float32)
-    second = 0.25 * (second - second.mean()) / np.abs(second - second.mean()).max()
+    second = np.convolve(rng.uniform(-0.5, 0.5, length), np.ones(20) / 20, "same").astype(np.float32)
     return first, second, np.zeros(length, np.float32)
 
 
@@ -112,16 +111,62 @@ def test_silence_around_a_sound_is_not_heard(tagger, minute):
     first, _, silence = minute
     alone, followed = tagger.encode_audio([first, np.concatenate([first, silence, silence])], [SAMPLING_RATE] * 2)
     np.testing.assert_allclose(followed, alone, atol=1e-5)
-    late = np.concatenate([silence, first, 0.01 * minute[1]])  # more than 30 dB below
+    late = np.concatenate([silence, first, 0.001 * minute[1]])  # more than 40 dB below
     np.testing.assert_allclose(tagger.encode_audio([late], [SAMPLING_RATE])[0], alone, atol=1e-5)
 
 
-def test_windows_count_by_their_level(tagger, minute):
-    first, second, _ = minute
-    one, other, both = tagger.encode_audio([first, second, np.concatenate([first, second])], [SAMPLING_RATE] * 3)
-    levels = [np.sqrt(np.mean(np.square(part.astype(float)))) for part in (first, second)]
+def test_windows_count_by_their_energy(tagger, minute):
+    parts = minute[:2]
+    one, other, both = tagger.encode_audio([*parts, np.concatenate(parts)], [SAMPLING_RATE] * 3)
     assert np.abs(one - other).max() > 0.5
-    np.testing.assert_allclose(both, (levels[0] * one + levels[1] * other) / sum(levels), atol=1e-4)
+    assert 0.02 < mean_by_energy(np.eye(2), parts)[1] < 0.2
+    np.testing.assert_allclose(both, mean_by_energy(np.stack([one, other]), parts), atol=0.01)
+
+
+def owl(name):
+    """A recording in which an owl hoots, and the same one in what surrounds it, at 16 kHz."""
+    _, hoots, rate = example("farm_owl")
+    hoots = soxr.resample(hoots, rate, 16000)
+    noise = np.random.default_rng(0)
+
+    def quiet(seconds):
+        return (0.0005 * noise.standard_normal(round(seconds * 16000))).astype(np.float32)
+
+    silence = np.zeros(40 * 16000, np.float32)
+    parts = {
+        "alone": [hoots],
+        "after 40 s": [quiet(40), hoots],
+        "before 40 s": [hoots, quiet(40)],
+        "8 times": [hoots] * 8,
+        "after 9 s": [quiet(9), hoots],
+        "after zeros": [silence, hoots],
+        "across 10 s": [quiet(9), hoots, quiet(9)],
+        "across 20 s": [quiet(19), hoots, quiet(20)],
+        "at the end": [quiet(31.3), hoots[16000:]],
+        "beside a hum": [quiet(40) * 30, hoots, quiet(40) * 30],
+    }
+    return np.concatenate(parts[name])
+
+
+SURROUNDED = ["after 40 s", "before 40 s", "8 times", "after 9 s", "after zeros", "across 10 s", "across 20 s"]
+
+
+@pytest.mark.parametrize("name", SURROUNDED)
+def test_an_owl_in_a_long_sound_is_the_owl(tagger, name):
+    alone, found = tagger.tag([owl("alone"), owl(name)], [16000] * 2, top_k=1)
+    assert found[0][0] == alone[0][0]
+    near, heard = tagger.encode_audio([owl("alone"), owl(name)], [16000] * 2)
+    scores = np.concatenate(tagger.z_scores(np.stack([near, heard])), axis=1)
+    assert np.corrcoef(scores)[0, 1] > 0.95
+
+
+@pytest.mark.parametrize("name", ["at the end", "beside a hum"])
+def test_what_is_left_of_it_is_nearer_to_it_than_to_what_surrounds_it(tagger, name):
+    whole = owl(name)
+    sounds = [owl("alone"), whole, whole[: 10 * 16000]]
+    scores = np.concatenate(tagger.z_scores(tagger.encode_audio(sounds, [16000] * 3)), axis=1)
+    likeness = np.corrcoef(scores)
+    assert likeness[0, 1] > 0.6 and likeness[0, 1] > likeness[1, 2] + 0.3
 
 
 def test_groups_partition_the_labels(tagger):

@@ -263,4 +263,9 @@ def checkpoint(parameters: int = 1000, **more: bytes) -> dict[str, bytes]:
     from safetensors.torch import save
 
     weights = save({"w": torch.arange(parameters, dtype=torch.float32)})
-    return {"config.json": b"{}", "preprocessor_config.json": b"{}", "model.safetensors": weights, **more}
+    return {
+        "config.json": b'{"model_type": "x"}',
+        "preprocessor_config.json": b"{}",
+        "model.safetensors": weights,
+        **more,
+    }

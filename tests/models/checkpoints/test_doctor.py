@@ -6,9 +6,10 @@ from dataclasses import replace
 import pytest
 import yaml
 
+import methods
 from models import doctor
 from models.checkpoints import catalogue
-from models.config import ROOT, config_names, load_config
+from models.config import ROLES, ROOT, config_names, load_config
 from models.fetch import take_stock
 from models.network import find
 from tests.models.checkpoints import hub_server
@@ -76,7 +77,7 @@ def test_what_lacks_is_named_with_the_commands_in_order(hub, config, capsys):
         "has it)",
         "hf auth login",
         f"python -m models.fetch --config {config} --convert    (more than 4.2 GB)",
-        f"python inference_demo.py --config {config}",
+        f"python inference_demo.py --config {config} --methods cross_modal text_inversion",
     ]
     rows = {row.split()[0]: row.split()[1:] for row in capsys.readouterr().out.splitlines() if row.startswith("  ")}
     assert rows["audio_text"] == ["laion/larger_clap_music_and_speech", "pickled", "about", "776", "MB", "Apache-2.0"]
@@ -187,8 +188,50 @@ def test_memory_is_no_more_than_a_container_may_use(monkeypatch, tmp_path):
 
 def test_the_precision_is_said_for_each_kind_of_device():
     assert doctor.precision(LAPTOP).startswith("float32")
-    assert doctor.precision(replace(LAPTOP, kind="cuda")).startswith("float16 (autocast)")
-    assert "emulated" in doctor.precision(replace(LAPTOP, kind="cuda", bfloat16=False))
+    assert doctor.precision(replace(LAPTOP, kind="cuda")).startswith("bfloat16 (autocast)")
+    older = doctor.precision(replace(LAPTOP, kind="cuda", bfloat16=False))
+    assert older.startswith("float16 (autocast)") and "emulated" in older
+
+
+@pytest.mark.parametrize(
+    ("roles", "expected"),
+    [
+        (["audio_text", "segmenter"], "python inference_demo.py --config {} --methods text_inversion"),
+        (ROLES[1:3] + ROLES[4:], "python inference_demo.py --config {} --methods caption classify"),
+        (["segmenter"], "add a role to {}: with those it has, segmenter, no method runs"),
+    ],
+)  # fmt: skip
+def test_the_last_step_names_methods_that_the_config_can_play(random_config, tmp_path, roles, expected):
+    content = yaml.safe_load(random_config.read_text())
+    content["roles"] = {role: content["roles"][role] for role in roles}
+    path = tmp_path / "some.yaml"
+    path.write_text(yaml.safe_dump(content, sort_keys=False))
+    assert doctor.steps(examined(path)) == [expected.format(path)]
+
+
+def test_what_methods_need_is_read_as_they_say_it():
+    """The programs of models import no method."""
+    listening = [name for name in methods.available() if methods.listens(name)]
+    for roles in (ROLES, *((role, "segmenter") for role in ROLES), ("audio_text",)):
+        assert doctor.playable(roles) == [name for name in listening if {*methods.requires(name)} <= {*roles}]
+
+
+@pytest.mark.parametrize(
+    ("text", "found"),
+    [
+        ("a/b: {licence: MIT}", "unexpected keyword argument 'licence'"),
+        ("a/b: MIT", "must be a mapping"),
+        ("[1]", "has no attribute 'items'"),
+        ("a/b: {parameters: 3, dtype: int7}", "'int7'"),
+        ("a/b: {parameters: many}", "multiply"),
+        ("a: b: c", "mapping values are not allowed here"),
+    ],
+)
+def test_a_damaged_catalogue_is_one_sentence(monkeypatch, tmp_path, text, found):
+    monkeypatch.setattr("models.checkpoints.CATALOGUE", tmp_path / "published.yaml")
+    (tmp_path / "published.yaml").write_text(text)
+    with pytest.raises(UserError, match=f"published.yaml to give hub ids some of license, .*{found}.*; restore it"):
+        catalogue.__wrapped__()
 
 
 def test_the_catalogue_knows_every_network_of_the_bundled_configs():

@@ -13,6 +13,7 @@ import pytest
 import torch
 from safetensors.torch import load_file, save_file
 
+from datasets.masks import read_mask
 from models.pocket.image_classifier import Seen
 from models.roles import Segmenter
 from models.segmenter.class_map import ALIKE_FROM, ALIKE_TO, ClassMapSegmenter
@@ -28,7 +29,6 @@ from tests.checkpoints.pocket import (
 )
 from utils.errors import UserError
 from utils.language import imagenet
-from utils.media.images import read_mask
 from utils.types import Query
 
 UNKNOWN = "xqzt"

@@ -2,17 +2,23 @@
 
 from __future__ import annotations
 
+import csv
 import os
 import subprocess
 import sys
 from pathlib import Path
+from types import SimpleNamespace
 
 import pytest
 
 from datasets.stamp_world.catalog import KINDS
 from utils.errors import UserError
-from utils.language import audioset
-from utils.language.phrases import bare_nouns, check_prompt, fill, read_vocabulary, thing_of
+from utils.language import audioset, phrases
+from utils.language.phrases import asking, bare_nouns, check_prompt, fill, read_vocabulary, thing_of
+
+# Captions as BLIP and Florence-2 write them, with the nouns that a person takes out of them.
+with Path(__file__).with_name("captions.csv").open(encoding="utf-8", newline="") as file:
+    CAPTIONS = [(row["caption"], [*filter(None, row["nouns"].split(";"))]) for row in csv.DictReader(file)]
 
 
 @pytest.mark.parametrize("kind", KINDS, ids=lambda kind: kind.noun)
@@ -72,6 +78,22 @@ def test_captions(caption, nouns):
     assert bare_nouns(caption) == nouns
 
 
+@pytest.mark.parametrize(("caption", "nouns"), CAPTIONS)
+def test_captions_as_networks_write_them(caption, nouns):
+    assert bare_nouns(caption) == nouns
+
+
+def test_the_tagger_is_given_no_word_without_an_end(monkeypatch):
+    tagger, given = phrases._hanta(), []
+    fake = SimpleNamespace(
+        tag_sent=lambda words, taglevel: given.extend(words) or tagger.tag_sent(words, taglevel=taglevel),
+        tag_word=lambda word: given.append(word) or tagger.tag_word(word),
+    )
+    monkeypatch.setattr(phrases, "_hanta", lambda: fake)
+    assert bare_nouns(f"a dog and a {'ab' * 60}") == ["dog"]
+    assert max(map(len, given)) == 40
+
+
 @pytest.mark.parametrize("caption", ["", "   ", "it is very big", "running and barking loudly", "...", "a", "##/##"])
 def test_no_noun_is_an_empty_list(caption):
     assert bare_nouns(caption) == []
@@ -82,20 +104,31 @@ def test_a_missing_spacy_pipeline_is_the_users_to_install():
         bare_nouns("a dog", parser="en_core_web_nowhere")
 
 
-def test_spacy_keeps_the_compound_noun_of_each_chunk(monkeypatch):
-    spacy = pytest.importorskip("spacy")
-    tokens = spacy.tokens.Doc(
-        spacy.blank("en").vocab,
-        words=["a", "red", "fire", "truck", "and", "two", "dogs"],
-        pos=["DET", "ADJ", "NOUN", "NOUN", "CCONJ", "NUM", "NOUN"],
-        deps=["det", "amod", "compound", "ROOT", "cc", "nummod", "conj"],
-        heads=[3, 3, 3, 3, 3, 6, 3],
-    )
-    monkeypatch.setattr("utils.language.phrases._spacy_pipeline", lambda name: lambda caption: tokens)
-    assert bare_nouns("a red fire truck and two dogs", parser="en_core_web_sm") == ["fire truck", "dogs"]
+@pytest.mark.parametrize(
+    ("tagged", "nouns"),
+    [
+        ("a_DET red_ADJ fire_NOUN truck_NOUN and_CCONJ two_NUM dogs_NOUN", ["fire truck", "dogs"]),
+        ("a_DET washing_VERB machine_NOUN", ["washing machine"]),
+        ("a_DET hot_ADJ dog_NOUN and_CCONJ a_DET barking_VERB dog_NOUN", ["hot dog", "dog"]),
+        ("a_DET field_NOUN with_ADP no_DET dog_NOUN", ["field"]),
+        (
+            "a_DET man_NOUN without_ADP a_DET hat_NOUN or_CCONJ gloves_NOUN riding_VERB a_DET horse_NOUN",
+            ["man", "horse"],
+        ),
+        ("he_PRON is_AUX not_PART wearing_VERB a_DET helmet_NOUN on_ADP a_DET street_NOUN", ["street"]),
+        ("a_DET labrador_PROPN retriever_NOUN barks_VERB", ["labrador retriever"]),
+        ("a_DET dog_NOUN 's_PART face_NOUN", ["dog", "face"]),
+        ("a_DET dog_NOUN that_PRON can_AUX make_VERB a_DET sound_NOUN", ["dog"]),
+        ("arafed_NOUN image_NOUN of_ADP a_DET cat_NOUN", ["cat"]),
+    ],
+)
+def test_a_spacy_pipeline_is_read_in_the_same_way(monkeypatch, tagged, nouns):
+    tokens = [SimpleNamespace(text=word, pos_=part) for word, part in (one.split("_") for one in tagged.split())]
+    monkeypatch.setattr("utils.language.phrases._spacy_pipeline", {"en_core_web_sm": lambda caption: tokens}.get)
+    assert bare_nouns("whatever it says", parser="en_core_web_sm") == nouns
 
 
-def test_needs_no_corpus(tmp_path):
+def test_needs_no_corpus_and_no_network(tmp_path):
     code = "from utils.language.phrases import bare_nouns; print(bare_nouns('a dog, a sea lion and a drum kit'))"
     environment = {**os.environ, "NLTK_DATA": str(tmp_path), "HOME": str(tmp_path), "USERPROFILE": str(tmp_path)}
     root = Path(__file__).resolve().parents[3]
@@ -112,6 +145,19 @@ def test_a_word_is_put_in_whatever_it_holds():
 def test_anything_else_is_refused(prompt):
     with pytest.raises(UserError, match=r'one "{}" for the word as the setting prompt'):
         check_prompt(prompt, "prompt")
+
+
+@pytest.mark.parametrize(
+    "noun", ["man", "women", "girls", "people", "babies", "singers", "police officer", "guitarist"]
+)
+def test_people_may_be_known_as_persons(noun):
+    query = asking("A photo of {}", noun, 0.3)
+    assert (query.text, query.score, query.wider) == (f"A photo of {noun}", 0.3, "A photo of person")
+
+
+@pytest.mark.parametrize("noun", ["dog", "person", "man's dog", "boy scout tent", "woman statue", "kidney", "manhole"])
+def test_nothing_else_is(noun):
+    assert asking("the {}!", noun).wider is None
 
 
 @pytest.mark.parametrize(

@@ -1,4 +1,9 @@
-"""Images and masks of every file mode say the same, and resizing keeps masks and score maps in place."""
+"""Images of every file mode say the same, and resizing keeps masks and score maps in place."""
+
+import struct
+import tracemalloc
+import warnings
+import zlib
 
 import numpy as np
 import pytest
@@ -6,7 +11,16 @@ import torch
 from PIL import Image
 
 from utils.errors import UserError
-from utils.media.images import mask_from_image, read_image, read_mask, resize_mask, resize_score_map
+from utils.media import images
+from utils.media.images import (
+    open_image,
+    opened,
+    read_image,
+    read_image_and_size,
+    resize_mask,
+    resize_score_map,
+    stored,
+)
 
 RGB = np.zeros((6, 9, 3), np.uint8)
 RGB[:3, :4] = (250, 20, 30)  # top left
@@ -46,6 +60,105 @@ def test_exif_orientation_is_applied(orientation, tmp_path):
     np.testing.assert_array_equal(read_image(tmp_path / "a.png"), RGB)
 
 
+GARBAGE = [
+    b"Exif\0\0\0\x08\0\x02\x01\x12\0\x03",
+    b"",
+    b"II*\0\xff\xff\xff\xff",
+    b"MM\0*\0\0\0\x08\xff\xff" + b"\x01" * 40,
+]
+
+
+@pytest.mark.parametrize("exif", GARBAGE)
+@pytest.mark.parametrize("name", ["a.png", "a.webp", "a.jpg"])
+def test_broken_exif_stops_nobody(name, exif, tmp_path, recwarn):
+    Image.fromarray(RGB).save(tmp_path / name, exif=exif, quality=100, lossless=True)
+    assert open_image(tmp_path / name).size == (9, 6)
+    assert read_image(tmp_path / name).shape == RGB.shape
+    assert not recwarn.list
+
+
+def test_an_orientation_in_xmp_alone_turns_nothing(tmp_path):
+    xmp = b'<x:xmpmeta xmlns:x="adobe:ns:meta/"><rdf:Description tiff:Orientation="6"/></x:xmpmeta>'
+    for name in ("a.jpg", "a.webp", "a.tiff"):
+        Image.fromarray(RGB).save(tmp_path / name, xmp=xmp)
+        assert read_image_and_size(tmp_path / name)[1] == read_image(tmp_path / name).shape[:2] == (6, 9)
+    exif = Image.Exif()
+    exif[0x0112] = 8
+    Image.fromarray(RGB).save(tmp_path / "both.jpg", xmp=xmp, exif=exif)
+    assert read_image(tmp_path / "both.jpg").shape[:2] == (9, 6)
+
+
+def announcing(width, height):
+    """A PNG's header, and nothing behind it."""
+    chunks = [
+        (b"IHDR", struct.pack(">IIBBBBB", width, height, 8, 2, 0, 0, 0)),
+        (b"IDAT", zlib.compress(b"")),
+        (b"IEND", b""),
+    ]
+    parts = (
+        struct.pack(">I", len(data)) + name + data + struct.pack(">I", zlib.crc32(name + data)) for name, data in chunks
+    )
+    return b"\x89PNG\r\n\x1a\n" + b"".join(parts)
+
+
+def test_a_header_that_announces_too_much_is_refused_before_anything_is_decoded(tmp_path):
+    (tmp_path / "bomb.png").write_bytes(announcing(50_000, 50_000))
+    words = "announces more than the 178 million pixels that are read; save it again as PNG or JPEG, smaller"
+    for read in (read_image, open_image):
+        with pytest.raises(UserError, match=f"cannot read the image .*bomb.png: its header {words}"):
+            read(tmp_path / "bomb.png")
+
+
+def test_a_large_photograph_is_opened_without_a_warning(tmp_path):
+    (tmp_path / "large.png").write_bytes(announcing(12_000, 9_000))
+    with warnings.catch_warnings():
+        warnings.simplefilter("error")
+        with opened(tmp_path / "large.png") as image:
+            assert stored(image).size == (9_000, 12_000)
+
+
+@pytest.mark.parametrize("value", [np.nan, np.inf, -np.inf])
+def test_a_pixel_that_is_no_number_is_refused(value, tmp_path):
+    values = np.full((4, 5), 0.5, np.float32)
+    values[1, 2] = value
+    Image.fromarray(values).save(tmp_path / "a.tiff")
+    with pytest.raises(
+        UserError, match=r"cannot read the image .*a.tiff: it holds values that are not finite numbers; "
+    ):
+        read_image(tmp_path / "a.tiff")
+
+
+@pytest.mark.parametrize("mode", ["RGB", "L", "P", "RGBA", "1", "I;16", "F"])
+def test_large_pictures_are_reduced_to_the_mean_of_each_area(mode, tmp_path, monkeypatch):
+    fine = np.indices((40, 60)).sum(0) % 2 * 200
+    monkeypatch.setattr(images, "LONGEST_SIDE", 30)
+    if mode in ("I;16", "F"):
+        Image.fromarray((fine * 257).astype(np.uint16) if mode == "I;16" else fine.astype(np.float32)).save(
+            tmp_path / "a.tiff"
+        )
+    else:
+        Image.fromarray(fine.astype(np.uint8)).convert(mode, dither=Image.Dither.NONE).save(tmp_path / "a.tiff")
+    found, own_size = read_image_and_size(tmp_path / "a.tiff")
+    assert (found.shape, own_size) == ((20, 30, 3), (40, 60))
+    assert set(found.ravel()) <= ({100} if mode != "1" else {127, 128})
+    monkeypatch.setattr(images, "LONGEST_SIDE", 60)
+    assert read_image(tmp_path / "a.tiff").shape == (40, 60, 3)
+
+
+@pytest.mark.parametrize("orientation", [1, 6])
+def test_a_large_jpeg_keeps_its_place_and_its_own_size(orientation, tmp_path, monkeypatch):
+    exif = Image.Exif()
+    exif[0x0112] = orientation
+    picture = np.zeros((640, 960, 3), np.uint8)
+    picture[:320, :480] = 255
+    Image.fromarray(picture).save(tmp_path / "a.jpg", exif=exif)
+    monkeypatch.setattr(images, "LONGEST_SIDE", 96)
+    found, own_size = read_image_and_size(tmp_path / "a.jpg")
+    expected = np.rot90(picture[::10, ::10], 0 if orientation == 1 else -1)
+    assert (found.shape, own_size) == (expected.shape, (expected.shape[0] * 10, expected.shape[1] * 10))
+    assert np.abs(found.astype(int) - expected).mean() < 2
+
+
 @pytest.mark.parametrize("mode", ["RGBA", "LA"])
 def test_transparent_parts_lie_on_white(mode, tmp_path):
     image = Image.new(mode, (5, 4), (40,) * (len(mode) - 1) + (0,))
@@ -76,7 +189,6 @@ def test_a_transparent_palette_entry_lies_on_white(tmp_path):
         (np.full((4, 5), 0.5, np.float32), 128),
         (np.full((4, 5), 77.0, np.float32), 77),
         (np.full((4, 5), -3.0, np.float32), 0),
-        (np.full((4, 5), np.nan, np.float32), 0),
     ],
 )
 def test_deep_grey_is_scaled_to_8_bit(values, expected, tmp_path):
@@ -111,95 +223,6 @@ def test_a_truncated_image_is_refused_by_name(tmp_path):
 
 MASK = np.zeros((16, 24), bool)
 MASK[4:10, 8:20] = True
-GREY = MASK.astype(np.uint8) * 255
-COLOUR = np.where(MASK[..., None], np.array([64, 0, 0], np.uint8), np.uint8(0))  # one label colour of a palette
-
-
-def palette_image(colours):
-    image = Image.fromarray(MASK.astype(np.uint8))
-    image = Image.frombytes("P", image.size, image.tobytes())
-    image.putpalette(colours)
-    return image
-
-
-def with_alpha(mode):
-    layers = [Image.new("L", MASK.shape[::-1], 255)] * (len(mode) - 1)
-    return Image.merge(mode, [*layers, Image.fromarray(GREY)])
-
-
-LOSSLESS = {
-    "grey": Image.fromarray(GREY),
-    "grey of 0 and 1": Image.fromarray(MASK.astype(np.uint8)),
-    "grey of 0 and a category id": Image.fromarray(MASK.astype(np.uint8) * 94),
-    "1 bit": Image.fromarray(GREY).convert("1"),
-    "grey as RGB": Image.fromarray(GREY).convert("RGB"),
-    "colour": Image.fromarray(COLOUR),
-    "palette, black and white": palette_image([0, 0, 0, 255, 255, 255]),
-    "palette, a label colour": palette_image([0, 0, 0, 64, 0, 0]),
-    "opaque white on transparent white, RGBA": with_alpha("RGBA"),
-    "opaque white on transparent white, LA": with_alpha("LA"),
-    "16 bit": Image.fromarray(MASK.astype(np.uint16) * 65535),
-    "16 bit of 0 and 255": Image.fromarray(MASK.astype(np.uint16) * 255),
-    "16 bit of 0 and 1": Image.fromarray(MASK.astype(np.uint16)),
-}
-
-
-@pytest.mark.parametrize("kind", LOSSLESS)
-def test_png_masks_of_any_mode_read_the_same(kind, tmp_path):
-    LOSSLESS[kind].save(tmp_path / "mask.png")
-    found = read_mask(tmp_path / "mask.png")
-    assert found.dtype == bool
-    np.testing.assert_array_equal(found, MASK)
-
-
-@pytest.mark.parametrize(
-    "image",
-    [
-        Image.fromarray(MASK.astype(np.float32)),
-        Image.fromarray(MASK.astype(np.int32) * 255),
-        LOSSLESS["grey"].convert("CMYK"),
-    ],
-    ids=["float", "32 bit", "CMYK"],
-)
-def test_tiff_masks_of_any_mode_read_the_same(image, tmp_path):
-    image.save(tmp_path / "mask.tiff")
-    np.testing.assert_array_equal(read_mask(tmp_path / "mask.tiff"), MASK)
-
-
-@pytest.mark.parametrize("mode", ["L", "RGB"])
-@pytest.mark.parametrize("name", ["mask.jpg", "mask.JPEG", "really_a_jpeg.png"])
-def test_jpeg_noise_is_cut_at_the_middle(mode, name, tmp_path):
-    big = Image.fromarray(GREY.repeat(5, 0).repeat(5, 1)).convert(mode)
-    big.save(tmp_path / name, format="JPEG", quality=60)
-    with Image.open(tmp_path / name) as image:
-        noisy = np.asarray(image.convert("L"))
-    assert ((noisy > 0) & (noisy < 255)).any()
-    np.testing.assert_array_equal(read_mask(tmp_path / name), MASK.repeat(5, 0).repeat(5, 1))
-
-
-def test_faint_jpeg_noise_alone_is_an_empty_mask(tmp_path):
-    noise = np.random.default_rng(0).integers(0, 20, (32, 32), np.uint8)
-    Image.fromarray(noise).save(tmp_path / "mask.jpg")
-    assert np.count_nonzero(read_mask(tmp_path / "mask.jpg")) == 0
-
-
-def test_soft_edges_are_cut_at_128():
-    soft = Image.fromarray(np.array([[0, 127, 128, 255]], np.uint8))
-    assert mask_from_image(soft).tolist() == [[False, False, True, True]]
-
-
-@pytest.mark.parametrize("mode", ["1", "L", "RGB", "RGBA", "P"])
-def test_a_black_mask_is_empty(mode):
-    assert np.count_nonzero(mask_from_image(Image.new(mode, (5, 4)))) == 0
-
-
-def test_masks_that_are_no_masks_are_refused(tmp_path):
-    (tmp_path / "mask.png").write_text("nothing of the kind")
-    with pytest.raises(UserError, match=r"cannot read the image .*mask.png: it is no image Pillow knows"):
-        read_mask(tmp_path / "mask.png")
-    Image.fromarray(np.full((2, 2), np.nan, np.float32)).save(tmp_path / "mask.tiff")
-    with pytest.raises(UserError, match=r"cannot read the mask .*not finite numbers; save it as"):
-        read_mask(tmp_path / "mask.tiff")
 
 
 def test_nearest_takes_the_pixel_under_the_centre():
@@ -236,3 +259,21 @@ def test_maps_of_another_shape_are_refused(resize):
         resize(np.zeros((2, 2, 3), np.float32), (2, 2))
     with pytest.raises(ValueError, match=r"found shape \(0, 2\)"):
         resize(np.zeros((0, 2), np.float32), (2, 2))
+
+
+def test_rows_are_resized_alike_however_many_at_once(monkeypatch):
+    score_map = np.random.default_rng(4).random((31, 43), np.float32)
+    whole = resize_score_map(score_map, (97, 113))
+    monkeypatch.setattr(images, "BLOCK", 500)
+    np.testing.assert_array_equal(resize_score_map(score_map, (97, 113)), whole)
+    np.testing.assert_array_equal(resize_score_map(score_map, (97, 113), lambda rows: rows > 0.5), whole > 0.5)
+    np.testing.assert_array_equal(resize_score_map(score_map, (31, 43), lambda rows: rows > 0.5), score_map > 0.5)
+
+
+def test_the_mask_of_a_large_map_is_made_without_its_floats():
+    tracemalloc.start()
+    mask = resize_score_map(np.eye(64, dtype=np.float32), (8000, 4000), lambda rows: rows > 0.5)
+    peak = tracemalloc.get_traced_memory()[1]
+    tracemalloc.stop()
+    assert mask.nbytes == 32_000_000
+    assert peak < 4 * mask.nbytes  # the map in float32 alone would have that

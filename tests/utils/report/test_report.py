@@ -16,7 +16,7 @@ import pytest
 
 from utils.errors import UserError
 from utils.report import write_report
-from utils.report.elements import Scale
+from utils.report.elements import Scale, points
 from utils.types import Entry
 
 ROOT = Path(__file__).parents[3]
@@ -139,9 +139,9 @@ def test_the_top_says_which_is_best_how_certain_that_is_and_whether_it_listens(r
     glance = " ".join(page.text.split("At a glance")[2].split())
     for said in (
         f"good: mean IoU {percent(results.controls['original']['good']['IoU']['value'])} %",
-        f"{100 * difference['value']:+.1f} points against other: {'' if difference['certain'] else 'not '}certain",
-        f"{percent(difference['low'])} to {percent(difference['high'])}",
-        "points against bad: certain",
+        f"{100 * difference['value']:+.1f} points against other: the interval excludes 0",
+        f"interval of the difference is {points(difference['low'])} to {points(difference['high'])}.",
+        "points against bad: the interval excludes 0",
         "Yes, all 2 methods listen",
     ):
         assert said in glance
@@ -356,3 +356,72 @@ def test_too_few_samples_leave_the_question_open(report):
     assert {"answer unsure"} == {
         found["class"] for _, found in page.elements if found.get("class", "").split()[:1] == ["answer"]
     } - {"answer plain"}
+
+
+@pytest.mark.parametrize(
+    ("value", "said"),
+    [
+        (0.027, "+2.7"),
+        (-0.027, "-2.7"),
+        (0.0003, "+0.03"),
+        (-0.0003, "-0.03"),
+        (0.0, "0.0"),
+        (-1e-16, "0.0"),
+        (1, "+100.0"),
+    ],
+)
+def test_points_have_a_sign_and_as_many_digits_as_show_that_they_are_not_zero(value, said):
+    assert points(value) == said
+
+
+def test_a_difference_and_its_interval_have_signs_everywhere(report):
+    page, _, markdown = report(means={"good": 0.3, "bad": 0.7}, blank=0)
+    (row,) = [one.split(" | ") for one in markdown.splitlines() if one.startswith("| (bad) | -")]
+    assert re.fullmatch(r"-\d+\.\d", row[1]) and re.fullmatch(r"-\d+\.\d to -\d+\.\d", row[2])
+    assert f"No, {row[1]} points against bad: the interval excludes 0" in " ".join(page.text.split())
+    _, _, markdown = report(means={"good": 0.7, "bad": 0.3}, blank=0)
+    (row,) = [one.split(" | ") for one in markdown.splitlines() if one.startswith("| (bad) | +")]
+    assert re.fullmatch(r"\+\d+\.\d to \+\d+\.\d", row[2])
+    assert re.search(r"interval -\d+\.\d to -\d+\.\d\)", markdown)  # of the change under swap
+
+
+@pytest.mark.parametrize(
+    ("values", "said", "unsaid"),
+    [
+        (
+            {"means": {"a": -1, "b": -1, "bad": 0.3}, "blank": 0},
+            [
+                "A tie: a and b: mean IoU 0.0 %; nothing that sounds was found",
+                "a finds nothing, so nothing says whether it",
+            ],
+            ["methods listen", "Then "],
+        ),
+        ({"means": {"a": 0.5, "b": 0.5, "bad": 0.3}}, ["A tie: a and b: mean IoU", "0.0 points against b"], ["Then "]),
+        (
+            {"means": {"a": -1, "b": 0.5}, "baselines": (), "blank": 0},
+            ["b: mean IoU", "Then a 0.0"],
+            ["A tie", "nothing that"],
+        ),
+        (
+            {"means": {"bad": 0.5, "a": 0.5}, "baselines": ("bad", "a")},
+            ["No method of this run listens", "Only baselines were run, which"],
+            ["A tie", "No audio control", "To find out"],
+        ),
+        ({"count": 1, "blank": 0}, ["no interval Too few for one: 1 sample."], ["1 sample are", "1 sample is"]),
+        (
+            {"intervals": {"draws": 0}},
+            ["No intervals: 0 draws were asked for."],
+            ["with 95 % intervals", "bootstrap intervals"],
+        ),
+    ],
+)
+def test_what_is_said_of_runs_at_the_edge_is_true(report, values, said, unsaid):
+    if "intervals" in values:
+        values = {"intervals": {**runs.make_results().intervals, **values["intervals"]}}
+    page, text, _ = report(gallery=[runs.gallery_entry("scene_0000", ("a",))], **values)
+    check(page, text)
+    words = " ".join(page.text.split())
+    for one in said:
+        assert one in words
+    for one in unsaid:
+        assert one not in words

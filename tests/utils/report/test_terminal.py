@@ -75,7 +75,7 @@ def test_wide_cells_keep_the_columns_apart(results, make_scores):
 def test_hard_masks_are_said_in_words(results, make_scores):
     text = format_tables(results({"original": {"soft": spread(0.5), "hard": [make_scores(0.4, levels=2)] * 20}}))
     assert block(text, "paper")[4].split() == ["hard", *["hard"] * 4, "40.0", "40.0"]
-    assert "hard: the method's maps have two values at most" in text
+    assert "hard: most maps have two values at most" in text
     alone = block(format_tables(results({"original": {"hard": [make_scores(0.4, levels=2)] * 20}})), "paper")
     ends = [[match.end() for match in re.finditer(r"\S+", line)] for line in (alone[0], alone[1], alone[3])]
     assert ends[0] == ends[1][1:5] == ends[2][1:5]
@@ -94,25 +94,27 @@ def test_undefined_numbers_and_missing_protocols_are_told(results, make_scores):
 def verdict(results):
     text = format_tables(results)
     return [
-        line.strip() for line in text.splitlines() if re.search(r"^best|^ +[+-]\d|^ +no diff|listen:|listens:", line)
+        line.strip()
+        for line in text.splitlines()
+        if re.search(r"^best|^a tie|^\w+, IoU|^ +\S+ against|^ +no diff|listen:|listens:", line)
     ]
 
 
-INTERVAL = r"\[-?\d+\.\d, -?\d+\.\d\]"
+INTERVAL = r"\[([+-]\d+\.\d+|0\.0), ([+-]\d+\.\d+|0\.0)\]"
 
 
 def test_the_best_method_is_told_with_how_certain_that_is(results):
     run = {"good": spread(0.6), "(base)": spread(0.2), "close": spread(0.6) - 0.01 * np.cos(np.arange(20))}
     best, close, base = verdict(results({"original": run}))
     assert best == "best: good, IoU 60.0" or best == "best: close, IoU 60.0"
-    assert re.fullmatch(rf"\+\d\.\d against (good|close) {INTERVAL}: not certain", close)
-    assert re.fullmatch(rf"\+40\.\d against base {INTERVAL}: certain", base)
+    assert re.fullmatch(rf"\+\d\.\d against (good|close) {INTERVAL}: the interval includes 0", close)
+    assert re.fullmatch(rf"\+40\.\d against base {INTERVAL}: the interval excludes 0", base)
 
 
 def test_a_baseline_is_never_the_best_but_may_be_better(results):
     best, base = verdict(results({"original": {"m": spread(0.3), "(base)": spread(0.5)}}))
-    assert best.startswith("best: m, IoU 3")
-    assert re.fullmatch(rf"-20\.0 against base {INTERVAL}: certain", base)
+    assert best.startswith("m, IoU 3")
+    assert re.fullmatch(rf"-20\.0 against base {INTERVAL}: the interval excludes 0", base)
 
 
 def test_one_method_without_baselines_has_nothing_to_be_compared_with(results):
@@ -131,8 +133,34 @@ def test_baselines_alone_have_no_verdict(results):
 def test_a_tie_is_no_certain_difference_in_either_direction(results):
     for names in (("a", "b"), ("b", "a"), ("a", "(b)"), ("(b)", "a")):
         run = {name: spread(0.5) for name in names}
-        _, other = verdict(results({"original": run}))
-        assert re.fullmatch(r"\+0\.0 against [ab] \[0\.0, 0\.0\]: not certain", other)
+        best, other = verdict(results({"original": run}))
+        assert re.fullmatch(r"0\.0 against [ab] \[0\.0, 0\.0\]: the interval includes 0", other)
+        assert best == ("a, IoU 50.0" if "(b)" in names else f"a tie: {' and '.join(names)}, IoU 50.0")
+
+
+def test_rounding_decides_nothing(results):
+    _, other = verdict(results({"original": {"a": spread(0.5) + 3e-4, "(b)": spread(0.5)}}))
+    assert other == "+0.03 against b [+0.03, +0.03]: the interval excludes 0"
+    wobble = np.array([0.1, *[0.0] * 19])  # nine of ten of its draws are above 0, and none is below
+    _, other = verdict(results({"original": {"a": spread(0.5) + wobble, "(b)": spread(0.5)}}))
+    assert re.fullmatch(r"\+0\.5 against b \[0\.0, \+\d\.\d\]: the interval includes 0", other)
+
+
+def test_where_nothing_was_found_nobody_is_called_the_best(results, make_scores):
+    empty, beside = make_scores(0.0, predicted=0, intersection=0), make_scores(0.0)
+    for answers in ([empty] * 8, [beside] * 8):
+        (line, *_) = verdict(results({"original": {"a": answers, "b": answers, "(c)": spread(0.5, 8)}}))
+        assert line == "a tie: a and b, IoU 0.0; nothing that sounds was found"
+        (line,) = verdict(results({"original": {"a": answers}}))
+        assert line == "a, IoU 0.0; nothing that sounds was found"
+    (line, *_) = verdict(results({"original": {"a": [empty] * 8, "b": spread(0.5, 8)}}))
+    assert line.startswith("best: b, IoU 5") and ";" not in line
+
+
+def test_a_method_that_finds_nothing_is_not_said_to_be_deaf(results, make_scores):
+    nothing = [make_scores(0.0, predicted=0, intersection=0)] * 8
+    text = format_tables(results({"original": {"m": nothing}, "swap": {"m": nothing}}))
+    assert "m finds nothing, so nothing says whether it listens: IoU 0.0 -> 0.0 under swap, 0.0 [0.0, 0.0]" in text
 
 
 def test_the_verdict_needs_no_particular_protocol(results):
@@ -143,7 +171,8 @@ def test_the_verdict_needs_no_particular_protocol(results):
 @pytest.mark.parametrize("options", [{"draws": 0}, {"size": 10}])
 def test_without_an_interval_nothing_is_certain(results, options):
     text = format_tables(results({"original": {"a": spread(0.5), "b": spread(0.3)}}, **options))
-    assert "+20.0 against b (no interval): not certain" in text
+    assert "+20.0 against b: no interval" in text
+    assert ("No intervals: 0 draws were asked for, they need 40." in text) == ("draws" in options)
     assert "±" not in text.split("Percent.")[0]
 
 
@@ -155,8 +184,10 @@ def test_a_method_listens_when_another_sound_certainly_costs_it(results):
         "swap": {"ears": spread(0.1), "deaf": spread(0.5)},
     }
     said = verdict(results(run))
-    assert re.fullmatch(rf"ears listens: IoU 60\.\d -> 10\.\d under swap {INTERVAL}", said[-2])
-    assert re.fullmatch(r"deaf does not certainly listen: IoU 50\.\d -> 50\.\d under swap \[0\.0, 0\.0\]", said[-1])
+    assert re.fullmatch(rf"ears listens: IoU 60\.\d -> 10\.\d under swap, -50\.0 {INTERVAL}", said[-2])
+    assert re.fullmatch(
+        r"deaf does not certainly listen: IoU 50\.\d -> 50\.\d under swap, 0\.0 \[0\.0, 0\.0\]", said[-1]
+    )
     del run["swap"]
     assert "60.0 -> 15.0 under offscreen" in verdict(results(run))[-2].replace("60.1", "60.0").replace("15.1", "15.0")
     del run["offscreen"]

@@ -128,10 +128,34 @@ def test_chance_is_called_chance(make_run, capsys):
     a, b = make_run("a", {"m": BASE, "n": BASE}), make_run("b", {"m": BASE + WOBBLE, "n": BASE - WOBBLE / 2})
     first, _ = said(capsys, a, b)
     assert re.fullmatch(
-        r"The scores do not differ beyond chance: m \d\.\d points \[-?\d\.\d, \d\.\d\], the largest of 2 differences, "
-        r"on 24 samples in both\.",
+        r"The scores do not differ beyond chance: m -0\.\d points in B \[-\d\.\d, \+0\.\d\], the largest of 2 "
+        r"differences, on 24 samples in both\.",
         first,
     )
+
+
+@pytest.mark.parametrize(("shift", "signed"), [(0.2, "+20.0"), (-0.2, "-20.0")])
+def test_a_difference_keeps_its_sign_wherever_no_better_one_is_named(make_run, capsys, shift, signed):
+    few, many = (make_run(f"few {signed}", {"x": BASE[:6], "y": BASE[:6] + shift}), BASE + shift * WOBBLE / 0.02)
+    first, printed = said(capsys, few, few, "--methods", "x", "y")
+    assert first == f"It cannot be told whether this is chance: y against x {signed} points (no interval) on 6 samples."
+    assert re.search(rf"^headline IoU +\d+\.\d +\d+\.\d +{re.escape(signed)} \(no interval\)$", printed, re.M)
+    change = 100 * np.mean(many - BASE)
+    first, printed = said(capsys, make_run("a", {"m": BASE}), make_run("b", {"m": many}))
+    value, low, high = re.search(r"chance: m (\S+) points in B \[(\S+), (\S+)\] on", first).groups()
+    assert float(value) == pytest.approx(change, abs=0.05)
+    assert (low[0], high[0], value[0]) == ("-", "+", "+" if change > 0 else "-")
+    assert re.search(rf"^headline IoU .* {re.escape(value)} \[{re.escape(low)}, {re.escape(high)}\]$", printed, re.M)
+
+
+def test_rounding_decides_nothing(make_run, capsys):
+    a, b = make_run("a", {"m": BASE}), make_run("b", {"m": BASE + 0.0004})
+    first, printed = said(capsys, a, b)
+    assert first == "m is better in B by 0.04 points [0.04, 0.04] on 24 samples in both."
+    assert re.search(r"^headline IoU +\d\d\.\d +\d\d\.\d +\+0\.04 \[\+0\.04, \+0\.04\] +\*$", printed, re.M)
+    touching = [0.0] * 22 + [1e-15] * 2
+    first, printed = said(capsys, a, make_run("c", {"m": BASE + touching}))
+    assert first.startswith("The scores are identical")
 
 
 def test_a_paired_difference_is_that_of_the_bootstrap(make_run, tmp_path):
@@ -183,7 +207,7 @@ def test_without_records_only_intervals_are_compared(make_run, capsys, spoil, re
     if differs:
         assert first == "m is better in B by 25.0 points (intervals apart) on 24 samples in both."
     else:
-        assert first.startswith("The scores do not differ beyond chance: m 3.0 points (intervals overlap)")
+        assert first.startswith("The scores do not differ beyond chance: m +3.0 points in B (intervals overlap)")
     assert f"{reason}" in printed.split("Not paired: ")[1]
 
 
@@ -215,7 +239,7 @@ def test_other_samples_are_not_paired_and_said_to_be_other(make_run, capsys):
 
 def test_too_few_groups_leave_it_open(make_run, capsys):
     first, _ = said(capsys, make_run("a", {"m": BASE[:6]}), make_run("b", {"m": BASE[:6] + 0.2}))
-    assert first == "It cannot be told whether this is chance: m 20.0 points (no interval) on 6 samples in both."
+    assert first == "It cannot be told whether this is chance: m +20.0 points in B (no interval) on 6 samples in both."
 
 
 @pytest.mark.parametrize(
@@ -318,7 +342,7 @@ def test_another_column_may_differ_when_the_headline_does_not(make_run, capsys):
     half = [(one, {"f_fixed": one / 2}) for one in BASE]
     first, printed = said(capsys, make_run("b", {"m": BASE}), make_run("c", {"m": half}))
     assert first == (
-        "The scores do not differ beyond chance: m 0.0 points [0.0, 0.0] on 24 samples in both; "
+        "The scores do not differ beyond chance: m 0.0 points in B [0.0, 0.0] on 24 samples in both; "
         "other columns do: m paper F."
     )
     assert len(re.findall(r"\*$", printed, re.M)) == 1

@@ -7,7 +7,7 @@ import numpy as np
 import pytest
 import torch
 
-from utils.errors import UserError
+from utils.errors import NotFinite, UserError
 from utils.runs.engine import Evaluation, predict_blind
 from utils.runs.journal import Batch
 from utils.scoring.sample_scores import EVAL_SIZE, describe_measurement, measure
@@ -194,6 +194,23 @@ def test_one_sample_that_does_not_fit_is_a_sentence():
     assert device.asked == [3, 2, 1]
 
 
+def test_of_numbers_that_are_not_finite_the_sample_is_named():
+    """The samples of a batch are asked one by one for it."""
+    asked = []
+
+    def predict(samples, bad):
+        asked.append([one.id for one in samples])
+        if bad(samples):
+            raise NotFinite("clap x")
+
+    samples = [sample_of(name, half()) for name in "abc"]
+    with pytest.raises(NotFinite, match=r"^sample b: expected finite numbers from clap x, found"):
+        asking(lambda some: predict(some, lambda these: "b" in asked[-1]), lambda: None).ask(samples)
+    assert asked == [["a", "b", "c"], ["a"], ["b"]]
+    with pytest.raises(NotFinite, match=r"^samples a to c, in one batch: expected finite numbers from clap x"):
+        asking(lambda some: predict(some, lambda these: len(these) > 1), lambda: None).ask(samples)
+
+
 def test_other_errors_stay_what_they_are():
     def fail(samples):
         raise RuntimeError("shapes differ")
@@ -220,3 +237,23 @@ def test_the_failed_attempt_is_let_go_before_the_next():
     finally:
         gc.enable()
     assert len(attempts) == 2
+
+
+def test_samples_that_cannot_be_read_or_heard_end_the_run_or_are_left_out(capsys):
+    samples = [sample_of(name, half()) for name in "abc"]
+    found = [samples[0], UserError("cannot read b; export it again"), samples[2]]
+
+    def swap(sample):
+        if sample.id == "c":
+            raise UserError("cannot read the sound d")
+        return sample
+
+    evaluation = Evaluation({}, {"original": lambda one: one, "swap": swap}, lambda: None, {}, 0.5, "224")
+    advice = "^cannot read b; export it again; then the same command goes on, or --skip_faults leaves it out$"
+    with pytest.raises(UserError, match=advice):
+        evaluation.sort_out(tuple("abc"), found)
+    evaluation.skip_faults = True
+    kept, faults = evaluation.sort_out(tuple("abc"), found)
+    assert [one.id for one in kept] == ["a"]
+    assert faults == {"b": "cannot read b; export it again", "c": "cannot read the sound d"}
+    assert capsys.readouterr().err.splitlines() == [f"left out: {name}: {why}" for name, why in faults.items()]

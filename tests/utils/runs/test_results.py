@@ -2,6 +2,7 @@
 
 import csv
 import math
+import os
 import shlex
 import subprocess
 from dataclasses import fields, replace
@@ -13,7 +14,7 @@ import pytest
 
 from utils.errors import UserError
 from utils.files import write_text_atomic
-from utils.runs.provenance import command_line, current_date, git_state, versions
+from utils.runs.provenance import code_sha256, command_line, current_date, git_state, versions
 from utils.runs.results import (
     SCHEMA,
     EvalResults,
@@ -72,6 +73,39 @@ def test_records_come_back_as_written(tmp_path):
     assert [path.name for path in tmp_path.iterdir()] == ["per_sample.csv"]
 
 
+@pytest.mark.parametrize(
+    ("text", "written"),
+    [
+        ("=cmd|'/c calc'!A0", "'=cmd|'/c calc'!A0"),
+        ("+1+cmd|x", "'+1+cmd|x"),
+        ("-2+cmd|' /C calc'!A0", "'-2+cmd|' /C calc'!A0"),
+        ('-HYPERLINK("http://x")', '\'-HYPERLINK("http://x")'),
+        ("@SUM(1)", "'@SUM(1)"),
+        ("\t=1", "'\t=1"),
+        ("\r=1", "'\r=1"),
+        ("\n", "'\n"),
+        (" =1", "' =1"),
+        ("＝1", "'＝1"),
+        ("'=1", "''=1"),  # so that it comes back
+        ("-SxV944iB48", "-SxV944iB48"),  # names to join by
+        ("-0jeONf82dE_21000_31000", "-0jeONf82dE_21000_31000"),
+        ("--a.b-c+d", "--a.b-c+d"),
+        ("'tis", "'tis"),
+        ("'-a", "'-a"),
+        ("a=1", "a=1"),
+        ("A photo of x - y; =z", "A photo of x - y; =z"),
+        ("", ""),
+    ],
+)
+def test_no_text_opens_as_a_formula_and_every_text_comes_back(tmp_path, text, written):
+    record = replace(RECORD, id=text, query=text, reason=text)
+    write(tmp_path, record)
+    with (tmp_path / "per_sample.csv").open(newline="", encoding="utf-8") as file:
+        (row,) = csv.DictReader(file)
+    assert [row[name] for name in ("id", "query", "reason")] == [written] * 3
+    assert read_records(tmp_path) == [record]
+
+
 def test_records_are_read_by_control(tmp_path):
     rows = [replace(RECORD, control=control, method=method) for control in ("original", "swap") for method in "ab"]
     write(tmp_path, *rows)
@@ -111,7 +145,7 @@ def test_results_are_strict_json_with_fractions(tmp_path):
     found = read_results(tmp_path)
     assert found == read_results(tmp_path / "results.json")
     assert list(found) == [field.name for field in fields(EvalResults)]
-    assert [*found][:3] == ["schema", "command", "date"] and [*found][-2:] == ["intervals", "gallery"]
+    assert [*found][:3] == ["schema", "command", "date"] and [*found][-4:-2] == ["intervals", "gallery"]
     assert found["scores"]["cross_modal"]["paper"]["cIoU"] == {"value": 0.55, "low": None, "high": None}
     assert found["data"] == {"path": "data", "samples": 20, "gt_empty": 2}  # numpy's numbers are numbers
     with pytest.raises(ValueError, match="not JSON compliant"):
@@ -157,10 +191,43 @@ def test_the_commit_is_that_of_the_repository_itself(tmp_path):
     subprocess.run([*git, "commit", "-q", "--allow-empty", "-m", "m"], check=True)
     commit, changed = git_state(tmp_path)
     assert (len(commit), changed) == (40, False)
-    (tmp_path / "inside").mkdir()
-    (tmp_path / "inside" / "new.txt").touch()
+    (tmp_path / "utils").mkdir()
+    (tmp_path / "utils" / "new.py").touch()
     assert git_state(tmp_path) == (commit, True)
-    assert git_state(tmp_path / "inside") == (None, None)
+    assert git_state(tmp_path / "utils") == (None, None)
+
+
+NO_CODE = ["runs/unfinished/run.json", "out/per_sample.csv", "mydata/image/a.png", "datasets/mine/labels.csv", "a.py"]
+NO_CODE += ["README.md", "utils/__pycache__/a.pyc", "tests/test_a.py", "datasets/mine/manifest.json", "cache/ab/a.npz"]
+CODE = ["eval.py", "methods/a.py", "models/segmenter/a.py", "datasets/check/a.py", "utils/language/things.csv"]
+
+
+@pytest.mark.parametrize("with_git", [True, False])
+def test_the_code_is_what_can_change_a_number_and_nothing_else_of_the_clone(tmp_path, with_git):
+    def write(name, text):
+        (tmp_path / name).parent.mkdir(parents=True, exist_ok=True)
+        (tmp_path / name).write_text(text)
+
+    write("eval.py", "a")
+    write("README.md", "a")
+    if with_git:
+        git = ["git", "-C", str(tmp_path), "-c", "user.name=n", "-c", "user.email=e"]
+        for words in (["init", "-q"], ["add", "."], ["commit", "-q", "-m", "m"]):
+            subprocess.run([*git, *words], check=True)
+    codes = [code_sha256(tmp_path)]
+    for name in NO_CODE:
+        write(name, "other")
+        assert (code_sha256(tmp_path), git_state(tmp_path)[1]) == (codes[0], False if with_git else None), name
+    for name in CODE:  # changed where git knows it, new elsewhere
+        write(name, "other")
+        codes.append(code_sha256(tmp_path))
+        assert git_state(tmp_path)[1] is (True if with_git else None)
+    assert len(set(codes)) == 1 + len(CODE)
+    write("eval.py", "a")
+    os.utime(tmp_path / "eval.py", (0, 0))
+    for name in CODE[1:]:
+        (tmp_path / name).unlink()
+    assert (code_sha256(tmp_path), git_state(tmp_path)[1]) == (codes[0], False if with_git else None)
 
 
 def test_versions_and_date():

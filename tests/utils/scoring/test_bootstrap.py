@@ -83,6 +83,14 @@ def test_a_shifted_copy_is_certainly_different_and_the_sign_says_which_is_better
     assert turned.high == pytest.approx(-0.01)
 
 
+@pytest.mark.parametrize(
+    ("low", "high", "certain"),
+    [(0.0, 0.019, False), (-0.019, 0.0, False), (1e-16, 0.019, False), (3e-4, 0.019, True), (-0.019, -3e-4, True)],
+)
+def test_an_interval_that_touches_0_does_not_exclude_it(low, high, certain):
+    assert Estimate((low + high) / 2, low, high).certain is certain
+
+
 def test_a_paired_difference_is_certain_where_two_intervals_overlap():
     rng = np.random.default_rng(0)
     values = rng.random(60)
