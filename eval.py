@@ -84,7 +84,8 @@ class Run:
     def __init__(self, arguments: argparse.Namespace, command: str) -> None:
         """Checks what the command line asks for, the cheapest first, and loads the networks."""
         self.arguments, self.command = arguments, command
-        output.refuse_unfit(arguments.output_dir)
+        names = dict.fromkeys((*arguments.methods, *arguments.baselines))
+        output.refuse_unfit(arguments.output_dir, names)
         self.shard = shard = Shard(*arguments.shard) if arguments.shard else launched_shard()
         self.dataset = dataset = open_dataset(arguments.test_data_path, arguments.limit, arguments.skip_faults)
         applicable(arguments.protocols, Setting())
@@ -93,7 +94,6 @@ class Run:
         self.config = config = load_config(arguments.config, arguments.set, methods.available())
         for name, settings in config.methods.items():
             methods.check(name, settings)
-        names = dict.fromkeys((*arguments.methods, *arguments.baselines))
         self.settings = {name: method_settings(name, config, arguments.seed) for name in names}
         roles = {role: name for name in reversed(names) for role in methods.requires(name)}
         for role, name in roles.items():

@@ -29,7 +29,7 @@ from utils.errors import UserError, run_script
 from utils.files import file_name, make_folder
 from utils.media.drawing import draw_overlay, grey, save_png, shades, side_by_side
 from utils.media.images import read_image_and_size, resize_mask, resize_score_map
-from utils.media.sounds import is_silent, level_db, read_recording
+from utils.media.sounds import level_db, read_recording, why_unheard
 from utils.trails import describe_trail
 from utils.types import Prediction, Sample
 
@@ -218,7 +218,7 @@ def near_miss(prediction: Prediction, models: Mapping[str, Any], threshold: floa
 
 def published_networks(config: Config, name: str, sample: Sample, img_path: Path, wav_path: Path) -> dict[str, str]:
     """How to ask published networks the same; nothing where they are asked already, or nothing can be heard."""
-    if config.name in RESEARCH_CONFIGS or is_silent(sample.waveform, sample.sampling_rate):
+    if config.name in RESEARCH_CONFIGS or why_unheard(sample.waveform, sample.sampling_rate):
         return {}
     fetch = f"python -m models.fetch --config {RESEARCH_CONFIGS[0]}"
     command = ["python", "inference_demo.py", "--config", RESEARCH_CONFIGS[0], "--methods", name]

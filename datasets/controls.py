@@ -17,9 +17,8 @@ from __future__ import annotations
 
 import hashlib
 from collections import defaultdict
-from collections.abc import Hashable, Sequence
+from collections.abc import Sequence
 from dataclasses import replace
-from functools import cached_property
 
 import numpy as np
 
@@ -55,17 +54,21 @@ class AudioControls:
             raise UserError(f'there is no audio control "{unknown[0]}"; choose from: {", ".join(CONTROLS)}')
         self.names = tuple(dict.fromkeys(("original", *names)))
         self._dataset, self._seed = dataset, seed
-        self._entries, _ = dataset.entries(group_size)
-        described = dataset.manifest.samples.values() if dataset.manifest else ()
-        self._is_known = any(entry.categories for entry in described)
-        pool = {s: one for s, one in self._entries.items() if (one.categories and not one.blank) or not self._is_known}
-        self._pool = list(pool)
-        self._groups, self._group_of = _numbered([entry.group for entry in pool.values()])
-        kinds = [entry.categories if self._is_known else self._sounds[stem] for stem, entry in pool.items()]
-        self._kinds, self._kind_of = _numbered(kinds)
-        self._in_view = defaultdict(set)
+        entries, _ = dataset.entries(group_size)
+        described = list(dataset.manifest.samples.values()) if dataset.manifest else []
+        in_view = defaultdict(set)
         for entry in described:
-            self._in_view[entry.group] |= _in_view(entry)
+            in_view[entry.group] |= _in_view(entry)
+        self._groups = {stem: entry.group for stem, entry in entries.items()}
+        if any(entry.categories for entry in described):
+            self._kinds = {s: entry.categories for s, entry in entries.items() if entry.categories and not entry.blank}
+            self._avoided = {
+                "swap": {stem: frozenset(entry.categories) for stem, entry in entries.items()},
+                "offscreen": {stem: frozenset(in_view[entry.group]) for stem, entry in entries.items()},
+            }
+        else:  # then a sound is of the kind of its file and of its group
+            self._kinds = {stem: (self._sound(stem), f"group {group}") for stem, group in self._groups.items()}
+            self._avoided = {"swap": {stem: frozenset(kinds) for stem, kinds in self._kinds.items()}}
         self.refused = {name: reason for name in OF_OTHERS if (reason := self._refusal(name))}
         if reasons := [self.refused[name] for name in self.names if name in self.refused]:
             raise UserError(reasons[0])
@@ -89,60 +92,53 @@ class AudioControls:
     def given(self, stem: str) -> dict[str, list]:
         """Control -> whose sound it gives a sample, and the digest of that file; for swap and offscreen."""
         donors = {control: of_control[stem] for control, of_control in self.donors.items()}
-        return {control: [one, self._sounds[one]] for control, one in donors.items()}
+        return {control: [one, self._sound(one)] for control, one in donors.items()}
 
     def _noise(self, sample: Sample) -> np.ndarray:
         loudness = np.sqrt(np.mean(np.square(sample.waveform, dtype=np.float64))) if len(sample.waveform) else 0.0
         noise = self._rng("noise", sample.id).standard_normal(len(sample.waveform)) * loudness
         return noise.clip(-1, 1).astype(np.float32)
 
-    def _donors(self, control: str) -> dict[str, str]:
-        donors = {}
-        for stem, entry in self._entries.items():
-            fitting = self._fitting(control, stem)
-            beside = fitting & (self._group_of == self._groups.get(entry.group))
-            fitting = np.flatnonzero(beside if control == "swap" and beside.any() else fitting)
-            donors[stem] = self._pool[fitting[self._rng(control, stem).integers(len(fitting))]]
-        return donors
-
-    def _fitting(self, control: str, stem: str) -> np.ndarray:
-        """Whose sound a sample can be given, of the pool: (N,) bool."""
-        own = self._entries[stem]
-        if not self._is_known:
-            return (self._group_of != self._groups[own.group]) & (self._kind_of != self._kinds[self._sounds[stem]])
-        avoided = self._in_view[own.group] if control == "offscreen" else set(own.categories)
-        return np.array([avoided.isdisjoint(kind) for kind in self._kinds], bool)[self._kind_of]
-
     def _refusal(self, control: str) -> str | None:
-        if control == "offscreen" and not self._is_known:
+        if control not in self._avoided:
             return (
-                "the audio control offscreen needs to know what sounds in each sample, found no categories in "
+                f"the audio control {control} needs to know what sounds in each sample, found no categories in "
                 f"{self._dataset.root}; import the data set with a module of datasets/, or leave the control out"
             )
-        alone = next((stem for stem in self._entries if not self._fitting(control, stem).any()), None)
+        kinds, avoided = set(self._kinds.values()), self._avoided[control]
+        alone = next((stem for stem in avoided if not any(map(avoided[stem].isdisjoint, kinds))), None)
         return alone and (
             f"the audio control {control} needs a sound of something else for {alone}, found none among "
-            f"{count(len(self._entries), 'sample')}; take more samples, or leave the control out"
+            f"{count(len(avoided), 'sample')}; take more samples, or leave the control out"
         )
 
-    @cached_property
-    def _sounds(self) -> dict[str, str]:
-        """Stem -> digest of its sound."""
-        digests = {stem: self._dataset.digests[stem].items() for stem in self._entries}
-        return {s: next(one for name, one in own if name.startswith(f"{SOUND_FOLDER}/")) for s, own in digests.items()}
+    def _donors(self, control: str) -> dict[str, str]:
+        pool, beside, sounding, donors = list(self._kinds), defaultdict(list), defaultdict(list), {}
+        for place, stem in enumerate(pool):
+            beside[self._groups[stem]].append(place)
+            for kind in self._kinds[stem]:
+                sounding[kind].append(place)
+        for stem, avoided in self._avoided[control].items():
+            fits = np.ones(len(pool), bool)
+            for kind in avoided:
+                fits[sounding[kind]] = False
+            near = [place for place in beside[self._groups[stem]] if fits[place]] if control == "swap" else []
+            fitting = near or np.flatnonzero(fits)
+            donors[stem] = pool[fitting[self._rng(control, stem).integers(len(fitting))]]
+        return donors
+
+    def _sound(self, stem: str) -> str:
+        """The digest of a sample's sound."""
+        digests = self._dataset.digests[stem].items()
+        return next(digest for name, digest in digests if name.startswith(f"{SOUND_FOLDER}/"))
 
     def _rng(self, control: str, stem: str) -> np.random.Generator:
         digest = hashlib.sha256(f"{self._seed}|{control}|{stem}".encode()).digest()
         return np.random.default_rng(int.from_bytes(digest[:8], "big"))
 
 
-def _numbered(values: Sequence[Hashable]) -> tuple[dict[Hashable, int], np.ndarray]:
-    """Each distinct value's number, and the numbers of all: (N,) int."""
-    numbers = {value: number for number, value in enumerate(dict.fromkeys(values))}
-    return numbers, np.array([numbers[value] for value in values], int)
-
-
 def _in_view(entry: Entry) -> set[str]:
     """Everything the manifest knows to be in view, heard or not."""
-    objects = entry.details.get("objects", ())
-    return {*entry.categories, *(one["noun"] for one in objects if isinstance(one, dict) and "noun" in one)}
+    objects = entry.details.get("objects")
+    nouns = (one.get("noun") for one in objects if isinstance(one, dict)) if isinstance(objects, list) else ()
+    return {*entry.categories, *(noun for noun in nouns if isinstance(noun, str))}

@@ -23,7 +23,7 @@ from utils.types import Entry, Sample
 
 
 class FolderDataset:
-    """Samples of a folder in the project's layout, in the order of their stems; a map-style dataset for DataLoader.
+    """Samples of a folder in the project's layout, in the order of their stems; a map-style dataset.
 
     Attributes:
         root: the folder.
@@ -120,9 +120,9 @@ class FolderDataset:
                     "what belongs together, so leave the option out"
                 )
             return {stem: self.manifest.samples[stem] for stem in self.ids}, self.manifest.group_unit
-        size = group_size or 1
-        entries = {stem: Entry(self.ids[index - index % size]) for index, stem in enumerate(self.ids)}
-        return entries, "sample" if size == 1 else "clip"
+        size, stems = group_size or 1, self.layout.stems  # with those left out, or who is beside whom would shift
+        groups = {stem: stems[index - index % size] for index, stem in enumerate(stems)}
+        return {stem: Entry(groups[stem]) for stem in self.ids}, "sample" if size == 1 else "clip"
 
     @cached_property
     def digests(self) -> dict[str, dict[str, str]]:

@@ -58,30 +58,22 @@ class Layout:
         return {f"{folder}/{unicodedata.normalize('NFC', path.name)}": path for folder, path in found.items()}
 
     def digests(self, stems: Iterable[str]) -> dict[str, dict[str, str]]:
-        """Stem -> name -> SHA-256 of what the file holds; several links to one file are read once.
+        """Stem -> name -> SHA-256 of what the file holds.
 
         Raises:
             UserError: a file cannot be read.
         """
         names = {stem: self.names(stem) for stem in stems}
+        paths = {path for of_stem in names.values() for path in of_stem.values()}
+        shown = {"total": len(paths), "unit": "file", "delay": 2, "leave": False, "disable": None}  # on a terminal
         try:
-            same = {path: _one_file(path) for of_stem in names.values() for path in of_stem.values()}
-            first = {key: path for path, key in reversed(same.items())}
             with ThreadPoolExecutor() as pool:  # hashing lets other threads work
-                seen = {
-                    "total": len(first),
-                    "unit": "file",
-                    "delay": 2,
-                    "leave": False,
-                    "disable": None,
-                }  # on a terminal
-                read = tqdm(pool.map(_sha256, first.values()), **seen)
-                found = dict(zip(first, read, strict=True))
+                found = dict(zip(paths, tqdm(pool.map(_sha256, paths), **shown), strict=True))
         except OSError as error:
             raise UserError(
                 f"cannot read {error.filename}: {error.strerror}; mend it or take the sample out"
             ) from error
-        return {stem: {name: found[same[path]] for name, path in names[stem].items()} for stem in names}
+        return {stem: {name: found[path] for name, path in of_stem.items()} for stem, of_stem in names.items()}
 
 
 def fingerprint(digests: Mapping[str, Mapping[str, str]]) -> str:
@@ -97,11 +89,15 @@ def read_layout(root: str | os.PathLike) -> Layout:
     """Lists and pairs the files of a dataset folder without opening any.
 
     Raises:
-        UserError: there is no such folder, or it has no folder of images.
+        UserError: there is no such folder, it has no folder of images, or a file in the place of a folder.
     """
     root = Path(root)
     if not root.is_dir():
         raise UserError(f"expected a dataset folder at {root}, found none; check the path")
+    for path in (root / name for name in dict.fromkeys((*IMAGE_FOLDERS, *FOLDERS.values()))):
+        if os.path.lexists(path) and not path.is_dir():
+            found = "a file" if path.exists() else "a link that leads nowhere"
+            raise UserError(f"expected a folder at {path}, found {found}; {SEE_README}")
     image_folders = [name for name in IMAGE_FOLDERS if (root / name).is_dir()]
     if not image_folders:
         inside = some(entry.name for entry in root.iterdir()) or "nothing"
@@ -130,12 +126,6 @@ def read_layout(root: str | os.PathLike) -> Layout:
         found = f"{count(len(stray), 'file')} in {IGNORE_FOLDER} without a partner in {MASK_FOLDER}"
         faults.append(_fault("stray_ignore", found, stray, "remove them"))
     return Layout(root, files, has_gt, tuple(faults))
-
-
-def _one_file(path: Path) -> tuple:
-    """What several links to one file have in common."""
-    status = path.stat()
-    return status.st_dev, status.st_ino or path
 
 
 def _sha256(path: Path) -> str:

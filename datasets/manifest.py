@@ -161,7 +161,7 @@ def finish_folder(manifest: Manifest, out: Path) -> None:
 
 
 def _entry(stem: str, entry: Any) -> Entry:
-    of = f" of {_of(str, {'a stem': stem}, 'a stem')!r}"
+    of = f" of {stem!r}"
     values = {"scenario": "", "details": {}, **_of(dict, {stem: entry}, stem)}
     return Entry(
         group=_of(str, values, "group", of),

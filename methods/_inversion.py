@@ -27,8 +27,6 @@ from dataclasses import dataclass
 import numpy as np
 import torch
 
-from utils.errors import NotFinite
-
 MAX_ROWS = 16  # words a pass of the encoder
 
 Encode = Callable[[torch.Tensor], torch.Tensor]  # (B, W) word embeddings -> (B, D) L2-normalised
@@ -93,8 +91,6 @@ class Inverter:
         for step in range(self.steps + 1):
             embeds = self.encode(torch.stack([row.word for row in running])).float()  # (running, D)
             losses = 1 - (embeds * torch.stack([row.goal for row in running])).sum(-1)
-            if not losses.isfinite().all():
-                raise NotFinite("the audio-text encoder, whose sentence a pseudo-word is sought for")
             going_on = [
                 row.note(loss, embed, self.min_delta) < self.patience
                 for row, loss, embed in zip(running, losses.tolist(), embeds.detach(), strict=True)

@@ -16,7 +16,7 @@ import numpy as np
 
 from methods.base import Method, sounds_of
 from utils.cli import COSINE, LEVEL, PROMPT
-from utils.language.phrases import DEFAULT_PARSER, asking, fill, nouns_said
+from utils.language.phrases import DEFAULT_PARSER, PARSER, asking, fill, nouns_said
 from utils.media.sounds import SILENCE_DB, why_unheard
 from utils.trails import abstain, ask_for, candidates, silence
 from utils.types import Proposal, Sample
@@ -44,7 +44,7 @@ class CrossModal(Method):
         audio_prompt: Annotated[str, PROMPT] = "{}",
         min_similarity: Annotated[float, COSINE] = 0.0,
         silence_db: Annotated[float, LEVEL] = SILENCE_DB,
-        noun_parser: str = DEFAULT_PARSER,
+        noun_parser: Annotated[str, PARSER] = DEFAULT_PARSER,
     ) -> None:
         super().__init__(models)
         self.prompt, self.audio_prompt = prompt, audio_prompt

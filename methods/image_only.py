@@ -10,7 +10,7 @@ from typing import Annotated, Any
 
 from methods.base import Method
 from utils.cli import PROMPT
-from utils.language.phrases import DEFAULT_PARSER, asking, nouns_said
+from utils.language.phrases import DEFAULT_PARSER, PARSER, asking, nouns_said
 from utils.trails import abstain, ask_for
 from utils.types import Proposal, Sample
 
@@ -34,7 +34,7 @@ class ImageOnly(Method):
         models: Mapping[str, Any],
         *,
         prompt: Annotated[str, PROMPT] = "A photo of {}",
-        noun_parser: str = DEFAULT_PARSER,
+        noun_parser: Annotated[str, PARSER] = DEFAULT_PARSER,
     ) -> None:
         super().__init__(models)
         self.prompt = prompt

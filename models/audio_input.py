@@ -25,7 +25,6 @@ QUIET = 1e-4  # of the loudest moment's energy, -40 dB: where nothing is heard b
 FAINT = 1e-3  # of the loudest window's energy, -30 dB: what is mixed in at this level is masked by it
 MAX_WINDOWS = 4  # that a captioner hears of a sound: a sentence each is as much as a segmenter's text encoder reads
 AT_ONCE = 32  # windows held at the network's rate
-BLOCK = 1 << 20  # samples looked at in double precision
 
 
 @dataclass(frozen=True, eq=False)
@@ -89,9 +88,11 @@ def windows_of(
     whole = Window(waveform, sampling_rate, target_rate, length, min_length, 0, len(waveform))
     if len(waveform) * target_rate < (length + 0.5) * sampling_rate:
         return [whole]
-    most = length * sampling_rate // target_rate  # samples of the waveform
+    most = max(length * sampling_rate // target_rate, 1)  # samples of the waveform
     step = min(max(round(MOMENT_SECONDS * sampling_rate), 1), most)
-    energies = _energies_of_moments(waveform, step)
+    parts = (waveform[at : at + step] for at in range(0, len(waveform), step))
+    moments = (part - part.mean(dtype=np.float64) for part in parts)
+    energies = np.array([moment @ moment for moment in moments])
     heard = np.flatnonzero(energies > QUIET * energies.max())
     spans, at = [], 0
     while at < len(heard):
@@ -192,12 +193,3 @@ def groups_of_one_shape(features: Sequence[Any], size: int) -> list[list[Any]]:
             groups.append([])
         groups[-1].append(item)
     return groups
-
-
-def _energies_of_moments(waveform: np.ndarray, step: int) -> np.ndarray:
-    """(T,) -> (ceil(T / step),) float64: sums of squares, each moment without its own mean; block by block."""
-    whole, rows = len(waveform) // step * step, max(BLOCK // step, 1)
-    blocks = [waveform[at : min(at + rows * step, whole)] for at in range(0, whole, rows * step)]
-    energies = [block.reshape(-1, step).var(axis=1, dtype=np.float64) * step for block in blocks]
-    rest = waveform[whole:]
-    return np.concatenate([*energies, [rest.var(dtype=np.float64) * len(rest)] if len(rest) else []])

@@ -262,12 +262,15 @@ def steps(found: Readiness) -> list[str]:
     return [*todo, demo if {*ROLES} <= {*found.config.roles} else f"{demo} --methods {' '.join(known)}"]
 
 
-def playable(roles: Iterable[str], folder: Path = ROOT / "methods") -> list[str]:
+def playable(roles: Iterable[str]) -> list[str]:
     """The methods that listen, by name, which have all they need in these roles; read of their files, as text."""
-    texts = {path.stem: path.read_text(encoding="utf-8") for path in sorted(folder.glob("[a-z]*.py"))}
-    needs = {name: re.search(r"^    requires = \((.*)\)", text, re.M) for name, text in texts.items()}
-    listening = {name: said[1] for name, said in needs.items() if said and "listens = False" not in texts[name]}
-    return [name for name, said in listening.items() if {*re.findall(r"\w+", said), "segmenter"} <= {*roles}]
+    found = []
+    for path in sorted((ROOT / "methods").glob("[a-z]*.py")):
+        text = path.read_text(encoding="utf-8")
+        needs = re.search(r"^    requires = \((.*)\)", text, re.M)
+        if needs and "listens = False" not in text and {*re.findall(r"\w+", needs[1]), "segmenter"} <= {*roles}:
+            found.append(path.stem)
+    return found
 
 
 def _rows(*rows: tuple[str, str]) -> str:

@@ -273,12 +273,12 @@ def check_complete(network: torch.nn.Module, report: Mapping[str, Any]) -> None:
 
 def check_words(model: Pretrained) -> None:
     """Refuses (UserError) a tokenizer that reads two words alike, as the library makes them where no vocabulary is."""
-    tokenizer, read = getattr(model, "tokenizer", getattr(model.processor, "tokenizer", None)), []
-    for word in WORDS if tokenizer is not None else ():  # an empty one is no true value
-        tokens = getattr(model, "tokenize", tokenizer)([word])
-        ids = np.ravel(tokens["input_ids"] if isinstance(tokens, Mapping) else tokens).tolist()
-        read.append({*ids} - {getattr(tokenizer, "unk_token_id", None)})
-    if read and not (read[0] - read[1] and read[1] - read[0]):
+    tokenizer = getattr(model, "tokenizer", getattr(model.processor, "tokenizer", None))
+    if tokenizer is None:
+        return
+    read = [tokenizer([word]) for word in WORDS]
+    ids = [np.ravel(tokens["input_ids"] if isinstance(tokens, Mapping) else tokens).tolist() for tokens in read]
+    if {*ids[0]} == {*ids[1]}:  # whatever their number: what is unknown may be so letter by letter
         raise UserError(
             f"cannot load {model.provenance['id']} as {model.family}: expected a tokenizer that tells "
             f"{' from '.join(WORDS)}, found one that reads both alike; {AGAIN.format(TOKENIZER)}, or {ANOTHER}"
@@ -311,8 +311,8 @@ def _one_sentence(model_class: type[Pretrained], checkpoint: Checkpoint, revisio
             out = f"delete {checkpoint.path.parents[1]} and run {again}, or {ANOTHER}"
         else:
             out = model_class.remedy
-        is_there = {name: (checkpoint.path / name).is_file() for name in (TOKENIZER, SETTINGS)}
-        also = f" ({SETTINGS} is not there)" if is_there == {TOKENIZER: True, SETTINGS: False} else ""
+        lacks = (checkpoint.path / TOKENIZER).is_file() and not (checkpoint.path / SETTINGS).is_file()
+        also = f" ({SETTINGS} is not there)" if lacks else ""
         said = f"cannot load {checkpoint.weights} as {model_class.family}: {first_sentence(error)}{also}; {out}"
         raise UserError(said) from error
 

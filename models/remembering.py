@@ -108,7 +108,7 @@ class Remembering:
             raise AttributeError(name)
         own = getattr(self.model, name)
         if name == "pseudo_word_encoder":
-            return lambda template: self._checked_encoder(*own(template))
+            return partial(self._pseudo_word_encoder, own)
         if name in NUMBERS:  # before they are remembered, which reads the signature
             own = wraps(own)(lambda *asked, own=own, **how: self.checked(name, own(*asked, **how)))
         remembers = getattr(self.model, "remembers", STAGES)
@@ -118,13 +118,13 @@ class Remembering:
         """The answer, as it is; NotFinite where a number in it is not finite."""
         numbers = [[number for _, number in tags] for tags in answer] if stage == "tag" else answer
         for one in numbers if isinstance(numbers, list) else [numbers]:
-            values = np.asarray(one.detach() if hasattr(one, "detach") else one)
-            if not np.isfinite([values.min(initial=0), values.max(initial=0)]).all():  # not-a-number where one is
+            if not (one.isfinite() if hasattr(one, "isfinite") else np.isfinite(one)).all():
                 raise NotFinite(f"{stage} of {said_of(getattr(self.model, 'provenance', None), self.device)}")
         return answer
 
-    def _checked_encoder(self, encode: Callable[[Any], Any], table: Any) -> tuple[Callable[[Any], Any], Any]:
-        return lambda words: self.checked("the pseudo-word", encode(words)), self.checked("the words", table)
+    def _pseudo_word_encoder(self, own: Callable[[str], Any], template: str) -> tuple[Callable[[Any], Any], Any]:
+        encode, table = own(template)
+        return lambda words: self.checked("the pseudo-word", encode(words)), table
 
 
 def said_of(provenance: Mapping[str, Any] | None, device: str) -> str:

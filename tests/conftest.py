@@ -13,6 +13,8 @@ from types import ModuleType
 import pytest
 
 os.environ["HF_HUB_OFFLINE"] = "1"  # before transformers is imported
+if "PYTEST_XDIST_WORKER" in os.environ:
+    os.environ.setdefault("OMP_NUM_THREADS", "1")  # several processes with several threads each get in each other's way
 
 
 @pytest.fixture(scope="session")

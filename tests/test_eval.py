@@ -580,6 +580,10 @@ def test_results_of_another_run_are_replaced_where_that_is_asked_for(data, tmp_p
         ):
             evaluate(data, tmp_path, *options, *further)
         assert files_of(tmp_path) == before
+    evaluate(data, tmp_path, *options, "--shard", "1/2")
+    with pytest.raises(UserError, match="found those of a run with other shown"):  # a part of the same run is none
+        evaluate(data, tmp_path, *options, "--draws", "7")
+    evaluate(data, tmp_path, *options)
     assert evaluate(data, tmp_path, *options, "--batch_size", "1").scores == first.scores  # the same run
     other = evaluate(data, tmp_path, *options, "--methods", "classify", "--overwrite")
     assert json.loads((tmp_path / "results.json").read_text())["command"] == other.command
@@ -621,6 +625,18 @@ def test_links_in_the_output_folder_are_not_followed(data, tmp_path):
     with pytest.raises(UserError, match="expected a file at .*report.md, found a folder"):
         evaluate(data, output, *options, "--overwrite")
     assert files_of(elsewhere) == before
+
+
+def test_files_beside_the_drawn_ones_are_nobody_s_business(data, tmp_path):
+    options = ["--limit", "1", "--baselines", "--save_visualizations"]
+    evaluate(data, tmp_path, *options)
+    (tmp_path / "visualizations" / ".DS_Store").write_text("a file manager's")
+    evaluate(data, tmp_path, *options)
+    shutil.rmtree(tmp_path / "visualizations" / "cross_modal")
+    (tmp_path / "visualizations" / "cross_modal").write_text("mine")
+    with pytest.raises(UserError, match="expected a folder at .*cross_modal, found a file; remove it"):
+        evaluate(data, tmp_path, *options)
+    evaluate(data, tmp_path, *options, "--methods", "classify", "--overwrite")
 
 
 def test_names_as_long_as_file_systems_take_are_drawn(data, tmp_path):

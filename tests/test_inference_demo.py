@@ -207,6 +207,8 @@ def test_settings_are_checked_before_any_network_is_loaded_of_methods_that_do_no
         "classify.top_k=-1": "classify.top_k must be a whole number from 1 up; found -1",
         "classify.volume=1": 'the method classify has no setting "volume"',
         "text_inversion.decoding=image": "text_inversion.decoding must be one of auto, embedding, nearest_word",
+        "cross_modal.noun_parser=magic": 'cross_modal.noun_parser must be "hanta" or an installed spaCy pipeline',
+        "image_only.noun_parser=3": 'image_only.noun_parser must be "hanta" or an installed spaCy pipeline',
         "cross_modal.min_similarity=.nan": "cross_modal.min_similarity must be a number from -1 to 1; found nan",
     }
     for setting, sentence in refused.items():
@@ -281,9 +283,10 @@ def test_no_more_is_said_of_a_near_miss_than_is_known(scene, capsys):
     assert {"highest score", "or try"} <= (found := labels(capsys)) and "nearest names" not in found
     run("--threshold", "0.95", "--json")
     assert json.loads(capsys.readouterr().out)["methods"]["cross_modal"]["mask_share"] == 0
-    write("input.wav", np.zeros((0, 2)), 16000)
-    run()  # nothing was asked for, and no other network would hear anything
-    assert not {"highest score", "nearest names", "or try"} & labels(capsys)
+    for nothing in (np.zeros((0, 2)), np.array([0.5, -0.5])):
+        write("input.wav", nothing, 16000)
+        run()  # nothing was asked for, and no other network would hear anything
+        assert not {"highest score", "nearest names", "or try"} & labels(capsys)
 
 
 def test_silence_is_an_answer_not_an_error(scene, capsys):

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import errno
 import json
 import os
 import re
@@ -235,6 +236,25 @@ def test_a_file_mended_in_the_middle_costs_its_own_batch(own, tmp_path, undistur
     (own / "wav" / "5.wav").write_bytes(held)
     script.main(command(own, output))
     assert "going on: 2 of 4 batches were measured before" in capsys.readouterr().out
+    assert records_of(output) == undisturbed
+
+
+def test_a_disk_that_is_full_while_pictures_are_drawn_costs_no_picture(data, tmp_path, undisturbed, monkeypatch):
+    output, draw, left = tmp_path / "out", script.save_overlays, [1]
+
+    def draw_one_batch(*arguments):
+        left[0] -= 1
+        if left[0] < 0:
+            raise OSError(errno.ENOSPC, "No space left on device")
+        draw(*arguments)
+
+    monkeypatch.setattr(script, "save_overlays", draw_one_batch)
+    with pytest.raises(OSError, match="No space left"):
+        script.main(command(data, output, "--save_visualizations"))
+    assert measured(output) == ["0", "1"]
+    monkeypatch.setattr(script, "save_overlays", draw)
+    script.main(command(data, output, "--save_visualizations"))
+    assert len(list((output / "visualizations" / "classify").iterdir())) == len(SCENES)
     assert records_of(output) == undisturbed
 
 

@@ -139,9 +139,7 @@ def at_least(least: int, most: float = math.inf) -> Range:
 
 def number(range_: str, holds: Callable[[float], bool]) -> Range:
     """Numbers for which `holds` is true, as for not-a-number it must not be; the range is what an error calls them."""
-    return Range(
-        f"a number {range_}", lambda x: isinstance(x, (int, float)) and type(x) is not bool and holds(x), float
-    )
+    return Range(f"a number {range_}", lambda x: (isinstance(x, float) or type(x) is int) and holds(x), float)
 
 
 def one_of(*choices: str) -> Range:
@@ -151,9 +149,7 @@ def one_of(*choices: str) -> Range:
 
 def several(of: Range) -> Range:
     """Lists of at least one value that is in a range."""
-    return Range(
-        f"a list, each {of.words}", lambda x: isinstance(x, (list, tuple)) and bool(x) and all(map(of.holds, x))
-    )
+    return Range(f"a list, each {of.words}", lambda x: isinstance(x, (list, tuple)) and x and all(map(of.holds, x)))
 
 
 TEXT = Range("a text", lambda x: isinstance(x, str))
@@ -178,9 +174,7 @@ def check_setting(name: str, value: Any, setting: inspect.Parameter) -> None:
     default = setting.default
     kinds = (int, float) if type(default) is float else (type(default),)
     of_its_kind = Range(f"of the kind of its default {default!r}", lambda x: type(x) in kinds)
-    range_ = next(
-        (one for one in getattr(setting.annotation, "__metadata__", ()) if isinstance(one, Range)), of_its_kind
-    )
+    range_ = getattr(setting.annotation, "__metadata__", [of_its_kind])[0]
     if not range_.holds(value) and (value is not None or default is not None):
         raise UserError(f"{name} must be {range_.words}; found {reprlib.repr(value)}")
 

@@ -56,43 +56,39 @@ def run_script(main: Callable[[], object]) -> int:
         finally:
             print(end="", flush=True)  # not when Python ends, where a reader that has gone would be complained about
     except UserError as error:
-        print(f"error: {''.join(map(_shown, str(error)))}", file=sys.stderr)
-        return USER_ERROR_CODE
+        return _refuse(str(error))
     except RuntimeError as error:
         if type(error).__name__ != "OutOfMemoryError":  # torch's, which not every script has imported
             raise
-        said = first_sentence(error)
-        print(
-            f"error: it does not fit into the GPU's memory ({said}); keep the weights in half precision with --set "
-            "ROLE.dtype=bfloat16, run fewer methods at once, take a smaller config, or --device cpu",
-            file=sys.stderr,
-        )
-        return USER_ERROR_CODE
+        out = "close what else uses the GPU, try --set ROLE.dtype=bfloat16, take a smaller config, or add --device cpu"
+        return _refuse(f"it does not fit into the GPU's memory ({str(error).split('. ')[0]}); {out}")
     except BrokenPipeError:
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())  # where what still waits can go
         return UNREAD_CODE
     except OSError as error:
-        if error.errno not in (*DISK_FULL, *REFUSED, errno.ENAMETOOLONG):
-            raise
         where = f" for {error.filename}" if error.filename else ""
-        said = f"the disk is full, no space is left{where}; free some and run the same command again"
+        if error.errno in DISK_FULL:
+            return _refuse(f"the disk is full, no space is left{where}; free some and run the same command again")
         if error.errno in REFUSED:
-            why = error.strerror.lower()
-            said = f"there is no permission{where} ({why}); give it with chmod or chown, or name another place"
+            why = f"there is no permission{where} ({error.strerror.lower()})"
+            return _refuse(f"{why}; give it with chmod or chown, or name another place")
         if error.errno == errno.ENAMETOOLONG:
-            said = f"the name {error.filename} is too long for a file; give a shorter one"
-        print(f"error: {said}", file=sys.stderr)
-        return USER_ERROR_CODE
-    except KeyboardInterrupt as error:
-        is_signal = isinstance(error, Terminated)
-        print("terminated" if is_signal else "interrupted", file=sys.stderr)
-        return TERMINATED_CODE if is_signal else INTERRUPTED_CODE
+            return _refuse(f"the name {error.filename} is too long for a file; give a shorter one")
+        raise
+    except Terminated:
+        print("terminated", file=sys.stderr)
+        return TERMINATED_CODE
+    except KeyboardInterrupt:
+        print("interrupted", file=sys.stderr)
+        return INTERRUPTED_CODE
     return 0
 
 
-def _shown(letter: str) -> str:
-    """A letter, or its code where it would break the line or command the terminal."""
-    return letter if letter.isprintable() else letter.encode("unicode_escape").decode()
+def _refuse(sentence: str) -> int:
+    """Prints what is wrong on one line: letters that would break it or command the terminal become their codes."""
+    shown = (letter if letter.isprintable() else letter.encode("unicode_escape").decode() for letter in sentence)
+    print(f"error: {''.join(shown)}", file=sys.stderr)
+    return USER_ERROR_CODE
 
 
 def first_sentence(error: Exception) -> str:

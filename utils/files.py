@@ -73,19 +73,15 @@ def lock_bytes(path: Path, first: int, count: int) -> IO[bytes]:
 
     Raises:
         BlockingIOError: another process has a part of it.
-        OSError: the file system knows no locks.
+        OSError: the system or the file system knows no such locks, as Windows.
     """
-    file = os.fdopen(os.open(path, os.O_RDWR | os.O_CREAT | getattr(os, "O_NOFOLLOW", 0)), "r+b")
     try:
-        if os.name == "nt":
-            import msvcrt
-
-            os.lseek(file.fileno(), first, os.SEEK_SET)
-            msvcrt.locking(file.fileno(), msvcrt.LK_NBLCK, count)
-        else:
-            import fcntl
-
-            fcntl.lockf(file, fcntl.LOCK_EX | fcntl.LOCK_NB, count, first)
+        import fcntl
+    except ImportError as error:
+        raise OSError(errno.ENOLCK, "this system has none") from error
+    file = os.fdopen(os.open(path, os.O_RDWR | os.O_CREAT | os.O_NOFOLLOW), "r+b")
+    try:
+        fcntl.lockf(file, fcntl.LOCK_EX | fcntl.LOCK_NB, count, first)
         if not os.fstat(file.fileno()).st_nlink:  # who had it has just removed it
             raise BlockingIOError(errno.EAGAIN, "removed meanwhile")
     except OSError as error:

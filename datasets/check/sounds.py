@@ -37,8 +37,8 @@ def sound_header(path: Path) -> SoundFacts:
         frames = source.frames if source.frames is not None else sum(map(len, source.decode()))
     except Unreadable as why:
         return SoundFacts(problem=_problem(path, why))
-    about = {"sampling_rate": source.sampling_rate, "misnamed": _misnamed(path, source.kind)}
-    return SoundFacts(missing=source.missing, seconds=frames / source.sampling_rate, **about)
+    rate = source.sampling_rate
+    return SoundFacts("", "", source.missing, frames / rate, rate, _misnamed(path, source.kind))
 
 
 def sound_content(path: Path) -> SoundFacts:

@@ -15,7 +15,6 @@ from models.audio_tagger.soundnet import ARCHITECTURE, SoundNetTagger
 from models.network import MAX_BATCH, Pretrained, find
 from models.weights import read_json
 from utils.cli import SECONDS, one_of
-from utils.errors import UserError
 from utils.language import audioset
 
 MIN_SECONDS = 0.025  # one analysis frame
@@ -63,8 +62,6 @@ class AudioClassifier(Pretrained):
         window_seconds: Annotated[float | None, SECONDS] = None,
     ) -> None:
         super().__init__(network, processor, provenance)
-        if activation not in ACTIVATIONS:
-            raise UserError(f"expected activation to be one of {', '.join(ACTIVATIONS)}, found {activation!r}")
         if activation == "auto":
             one_label = network.config.problem_type == "single_label_classification"
             activation = "softmax" if one_label else "sigmoid"
@@ -99,6 +96,7 @@ class AudioClassifier(Pretrained):
         for group in groups_of_one_shape([self._features(window) for window in windows], MAX_BATCH):
             with self.inference():
                 outputs = self.network(torch.cat(group).to(self.device, self.dtype)).logits.float()
+            self.finite(outputs)  # which sorting would put last
             if self.activation != "none":
                 outputs = outputs.sigmoid() if self.activation == "sigmoid" else outputs.softmax(dim=-1)
             values.append(outputs.cpu().numpy())

@@ -10,7 +10,7 @@ import torch
 from torch.nn.functional import interpolate
 
 from models.network import Composite, Pretrained
-from models.pocket.image_classifier import SMALLEST, ImageClassifier, Seen, checked_scales
+from models.pocket.image_classifier import SMALLEST, ImageClassifier, Seen, check_names
 from utils.cli import SHARE, at_least, several
 from utils.language import imagenet
 from utils.language.phrases import with_article
@@ -47,8 +47,8 @@ class ClassifierCaptioner(Composite):
     ) -> None:
         super().__init__(networks, provenance)
         self.classifier = networks["classifier"]
-        self.scales = checked_scales(self.classifier, scales)
-        self.max_things, self.min_share = max_things, min_share
+        check_names(self.classifier)
+        self.scales, self.max_things, self.min_share = scales, max_things, min_share
         worn = imagenet.lookup(WEARERS) > 0
         said = [WEARERS if is_worn else thing for thing, is_worn in zip(imagenet.things(), worn, strict=True)]
         self.things = list(dict.fromkeys(said))

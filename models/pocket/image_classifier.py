@@ -37,14 +37,11 @@ class Seen:
     logits: torch.Tensor
 
 
-def checked_scales(classifier: ImageClassifier, scales: Sequence[int]) -> tuple[int, ...]:
-    """The scales a role looks at images in; UserError where one is too small, or the classes are not ImageNet's."""
-    if not scales or min(scales) < SMALLEST:
-        raise UserError(f"expected scales to be one or more of {SMALLEST} pixels and above, found {list(scales)}")
+def check_names(classifier: ImageClassifier) -> None:
+    """Refuses (UserError) a classifier whose classes are not ImageNet's."""
     if classifier.num_names != CLASSES:
         found = f"expected a classifier of ImageNet's {CLASSES} classes, found {classifier.num_names}"
         raise UserError(f"{found}; take another for the part classifier")
-    return tuple(scales)
 
 
 class ImageClassifier(Pretrained):

@@ -74,13 +74,8 @@ class AsdaSegmenter(TextOnly, Pretrained):
         Args:
             checkout: folder of the repository, absolute or relative to the current folder or to ours.
             resize_mode: how an image becomes square: "letterbox", as in training, or "squash".
-
-        Raises:
-            UserError: no such resize_mode.
         """
         super().__init__(network, processor, provenance)
-        if resize_mode not in RESIZE_MODES:
-            raise UserError(f"expected resize_mode to be one of {', '.join(RESIZE_MODES)}, found {resize_mode!r}")
         self.checkout = checkout
         self.resize_mode = resize_mode
         # Of a file there is no revision: what is recorded is the commit of the code.

@@ -11,7 +11,7 @@ from torch.nn.functional import interpolate
 
 from models.network import MAX_BATCH, Composite, Pretrained
 from models.pocket.class_names import ClassNames
-from models.pocket.image_classifier import SMALLEST, ImageClassifier, Seen, checked_scales
+from models.pocket.image_classifier import SMALLEST, ImageClassifier, Seen, check_names
 from models.segmenter.outline_decoder import OutlineNetwork, share_of_query
 from models.segmenter.score_maps import query_embeds, within_aspect
 from utils.cli import SHARE, at_least, several
@@ -54,7 +54,8 @@ class ClassMapSegmenter(Composite):
     ) -> None:
         super().__init__(networks, provenance)
         self.classifier, self.outlines, self.words = (networks[name] for name in ("classifier", "outlines", "words"))
-        self.scales, self.min_presence = checked_scales(self.classifier, scales), min_presence
+        check_names(self.classifier)
+        self.scales, self.min_presence = scales, min_presence
         if self.classifier.channels != self.outlines.network.channels:
             raise UserError(
                 f"expected outlines trained for this classifier's features of {self.classifier.channels} channels, "

@@ -149,7 +149,8 @@ class TextDetector(Pretrained):
             outputs = self.network(**inputs)
         for name in {"logits", "pred_boxes"} & set(outputs):
             outputs[name] = outputs[name].float()  # half a precision is several pixels
-        self.finite(outputs["logits"].sigmoid(), outputs["pred_boxes"])  # which a threshold would take for no box
+        # What a threshold would take for no box; -inf is where there is no word.
+        self.finite(outputs["logits"].clamp(min=0), outputs["pred_boxes"])
         found = self.processor.post_process_grounded_object_detection(
             outputs, threshold=threshold, target_sizes=[image.shape[:2]]
         )[0]

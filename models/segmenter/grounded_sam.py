@@ -14,7 +14,6 @@ from models.network import MAX_BATCH, Composite, Pretrained
 from models.segmenter.detector import TextDetector
 from models.segmenter.score_maps import Calibration, TextOnly, strongest, within_aspect
 from utils.cli import POSITIVE, THRESHOLD, at_least
-from utils.errors import UserError
 from utils.types import Query
 
 
@@ -116,9 +115,6 @@ class GroundedSamSegmenter(TextOnly, Composite):
         rescale, mask_temperature: how score and logit become one value, see `Calibration`. false and 1.0 give the
             plain product of detection score and sigmoid.
 
-    Raises:
-        UserError: a setting is out of its range.
-
     Reference: Ren et al., "Grounded SAM: Assembling open-world models for diverse visual tasks", arXiv 2401.14159.
     """
 
@@ -137,8 +133,6 @@ class GroundedSamSegmenter(TextOnly, Composite):
         mask_temperature: Annotated[float, POSITIVE] = 4.0,
     ) -> None:
         super().__init__(networks, provenance)
-        if max_boxes < 1:
-            raise UserError(f"expected max_boxes to be at least 1, found {max_boxes}; the default is 16")
         self.calibration = Calibration(box_threshold, rescale, mask_temperature)
         self.max_boxes = max_boxes
         self.multimask = multimask

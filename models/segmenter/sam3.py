@@ -13,7 +13,6 @@ import torch
 from models.network import Pretrained, check_complete, quiet
 from models.segmenter.score_maps import Calibration, TextOnly, stretched, strongest
 from utils.cli import POSITIVE, THRESHOLD, one_of
-from utils.errors import UserError
 from utils.language.phrases import thing_of
 from utils.types import Query
 
@@ -62,9 +61,6 @@ class Sam3Segmenter(TextOnly, Pretrained):
         rescale, mask_temperature: how score and logit become one value, see `Calibration`. false and 1.0 give the
             plain product of score and sigmoid.
 
-    Raises:
-        UserError: a setting is out of its range.
-
     Reference: Carion et al., "SAM 3: Segment anything with concepts", arXiv 2511.16719.
     """
 
@@ -83,8 +79,6 @@ class Sam3Segmenter(TextOnly, Pretrained):
         mask_temperature: Annotated[float, POSITIVE] = 4.0,
     ) -> None:
         super().__init__(network, processor, provenance)
-        if source not in SOURCES:
-            raise UserError(f"expected the setting source to be one of {', '.join(SOURCES)}, found {source!r}")
         self.instance_calibration = Calibration(score_threshold, rescale, mask_temperature)
         self.semantic_calibration = Calibration(min_presence, rescale, mask_temperature)
         self.source = source

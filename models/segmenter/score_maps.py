@@ -35,22 +35,11 @@ class Calibration:
         temperature: p = sigmoid(m / temperature), which moves no decision. SAM's logits reach 32 (where SAM 2 clamps
             them), but a float32 sigmoid is exactly 1 from 17 on, and pixels that are equal enter a mask all together or
             not at all where a metric takes the strongest n of them. At 4, they stay apart.
-
-    Raises:
-        UserError: a value is out of its range.
     """
 
     threshold: float
     rescale: bool = True
     temperature: float = 4.0
-
-    def __post_init__(self) -> None:
-        if not 0 <= self.threshold < 1:
-            raise UserError(
-                f"expected a threshold for scores from 0 to below 1, found {self.threshold:g}; choose another"
-            )
-        if not self.temperature > 0:
-            raise UserError(f"expected mask_temperature to be positive, found {self.temperature:g}; 1 changes nothing")
 
     def __call__(self, mask_logits: torch.Tensor, score: float) -> torch.Tensor:
         """(...) float logits of one instance -> (...) float32 in [0, 1]."""

@@ -114,6 +114,14 @@ def test_what_cannot_be_controlled_is_said(dataset, tmp_path):
     assert list(AudioControls(dogs, []).refused) == ["swap", "offscreen"]
 
 
+def test_only_nouns_among_the_objects_of_a_manifest_are_in_view(dataset):
+    samples = dataset.manifest.samples
+    for stem, objects in zip(samples, (3, "owl", [{"noun": ["owl"]}, "owl", {"noun": "harp"}], None, {}), strict=True):
+        samples[stem].details["objects"] = objects
+    donors = [AudioControls(dataset, ["offscreen"], seed).donors["offscreen"] for seed in range(20)]
+    assert {of_seed["b"] for of_seed in donors} == {"a2", "c"}
+
+
 def bare(root, sounds):
     """A folder without a manifest: stem -> level of its sound."""
     write(root, {stem: (stem, ("dog",), (), level) for stem, level in sounds.items()})

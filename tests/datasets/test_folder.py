@@ -159,6 +159,18 @@ def test_wrong_roots_are_refused_with_what_is_there(root, tmp_path_factory):
         FolderDataset(empty)
 
 
+@pytest.mark.parametrize("name", ["image", "img", "wav", "gt_seg", "gt_ignore"])
+def test_a_file_in_a_folder_s_place_is_refused(root, name):
+    shutil.rmtree(root / name, ignore_errors=True)
+    (root / name).write_text("no folder")
+    with pytest.raises(UserError, match=f"^expected a folder at {root / name}, found a file; see the data layout"):
+        FolderDataset(root)
+    (root / name).unlink()
+    (root / name).symlink_to(root / "nowhere")
+    with pytest.raises(UserError, match=f"{name}, found a link that leads nowhere; see the data layout"):
+        FolderDataset(root)
+
+
 @pytest.mark.parametrize("num_workers", [0, 2])
 def test_batches_come_in_order_for_any_number_of_processes(root, num_workers):
     batches = list(iterate_batches(FolderDataset(root), [range(2), range(2, 3)], num_workers))
@@ -196,15 +208,6 @@ def test_what_a_data_set_is_lies_in_names_and_contents(root, tmp_path_factory):
     assert [stem for stem in dataset.ids if changed.digests[stem] != dataset.digests[stem]] == ["b"]
 
 
-def test_links_to_one_file_are_read_once(root, monkeypatch):
-    (root / "wav" / "b.wav").unlink()
-    os.link(root / "wav" / "a.mp4_1.wav", root / "wav" / "b.wav")
-    read = []
-    monkeypatch.setattr("datasets.layout._sha256", lambda path: read.append(path.name) or path.name)
-    FolderDataset(root).digests  # noqa: B018
-    assert len(read) == 8 and len({*read} & {"a.mp4_1.wav", "b.wav"}) == 1
-
-
 def test_a_file_that_cannot_be_read_is_named(root):
     dataset = FolderDataset(root)
     (root / "wav" / "b.wav").unlink()
@@ -225,6 +228,17 @@ def test_samples_are_left_out_and_their_faults_told_from_those_of_the_folder(roo
     assert FolderDataset(root, skipped=faults).ids == ["a.mp4_1"]
     for names in ((), ("c",), ("image",), ("wav/b.mp3: cut", "b")):
         assert faults_of_samples([*found, Finding("error", "no_folder", "no folder", names)], read_layout(root)) is None
+
+
+def test_a_sample_that_is_left_out_moves_no_other_into_another_group(tmp_path):
+    for stem in "abcdef":
+        add_sample(tmp_path, stem)
+    for skipped in ({}, {"b": "cut"}, {"a": "cut", "f": "cut"}):
+        entries, unit = FolderDataset(tmp_path, skipped=skipped).entries(group_size=3)
+        assert {stem: entry.group for stem, entry in entries.items()} == {
+            stem: "a" if stem < "d" else "d" for stem in "abcdef" if stem not in skipped
+        }
+        assert unit == "clip"
 
 
 def test_pixels_to_be_ignored_are_read_where_there_are_any(root):

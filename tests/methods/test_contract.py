@@ -105,7 +105,7 @@ def test_a_sound_of_two_samples_asks_for_nothing_and_says_so(name, make, samples
     sample = replace(samples[0], waveform=np.array([0.5, -0.5], np.float32), sampling_rate=16000)
     prediction = make(name).predict([sample])[0]
     assert prediction.queries == () and not prediction.score_map.any()
-    assert prediction.trail["reason"] == "the sound is too short to tell: 0.12 ms, expected 50 or more"
+    assert prediction.trail["reason"] == "the sound is too short to tell: 2 samples at 16000 Hz, expected 50 ms or more"
 
 
 @every_listener

@@ -142,6 +142,36 @@ def test_every_number_of_a_family_and_every_none_declares_its_range():
                     check_setting(key, setting.default, setting)
 
 
+@pytest.mark.parametrize(
+    ("setting", "value"),
+    [
+        ("audio_tagger.audio_classification.activation", "relu"),
+        ("image_captioner.classifier.scales", [32]),
+        ("segmenter.class_map.scales", [256, 63]),
+        ("segmenter.class_map.scales", []),
+        ("segmenter.grounded_sam.box_threshold", 1.0),
+        ("segmenter.grounded_sam.box_threshold", -0.1),
+        ("segmenter.grounded_sam.max_boxes", 0),
+        ("segmenter.grounded_sam.mask_temperature", 0.0),
+        ("segmenter.sam3.source", "masks"),
+        ("segmenter.sam3.score_threshold", 1.0),
+        ("segmenter.sam3.min_presence", -1.0),
+        ("segmenter.sam3.mask_temperature", -2.0),
+        ("segmenter.asda.resize_mode", "crop"),
+        ("segmenter.sam_clip.points_per_side", 0),
+        ("segmenter.sam_clip.max_proposals", 0),
+        ("segmenter.sam_clip.crop_context", -0.1),
+        ("segmenter.sam_clip.background", "black"),
+        ("segmenter.sam_clip.mask_temperature", 0.0),
+        ("segmenter.sam_clip.negatives", []),
+    ],
+)
+def test_settings_out_of_their_family_s_range_are_refused(setting, value):
+    role, family, key = setting.split(".")
+    with pytest.raises(UserError, match=rf"^{key} must be .*; found "):
+        check_setting(key, value, settings_of(family_class(role, family))[key])
+
+
 def test_naming_a_config_imports_nothing_heavy():
     code = "import sys, models.config, models.loading; sys.exit(bool({'torch', 'transformers'} & set(sys.modules)))"
     assert subprocess.run([sys.executable, "-c", code], cwd=ROOT).returncode == 0

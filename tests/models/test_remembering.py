@@ -281,6 +281,7 @@ def test_a_pseudo_words_steps_are_looked_at_too():
     words = torch.ones(2, 3, requires_grad=True)
     encode, table = Memory().wrap(Broken(1.0), {}).pseudo_word_encoder("a {}")
     encode(words).sum().backward()
+    assert encode(words.bfloat16()).dtype == torch.bfloat16  # which numpy has not
     assert words.grad.sum() == 6 and table.shape == (1, 2)
     encode, _ = Memory().wrap(Broken(np.nan), {}).pseudo_word_encoder("a {}")
     with pytest.raises(NotFinite, match="from the pseudo-word of clap a/b"):

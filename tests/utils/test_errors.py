@@ -59,6 +59,7 @@ def test_a_full_disk_is_no_bug(capsys):
         (PermissionError(errno.EPERM, "Operation not permitted", "a/wav"), "for a/wav (operation not permitted)"),
         (OSError(errno.EROFS, "Read-only file system", "a/wav"), "for a/wav (read-only file system)"),
         (PermissionError(errno.EACCES, "Permission denied"), "no permission (permission denied)"),
+        (PermissionError(errno.EACCES, "Permission denied", "a\n\x1b[2J"), r"for a\n\x1b[2J (permission denied)"),
     ],
 )
 def test_a_permission_that_lacks_is_no_bug(capsys, error, reason):

@@ -23,14 +23,20 @@ import os
 import re
 from collections.abc import Sequence
 from functools import lru_cache
+from importlib.metadata import entry_points
 from pathlib import Path
 from typing import Any
 
+from utils.cli import Range
 from utils.errors import UserError
 from utils.language import audioset, imagenet
 from utils.types import Query
 
 DEFAULT_PARSER = "hanta"
+PARSER = Range(
+    f'"{DEFAULT_PARSER}" or an installed spaCy pipeline (pip install spacy && python -m spacy download NAME)',
+    lambda x: x in [DEFAULT_PARSER, *entry_points(group="spacy_models").names],
+)
 Token = tuple[str, str]  # word, universal part of speech: "NOUN", "VERB", "ADJ", ...
 WORDS = re.compile(r"[^\W_]+(?:-[^\W_]+)*|'s?|[^\w\s]")
 STUTTER = re.compile(r"\b(\w+)(?: \1\b)+")  # "a bald bald bald"
@@ -50,22 +56,10 @@ MADE_UP = ("araf", "arraf")  # BLIP's own "arafed" and "araffe"
 SOUNDS = ("sound", "sounds", "noise", "noises", "music", "song", "songs", "audio", "voice", "voices", "melody", "tune")
 PEOPLE = {
     *("man", "men", "woman", "women", "boy", "girl", "child", "children", "kid", "baby", "babies", "toddler", "people"),
-    *(
-        "lady",
-        "ladies",
-        "guy",
-        "gentleman",
-        "teenager",
-        "adult",
-        "human",
-        "crowd",
-        "audience",
-        "choir",
-        "singer",
-        "rapper",
-    ),
+    *("lady", "ladies", "guy", "gentleman", "teenager", "adult", "human", "crowd", "audience", "choir", "singer"),
     *("musician", "player", "performer", "guitarist", "drummer", "pianist", "violinist", "cellist", "saxophonist"),
-    *("speaker", "dancer", "worker", "officer", "policeman", "soldier", "rider", "cyclist", "chef", "teacher"),
+    *("rapper", "speaker", "dancer", "worker", "officer", "policeman", "soldier", "rider", "cyclist"),
+    *("chef", "teacher"),
 }
 SLOT = "{}"
 AUDIOSET = "audioset"  # the name of a vocabulary, not of a file
@@ -204,10 +198,7 @@ def _spacy_pipeline(name: str) -> Any:
 
         return spacy.load(name)
     except (ImportError, OSError) as error:
-        raise UserError(
-            f'expected "{DEFAULT_PARSER}" or an installed spaCy pipeline as the noun parser, found "{name}"; '
-            f"install it with: pip install spacy && python -m spacy download {name}"
-        ) from error
+        raise UserError(f"expected {PARSER.words} as the noun parser, found {name!r}") from error
 
 
 def check_prompt(prompt: str, setting: str) -> str:

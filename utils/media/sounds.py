@@ -14,7 +14,7 @@ import struct
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
-from functools import partial
+from functools import partial, reduce
 from typing import Any
 
 import numpy as np
@@ -85,17 +85,13 @@ class Recording:
     @property
     def remarks(self) -> list[str]:
         """What whoever listens should know, in words."""
+        cut = f"cut short: {self.missing}" if self.missing else ""
         cancels = f"its channels cancel, so channel {self.channel} alone is heard" if self.channel else ""
-        return [remark for remark in (self.source.kind, cancels) if remark]
+        return [remark for remark in (self.source.kind, cut, cancels) if remark]
 
 
 def read_audio(path: str | os.PathLike) -> tuple[np.ndarray, int]:
-    """Reads any sound file as one channel at its own rate; see `read_recording`.
-
-    Returns:
-        waveform: (T,) float32 in [-1, 1].
-        sampling_rate: Hz.
-    """
+    """The waveform, (T,) float32 in [-1, 1], and the sampling rate in Hz; see `read_recording`."""
     recording = read_recording(path)
     return recording.waveform, recording.sampling_rate
 
@@ -118,12 +114,9 @@ def read_recording(path: str | os.PathLike, see: Callable[[np.ndarray], None] | 
     require_file(path, "a sound")
     try:
         source = open_sound(path)
-        waveform, peak, energies = _one_channel(source, see=see)
+        waveform, peak, channel = _one_channel(source, see=see)
         _refuse_a_spike(waveform, peak, source.sampling_rate)
-        channel = None
-        unrelated = energies[1:].sum() / max(len(energies) - 1, 1) ** 2  # the energy of the mean if they were
-        if energies[0] < CANCELLING * unrelated:
-            channel = int(np.argmax(energies[1:])) + 1
+        if channel:
             del waveform  # which may be large
             waveform, peak, _ = _one_channel(source, channel)
         if peak > 1:
@@ -186,41 +179,48 @@ def is_silent(waveform: np.ndarray, sampling_rate: int, floor_db: float = SILENC
 def why_unheard(waveform: np.ndarray, sampling_rate: int, floor_db: float = SILENCE_DB) -> str:
     """Why nothing can be told of a sound, which is silent or shorter than 50 ms; "" where something can."""
     if is_silent(waveform, sampling_rate, floor_db):
-        return f"the sound is silent: it never rises above {floor_db:g} dBFS"
-    seconds = len(waveform) / sampling_rate
-    if seconds < WINDOW_SECONDS:
-        return f"the sound is too short to tell: {1000 * seconds:.2g} ms, expected {1000 * WINDOW_SECONDS:g} or more"
+        return "the sound is silent" + (f": it never rises above {floor_db:g} dBFS" if floor_db > -np.inf else "")
+    if len(waveform) / sampling_rate < WINDOW_SECONDS:
+        found = f"{len(waveform)} samples at {sampling_rate} Hz"
+        return f"the sound is too short to tell: {found}, expected {1000 * WINDOW_SECONDS:g} ms or more"
     return ""
 
 
 def _one_channel(
     source: Source, channel: int | None = None, peak: float = 1.0, see: Callable[[np.ndarray], None] | None = None
-) -> tuple[np.ndarray, float, np.ndarray]:
+) -> tuple[np.ndarray, float, int | None]:
     """Decodes the mean of all channels, or the one of a number from 1, divided by `peak`.
 
     Returns:
         waveform: (T,) float32.
         peak: the largest magnitude there is before it is divided.
-        energies: (1 + C,) float64, of what is taken and of each channel, without their constant offsets.
+        loudest: the channel to take because all of them together cancel; None where they do not.
     """
     samples, largest, count = bytearray(), 0.0, 0  # grows without a copy beside it
-    sums, squares = 0.0, 0.0
+    sums, products = 0.0, 0.0
     for block in source.decode():
         if not np.isfinite(block).all():
             raise Unreadable("values that are not finite numbers")
         if see is not None:
             see(block)
-        mono = block.mean(axis=1, dtype=np.float64) if channel is None else block[:, channel - 1].astype(np.float64)
-        columns = np.column_stack([mono, block])  # (n, 1 + C) float64
-        sums, count = sums + columns.sum(0), count + len(block)
-        squares = squares + np.square(columns, out=columns).sum(0)
-        largest = max(largest, np.abs(mono).max(initial=0.0))
+        channels = block.T.astype(np.float64, order="C")  # (C, n)
+        mono = reduce(np.add, channels) / len(channels) if channel is None else channels[channel - 1]
+        sums, products, count = sums + channels.sum(1), products + channels @ channels.T, count + len(block)
+        largest = max(largest, mono.max(initial=0.0), -mono.min(initial=0.0))
         samples += (mono / peak).astype(np.float32).tobytes()
         if count > LONGEST:
             raise Unreadable(f"more than {LONGEST} samples, {LONGEST / source.sampling_rate / 3600:.1f} hours")
-    waveform = np.frombuffer(samples, np.float32) if samples else np.zeros(0, np.float32)
-    energies = np.atleast_1d(squares - np.square(sums) / max(count, 1))
-    return waveform, float(largest), np.where(energies > ROUNDING * squares, energies, 0.0)
+    if not count:
+        return np.zeros(0, np.float32), 0.0, None
+    covariance = products - np.outer(sums, sums) / count
+    return np.frombuffer(samples, np.float32), float(largest), _loudest_of_cancelling(covariance, products)
+
+
+def _loudest_of_cancelling(covariance: np.ndarray, products: np.ndarray) -> int | None:
+    """Which channel, from 1, is loudest where their mean has next to nothing of them; (C, C) each, summed over time."""
+    energies, all_there_is = np.diag(covariance), np.diag(products)
+    energies = np.where(energies > ROUNDING * all_there_is, energies, 0.0)
+    return int(np.argmax(energies)) + 1 if max(covariance.sum(), 0.0) < CANCELLING * energies.sum() else None
 
 
 def _refuse_a_spike(waveform: np.ndarray, peak: float, sampling_rate: int) -> None:
@@ -287,13 +287,15 @@ def _open_with_ffmpeg(path: str | os.PathLike, reason: str, **options: str) -> S
 
 
 def _decode_with_ffmpeg(path: str | os.PathLike, sampling_rate: int, options: dict[str, str]) -> Iterator[np.ndarray]:
+    from av import AudioResampler
+
     with _ffmpeg(path, "", options) as (container, stream):
-        form = None
+        to_floats, channels = AudioResampler("fltp", rate=sampling_rate), None  # planar, full scale 1
         for frame in container.decode(stream):
-            form = form or (sampling_rate, frame.layout.nb_channels)
-            if (frame.sample_rate, frame.layout.nb_channels) != form:
+            channels = channels or frame.layout.nb_channels
+            if (frame.sample_rate, frame.layout.nb_channels) != (sampling_rate, channels):
                 raise Unreadable("its sampling rate or its number of channels changes on the way")
-            yield _floats(frame)
+            yield from (part.to_ndarray().T for part in to_floats.resample(frame))
 
 
 @contextmanager
@@ -313,13 +315,3 @@ def _ffmpeg(path: str | os.PathLike, reason: str, options: dict[str, str]) -> It
 def _said(error: Exception) -> str:
     """What a library says went wrong."""
     return str(getattr(error, "error_string", getattr(error, "strerror", None)) or error).strip(" .").lower()
-
-
-def _floats(frame: Any) -> np.ndarray:
-    """What FFmpeg decoded, of any type and order -> (n, C) float32, full scale 1."""
-    values = frame.to_ndarray()  # (C, n), or (1, n * C)
-    values = values.reshape(-1, frame.layout.nb_channels) if frame.format.is_packed else values.T
-    if np.issubdtype(values.dtype, np.integer):
-        middle = 128 if values.dtype == np.uint8 else 0
-        values = (values - float(middle)) / (np.iinfo(values.dtype).max - middle + 1)
-    return values.astype(np.float32)

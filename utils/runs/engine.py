@@ -19,6 +19,7 @@ from utils.scoring.sample_scores import Resolution, SampleScores, measure
 from utils.types import Prediction, Sample
 
 OUT_OF_MEMORY = ("out of memory", "can't allocate memory", "CUBLAS_STATUS_ALLOC_FAILED")  # CUDA's and MPS's, CPU's
+WAY_OUT = "then the same command goes on, or --skip_faults leaves it out"
 RECORDED = [field.name for field in fields(SampleRecord) if hasattr(SampleScores, field.name)]
 
 Predictions = Mapping[str, Mapping[str, Sequence[Prediction]]]  # control -> method -> one a sample
@@ -91,9 +92,9 @@ class Evaluation:
                     samples, skipped = self.sort_out(batch, found)
                     self.forget()
                     predictions = self.ask(samples)
-                    journal.write(batch, replace(self.measure(samples, predictions), skipped=skipped))
-                    if show and samples:
+                    if show and samples:  # first: what is in the journal is not asked again
                         show(samples, predictions["original"])
+                    journal.write(batch, replace(self.measure(samples, predictions), skipped=skipped))
                     progress.update(len(batch))
             except BaseException:
                 kept = f"stopped early: what is measured is kept in {journal.folder}; the same command goes on"
@@ -117,9 +118,7 @@ class Evaluation:
                 samples.append(one)
             except UserError as error:
                 if not self.skip_faults:
-                    raise UserError(
-                        f"{error}; then the same command goes on, or --skip_faults leaves it out"
-                    ) from error
+                    raise UserError(f"{error}; {WAY_OUT}") from error
                 faults[name] = str(error)
                 tqdm.write(f"left out: {name}: {error}", sys.stderr)
         return samples, faults
@@ -213,7 +212,10 @@ class Evaluation:
         listening = {name: method for name, method in self.methods.items() if method.listens}
         predictions = {}
         for control, apply in self.controls.items():
-            heard = list(map(apply, samples))
+            try:
+                heard = list(map(apply, samples))
+            except UserError as error:
+                raise UserError(f"{error}; {WAY_OUT}") from error
             asked = self.methods if control == "original" else listening
             predictions[control] = {name: predict_blind(method, heard) for name, method in asked.items()}
         return predictions
@@ -242,12 +244,6 @@ def collect(ids: Iterable[str], journal: Journal, path: Path) -> Batch:
     Raises:
         UserError: a batch is not there.
     """
-    missing = [batch for batch in journal.batches if batch not in journal]
-    if missing:
-        raise UserError(
-            f"expected all {len(journal.batches)} batches to be measured, found {len(missing)} that are not; run the "
-            "same command again, it measures them"
-        )
     total, batch_of = Batch(), {one: batch for batch in journal.batches for one in batch}
     parts = ((batch, set(some)) for batch, some in groupby(ids, batch_of.get))
     write_records((row for batch, some in parts for row in total.add(journal.read(batch).only(some))), path)

@@ -37,7 +37,10 @@ from utils.scoring.sample_scores import SampleScores
 FOLDER = "unfinished"
 MARK = "unfinished run of eval.py, 3"  # with the version of the layout
 LOCK = "lock"
-OURS = re.compile(r"(run|batch_[0-9a-f]{64})\.json|lock|\.(run|batch_[0-9a-f]{64})\.json\.[0-9]+\.partial")
+RECORD = r"(run|batch_[0-9a-f]{64})\.json"
+BEGUN = rf"lock|\.{RECORD}\.[0-9]+\.partial"  # what is there before run.json is
+OURS = rf"{RECORD}|{BEGUN}"
+FLOATS, BYTES = "/float32", "/bytes"  # in JSON, what stands for them; no sample is called so
 NO_CURVE = np.zeros(0, np.float32)
 NAMED_AT_MOST = 3  # differences in one message
 
@@ -146,7 +149,8 @@ class Journal:
         refuse_foreign(output_dir)
         self.folder, self._skip_faults = output_dir / FOLDER, skip_faults
         self._known = {one: digest(what) for one, what in samples.items()}
-        self._run, self._damaged = digest(run), set()
+        run = json.loads(json.dumps(run, default=str))  # as it comes back from a file
+        self._run = digest(run)
         make_own_folder(self.folder)
         self._hold(shard or Shard())
         there = _read(self.folder / "run.json")
@@ -156,15 +160,13 @@ class Journal:
         new = samples.keys() - {one for batch in planned for one in batch}
         planned += cut([one for one in samples if one in new])
         self.batches: list[Ids] = [tuple(batch) for batch in planned if batch]
-        values = {"journal": MARK, "run": _plain(run), "samples": self._known, "batches": self.batches}
+        values = {"journal": MARK, "run": run, "samples": self._known, "batches": self.batches}
         _write(self.folder / "run.json", json.dumps(values))
 
     def __contains__(self, batch: Ids) -> bool:
         """Whether a batch is there as it was written; where it is not, and something else is, that is said."""
-        path = self._path(batch)
-        body = _sealed(path)
-        if body is None and os.path.lexists(path) and path not in self._damaged:
-            self._damaged.add(path)
+        body = _sealed(path := self._path(batch))
+        if body is None and os.path.lexists(path):
             found = f"{path} is not as a run wrote it: what it held ({_names(batch)}) is measured again"
             print(found, file=sys.stderr, flush=True)
         return body is not None and (self._skip_faults or body.startswith(WHOLE))
@@ -196,11 +198,9 @@ class Journal:
     def remove(self) -> None:
         """Ends the journal: the results are written. Files that are none of a run stay, and then the folder does."""
         for path in self.folder.iterdir():
-            if path.name != LOCK and OURS.fullmatch(path.name) and not path.is_dir():
+            if re.fullmatch(OURS, path.name) and path.name != LOCK:
                 path.unlink()
-        if os.name == "nt" and self._lock:  # where what is open cannot be removed
-            self._lock.close()
-        (self.folder / LOCK).unlink(missing_ok=True)
+        (self.folder / LOCK).unlink(missing_ok=True)  # last: who has it is alone here
         if self._lock:
             self._lock.close()
         try:
@@ -230,14 +230,12 @@ class Journal:
 
     def _refuse_other(self, there: Mapping[str, Any], run: Mapping[str, Any], output_dir: Path) -> None:
         """Refuses a journal of other settings, or of other data: most of its samples are not here as they were."""
-        found = sorted(differing(there["run"], _plain(run)), key=itemgetter(0))
+        found = sorted(differing(there["run"], run), key=itemgetter(0))
         different = [f"{'.'.join(key)} {json.dumps(one)} there, {json.dumps(other)} here" for key, one, other in found]
         same = sum(self._known.get(one) == known for one, known in there["samples"].items())
         if not found and 2 * same < len(there["samples"]) and any(self.folder.glob("batch_*.json")):
             different = [f"{same} of its {len(there['samples'])} samples are in this data set as they were"]
         if different:
-            if self._lock:
-                self._lock.close()
             more = f" and {len(different) - NAMED_AT_MOST} more" if len(different) > NAMED_AT_MOST else ""
             raise UserError(
                 f"expected no unfinished run in {output_dir} but one of this command, found another one "
@@ -256,19 +254,13 @@ def refuse_foreign(output_dir: Path) -> None:
         return
     make_own_folder(folder)
     paths = list(folder.iterdir())  # first: another process of this run may be about to begin it
+    begun = all(re.fullmatch(BEGUN, path.name) and not path.is_dir() for path in paths)
     values = _read(folder / "run.json")
-    begun = all(OURS.fullmatch(path.name) and path.suffix != ".json" for path in paths)
-    strange = any(OURS.fullmatch(path.name) and path.is_dir() for path in paths)
-    if strange or not (begun or (values is not None and values["journal"] == MARK)):
+    if not begun and (values is None or values["journal"] != MARK):
         raise UserError(
             f"expected the journal of a run of eval.py in {folder}, found something else (no run.json of one, or a "
             "changed one); move that folder away, or choose another --output_dir"
         )
-
-
-def _plain(value: Any) -> Any:
-    """A value as it comes back from JSON."""
-    return json.loads(json.dumps(value, default=str))
 
 
 def digest(value: Any) -> str:
@@ -310,18 +302,15 @@ def _read(path: Path) -> Any:
 def _packed(value: object) -> object:
     """Curves and pictures as text, bit by bit; numpy's numbers as numbers."""
     if isinstance(value, np.ndarray):
-        return {"float32": base64.b64encode(value.astype("<f4").tobytes()).decode("ascii")}
+        return {FLOATS: base64.b64encode(value.astype("<f4").tobytes()).decode("ascii")}
     if isinstance(value, bytes):
-        return {"bytes": base64.b64encode(value).decode("ascii")}
+        return {BYTES: base64.b64encode(value).decode("ascii")}
     if isinstance(value, np.generic):
         return value.item()
     raise TypeError(f"expected what JSON takes, found {type(value).__name__}")
 
 
 def _unpacked(value: dict[str, Any]) -> Any:
-    match value:
-        case {"float32": str(text)}:
-            return np.frombuffer(base64.b64decode(text), "<f4").astype(np.float32)
-        case {"bytes": str(text)}:
-            return base64.b64decode(text)
-    return value
+    if FLOATS in value:
+        return np.frombuffer(base64.b64decode(value[FLOATS]), "<f4").astype(np.float32)
+    return base64.b64decode(value[BYTES]) if BYTES in value else value

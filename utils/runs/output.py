@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from pathlib import Path
 
 from utils.errors import UserError
@@ -15,16 +15,15 @@ FILES = ("results.json", "per_sample.csv", "report.html", "report.md")
 FOLDERS = (gallery.FOLDER, gallery.OVERLAYS)
 
 
-def refuse_unfit(output_dir: Path) -> None:
-    """Refuses an output folder that a run cannot write to as it should; called before the long work.
+def refuse_unfit(output_dir: Path, methods: Iterable[str]) -> None:
+    """Refuses an output folder that a run of these methods cannot write to as it should; called before the long work.
 
     Raises:
         UserError: a folder of it is a link, a file or not ours, or a file of it is a folder.
     """
     refuse_foreign(output_dir)
-    folders = [output_dir / name for name in FOLDERS]
-    for path in (*folders, *folders[-1].glob("*")):
-        if path.is_symlink() or (path.exists() and not path.is_dir()):
+    for path in (output_dir / name for name in (*FOLDERS, *(f"{gallery.OVERLAYS}/{name}" for name in methods))):
+        if path.is_symlink() or path.is_file():
             found = "a link" if path.is_symlink() else "a file"
             raise UserError(f"expected a folder at {path}, found {found}; remove it, or choose another --output_dir")
     for path in (output_dir / name for name in FILES):
@@ -33,7 +32,9 @@ def refuse_unfit(output_dir: Path) -> None:
 
 
 def refuse_other_results(output_dir: Path, identity: Mapping[str, str]) -> None:
-    """Refuses an output folder with results that are not of this run; one that was begun there was allowed to begin.
+    """Refuses an output folder with results that are not of this run.
+
+    Parts of results without a results.json beside a journal are those of a run that was killed while writing them.
 
     Args:
         output_dir: of the run.
@@ -43,14 +44,14 @@ def refuse_other_results(output_dir: Path, identity: Mapping[str, str]) -> None:
         UserError: there are.
     """
     there = [name for name in (*FILES, *FOLDERS) if os.path.lexists(output_dir / name)]
-    if not there or (output_dir / FOLDER / "run.json").exists():
+    if not there:
         return
     try:
         results = read_results(output_dir)
     except UserError:
         results = {}
     found = results.get("identity") or {}
-    if found == identity:
+    if found == identity or (not found and (output_dir / FOLDER / "run.json").exists()):
         return
     what = f"{there[0]} of something else"
     if found:

@@ -167,9 +167,16 @@ def read_records(path: Path, control: str = "original") -> list[SampleRecord]:
             wanted = (row for row in rows if row["control"] == control)
             return [SampleRecord(**{name: read(row[name]) for name, read in readers.items()}) for row in wanted]
     except OSError as error:
-        raise UserError(f"expected a per_sample.csv of eval.py at {path}, found none; check the path") from error
+        raise _unread("per_sample.csv", path, error) from error
     except (ValueError, KeyError, TypeError, csv.Error) as error:
         raise UserError(f"expected {path} to be a per_sample.csv of eval.py, found a broken row ({error})") from error
+
+
+def _unread(name: str, path: Path, error: OSError) -> UserError:
+    found = "none; check the path"
+    if not isinstance(error, FileNotFoundError):
+        found = f"one that cannot be read ({error.strerror}); give permission, or name another one"
+    return UserError(f"expected a {name} of eval.py at {path}, found {found}")
 
 
 def read_results(path: Path) -> dict[str, Any]:
@@ -182,8 +189,8 @@ def read_results(path: Path) -> dict[str, Any]:
     try:
         results = json.loads(path.read_text(encoding="utf-8"))
     except OSError as error:
-        raise UserError(f"expected a results.json of eval.py at {path}, found none; check the path") from error
-    except ValueError as error:
+        raise _unread("results.json", path, error) from error
+    except (ValueError, RecursionError) as error:
         raise UserError(f"expected {path} to be a results.json of eval.py, found something else ({error})") from error
     found = results.get("schema") if isinstance(results, dict) else None
     if found != SCHEMA:

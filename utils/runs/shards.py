@@ -16,7 +16,7 @@ from datetime import timedelta
 
 from utils.errors import UserError, first_sentence
 
-SHARDS = 2**31 - 1  # bytes of a journal's lock: one a shard; a run that is in one piece holds them all
+SHARDS = 2**31 - 1  # bytes of a journal's lock: shard I of N holds byte I, a run that is in one piece holds all
 LONGEST_WAIT = timedelta(days=14)  # for the slowest process
 
 
@@ -49,7 +49,7 @@ class Shard:
         """The bytes of the lock that this process holds, (first, count); None where another one does it for all."""
         if self.together or self.count == 1:
             return (0, SHARDS) if self.index == 0 else None
-        return (self.count * (self.count - 1) // 2 + self.index) % SHARDS, 1
+        return self.index, 1
 
     def device(self, device: str) -> str:
         """The device of this process: with "auto" or "cuda" each takes the GPU of its number on its machine."""

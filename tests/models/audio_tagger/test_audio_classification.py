@@ -10,7 +10,7 @@ from models.roles import AudioTagger
 from tests.checkpoints.published import write
 from tests.checkpoints.tiny_config import LABELS, save_network
 from tests.models.long_sounds import mean_by_energy
-from utils.errors import UserError
+from utils.errors import NotFinite, UserError
 from utils.language import audioset
 from utils.language.audioset import labels
 
@@ -92,8 +92,13 @@ def test_outputs_that_are_probabilities_are_left_alone(folders, tagger, sounds):
     np.testing.assert_allclose(probabilities(tagger, sounds[0][:1], [16000]), outputs.sigmoid(), atol=1e-5)
     bare.network.config.model_type = "ced"  # its network takes the sigmoid itself
     assert AudioClassifier(bare.network, bare.processor, {}).activation == "none"
-    with pytest.raises(UserError, match="activation"):
-        AudioClassifier.from_pretrained(str(folders["audio_tagger"]), activation="relu")
+
+
+def test_one_label_that_is_no_number_is_refused_though_it_would_come_last(folders, sounds):
+    damaged = AudioClassifier.from_pretrained(str(folders["audio_tagger"]))
+    damaged.network.classifier.dense.bias[0] = torch.nan
+    with pytest.raises(NotFinite, match="audio_classification"):
+        damaged.tag(*sounds, top_k=1)
 
 
 def test_shorter_windows_can_be_set(folders, sounds):

@@ -13,7 +13,7 @@ from models.pocket.image_classifier import Seen
 from models.roles import ImageCaptioner
 from tests.checkpoints.pocket import BUNDLED, example, save_image_classifier
 from tests.models.captioners import assert_repeatable
-from utils.errors import UserError
+from utils.errors import NotFinite, UserError
 from utils.language import imagenet
 from utils.language.phrases import bare_nouns, nouns_said
 
@@ -148,10 +148,11 @@ def test_alone_or_in_a_batch_and_twice_it_says_the_same(loaded_once, images):
     assert_repeatable(loaded_once, images)
 
 
-@pytest.mark.parametrize("scales", [[], [32]])
-def test_scales_that_show_nothing_are_refused(folder, scales):
-    with pytest.raises(UserError, match="expected scales to be one or more of 64 pixels and above, found"):
-        ClassifierCaptioner.from_pretrained(classifier={"weights": str(folder)}, scales=scales)
+def test_a_place_that_is_no_number_is_not_taken_for_an_empty_view(loaded_once, monkeypatch):
+    look = loaded_once.classifier.look
+    monkeypatch.setattr(loaded_once.classifier, "look", lambda pixels: (look(pixels)[0], look(pixels)[1] * torch.nan))
+    with pytest.raises(NotFinite, match="timm"):
+        loaded_once.caption([IMAGE])
 
 
 def test_the_bundled_weights_name_what_is_in_view():

@@ -117,7 +117,6 @@ def test_where_it_came_from(segmenter, entry, copy):
         ({"checkout": "/nowhere"}, "model/model.py in it, found /nowhere; `git clone"),
         ({"weights": "/nowhere/asda.pth"}, "the file is not there; no checkpoint is published: train one"),
         ({"dtype": "bfloat16"}, "expected dtype float32.*found bfloat16"),
-        ({"resize_mode": "crop"}, "expected resize_mode to be one of letterbox, squash, found 'crop'"),
     ],
 )
 def test_what_is_missing_ends_in_one_sentence(entry, change, sentence):

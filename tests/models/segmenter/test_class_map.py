@@ -251,12 +251,6 @@ def test_half_precision_stays_near(folder, segmenter, images):
     assert found.dtype == np.float32 and np.abs(found - expected).mean() < 0.05
 
 
-@pytest.mark.parametrize("scales", [[], [32], [256, 63]])
-def test_scales_that_show_nothing_are_refused(folder, scales):
-    with pytest.raises(UserError, match="expected scales to be one or more of 64 pixels and above, found"):
-        ClassMapSegmenter.from_pretrained(**entry(folder, scales=scales))
-
-
 def test_outlines_that_are_none_or_lack_a_tensor_are_refused(folder, tmp_path):
     with pytest.raises(UserError, match="expected outline_decoder, found test_efficientnet; name the family"):
         OutlineNetwork.from_pretrained(folder / "classifier")

@@ -11,7 +11,7 @@ from safetensors.torch import load_file, save_file
 from models.network import Composite
 from models.segmenter import detector
 from models.segmenter.grounded_sam import GroundedSamSegmenter
-from utils.errors import UserError
+from utils.errors import NotFinite, UserError
 from utils.types import Query
 
 DETECTORS = {  # hub id -> what it is asked for "A photo of cat", as its processor takes it
@@ -362,15 +362,17 @@ def test_a_network_of_the_other_kind_is_refused(tiny):
         load(tiny(SAM2), tiny(SAM2))
 
 
-@pytest.mark.parametrize(
-    ("settings", "match"),
-    [
-        ({"box_threshold": 1.0}, "from 0 to below 1, found 1"),
-        ({"box_threshold": -0.1}, "from 0 to below 1, found -0.1"),
-        ({"max_boxes": 0}, "max_boxes to be at least 1, found 0"),
-        ({"mask_temperature": 0.0}, "mask_temperature to be positive, found 0"),
-    ],
-)
-def test_settings_out_of_range(segmenter, settings, match):
-    with pytest.raises(UserError, match=match):
-        with_settings(segmenter, **settings)
+@pytest.mark.parametrize("value", [np.nan, np.inf])
+def test_a_score_that_is_no_number_or_beyond_measure_is_refused(segmenter, images, monkeypatch, value):
+    """Minus infinity is what the architecture itself gives where there is no word."""
+    network = segmenter.networks["detector"].network
+    forward = network.forward
+
+    def broken(**inputs):
+        outputs = forward(**inputs)
+        outputs["logits"][0, 0, 0] = value
+        return outputs
+
+    monkeypatch.setattr(network, "forward", broken)
+    with pytest.raises(NotFinite, match=r"from zero_shot_object_detection .*\(float32 on cpu\)"):
+        segmenter.segment(images[:1], [queries("dog")])

@@ -236,17 +236,3 @@ def test_another_architecture_is_named(tiny):
 def test_loading_is_silent(tiny, capfd):
     Sam3Segmenter.from_pretrained(tiny("facebook/sam3"))
     assert capfd.readouterr() == ("", "")
-
-
-@pytest.mark.parametrize(
-    ("settings", "match"),
-    [
-        ({"source": "masks"}, "source to be one of instances, semantic, both, found 'masks'"),
-        ({"score_threshold": 1.0}, "from 0 to below 1, found 1"),
-        ({"min_presence": -1.0}, "from 0 to below 1, found -1"),
-        ({"mask_temperature": -2.0}, "mask_temperature to be positive, found -2"),
-    ],
-)
-def test_settings_out_of_range(segmenter, settings, match):
-    with pytest.raises(UserError, match=match):
-        with_settings(segmenter, **settings)

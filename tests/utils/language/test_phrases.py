@@ -100,8 +100,18 @@ def test_no_noun_is_an_empty_list(caption):
 
 
 def test_a_missing_spacy_pipeline_is_the_users_to_install():
-    with pytest.raises(UserError, match=r"en_core_web_nowhere.*spacy download en_core_web_nowhere"):
+    with pytest.raises(UserError, match=r"spacy download NAME\) as the noun parser, found 'en_core_web_nowhere'"):
         bare_nouns("a dog", parser="en_core_web_nowhere")
+
+
+def test_a_noun_parser_is_known_by_its_package_alone(monkeypatch, tmp_path):
+    about = {"METADATA": "Name: en_x\nVersion: 1.0\n", "entry_points.txt": "[spacy_models]\nen_x = en_x\n"}
+    (tmp_path / "en_x-1.0.dist-info").mkdir()
+    for name, text in about.items():
+        (tmp_path / "en_x-1.0.dist-info" / name).write_text(text)
+    assert [phrases.PARSER.holds(value) for value in ("hanta", "en_x", "numpy", "", ["en_x"])] == [True, *[False] * 4]
+    monkeypatch.syspath_prepend(tmp_path)
+    assert phrases.PARSER.holds("en_x") and not {"spacy", "en_x"} & sys.modules.keys()
 
 
 @pytest.mark.parametrize(

@@ -128,6 +128,15 @@ def test_records_that_cannot_be_read_are_refused_in_one_sentence(tmp_path):
         read_records(tmp_path)
 
 
+@pytest.mark.parametrize("read", [read_records, read_results])
+def test_what_there_is_no_permission_to_read_is_not_said_to_be_missing(unprivileged, read):
+    for name in ("per_sample.csv", "results.json"):
+        (unprivileged / name).write_text("")
+        (unprivileged / name).chmod(0)
+    with pytest.raises(UserError, match=r"found one that cannot be read \(Permission denied\); give permission"):
+        read(unprivileged)
+
+
 def test_records_that_end_early_leave_the_older_file(tmp_path):
     def stop():
         yield RECORD
@@ -158,6 +167,7 @@ def test_results_are_strict_json_with_fractions(tmp_path):
     [
         (None, "expected a results.json of eval.py at .*results.json, found none; check the path"),
         ("no json", "to be a results.json of eval.py, found something else"),
+        ("[" * 10**5, "found something else .maximum recursion depth"),
         ("[1]", f"to have schema {SCHEMA}, found None; run eval.py again"),
         ('{"schema": 1}', f"to have schema {SCHEMA}, found 1; run eval.py again"),
         (f'{{"schema": {SCHEMA}}}', "to be complete, found no command, date"),
