@@ -8,7 +8,7 @@ from __future__ import annotations
 import argparse
 import sys
 from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import asdict
+from dataclasses import asdict, replace
 from functools import partial
 from pathlib import Path
 from time import perf_counter
@@ -20,7 +20,7 @@ from datasets.check import check_headers
 from datasets.controls import AudioControls
 from datasets.findings import check_command, count, some
 from datasets.folder import FolderDataset, faults_of_samples
-from datasets.layout import read_layout
+from datasets.layout import read_layout, refuse_within
 from models import loading
 from models.config import Config, load_config
 from models.remembering import Memory
@@ -86,6 +86,7 @@ class Run:
         self.arguments, self.command = arguments, command
         names = dict.fromkeys((*arguments.methods, *arguments.baselines))
         output.refuse_unfit(arguments.output_dir, names)
+        refuse_within(arguments.output_dir, arguments.test_data_path)
         self.shard = shard = Shard(*arguments.shard) if arguments.shard else launched_shard()
         self.dataset = dataset = open_dataset(arguments.test_data_path, arguments.limit, arguments.skip_faults)
         applicable(arguments.protocols, Setting())
@@ -239,9 +240,11 @@ def open_dataset(path: Path, limit: int | None, skip_faults: bool = False) -> Fo
         UserError: there are faults: one sentence for all.
     """
     report = check_headers(path, limit)
-    faults = faults_of_samples(report.errors, read_layout(path)) if skip_faults else None
-    if report.errors and faults is None:
-        raise UserError(report.refusal())
+    faults, others = {}, report.errors
+    if skip_faults:
+        faults, others = faults_of_samples(others, read_layout(path))
+    if others:
+        raise UserError(replace(report, findings=tuple(others)).refusal())
     dataset = FolderDataset(path, limit, faults)
     if faults:
         print(f"data: {count(len(faults), 'sample')} left out ({some(faults)})", flush=True)

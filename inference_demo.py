@@ -217,8 +217,9 @@ def near_miss(prediction: Prediction, models: Mapping[str, Any], threshold: floa
 
 
 def published_networks(config: Config, name: str, sample: Sample, img_path: Path, wav_path: Path) -> dict[str, str]:
-    """How to ask published networks the same; nothing where they are asked already, or nothing can be heard."""
-    if config.name in RESEARCH_CONFIGS or why_unheard(sample.waveform, sample.sampling_rate):
+    """How to ask published networks the same; nothing where that cannot help."""
+    heard = methods.listens(name) and not why_unheard(sample.waveform, sample.sampling_rate)
+    if config.name in RESEARCH_CONFIGS or not heard:
         return {}
     fetch = f"python -m models.fetch --config {RESEARCH_CONFIGS[0]}"
     command = ["python", "inference_demo.py", "--config", RESEARCH_CONFIGS[0], "--methods", name]

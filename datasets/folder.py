@@ -148,20 +148,22 @@ class FolderDataset:
         }
 
 
-def faults_of_samples(findings: Iterable[Finding], layout: Layout) -> dict[str, str] | None:
-    """Stem -> what is wrong with its files; None where some of the findings are of no sample, but of the folder."""
+def faults_of_samples(findings: Iterable[Finding], layout: Layout) -> tuple[dict[str, str], list[Finding]]:
+    """Stem -> what is wrong with its files; and the findings that are of no sample, but of the folder."""
     stems = {
         path.relative_to(layout.root).as_posix(): stem for of in layout.files.values() for stem, path in of.items()
     }
     stems |= {stem: stem for stem in layout.stems}
     faults: dict[str, list[str]] = {}
+    others = []
     for finding in findings:
         names = {name: stems.get(name, stems.get(name.split(": ")[0])) for name in finding.names}
         if not names or not set(names.values()) <= set(layout.stems):
-            return None
+            others.append(finding)
+            continue
         for name, stem in names.items():
             faults.setdefault(stem, []).append(f"{finding.kind.replace('_', ' ')} ({name})")
-    return {stem: "; ".join(of_stem) for stem, of_stem in sorted(faults.items())}
+    return {stem: "; ".join(of_stem) for stem, of_stem in sorted(faults.items())}, others
 
 
 def _read_mask_of(image_size: tuple[int, int], path: Path) -> np.ndarray:

@@ -93,7 +93,8 @@ def read_layout(root: str | os.PathLike) -> Layout:
     """
     root = Path(root)
     if not root.is_dir():
-        raise UserError(f"expected a dataset folder at {root}, found none; check the path")
+        found = "a file" if root.exists() else "none"
+        raise UserError(f"expected a dataset folder at {root}, found {found}; check the path")
     for path in (root / name for name in dict.fromkeys((*IMAGE_FOLDERS, *FOLDERS.values()))):
         if os.path.lexists(path) and not path.is_dir():
             found = "a file" if path.exists() else "a link that leads nowhere"
@@ -134,6 +135,17 @@ def _sha256(path: Path) -> str:
         while part := file.read(1 << 20):
             digest.update(part)
     return digest.hexdigest()
+
+
+def refuse_within(path: Path, root: Path) -> None:
+    """Refuses a folder for results among the samples of a dataset folder, of which they would become strays.
+
+    Raises:
+        UserError: it lies there.
+    """
+    for folder in (root / name for name in (*IMAGE_FOLDERS, *FOLDERS.values())):
+        if path.resolve().is_relative_to(folder.resolve()):
+            raise UserError(f"expected an --output_dir outside {folder}, found {path}; choose one beside the samples")
 
 
 def _fault(kind: str, found: str, names: Iterable[str] = (), advice: str = "") -> Finding:

@@ -281,7 +281,10 @@ def test_a_run_that_stops_keeps_its_records(data, tmp_path, monkeypatch, fake_mo
     assert (tmp_path / "results.json").read_bytes() == before
     assert len(rows_of(tmp_path)) == 6  # the older, complete file
     assert len(list((tmp_path / "unfinished").glob("batch_*.json"))) == 2
-    assert "what is measured is kept in" in capsys.readouterr().err
+    said = capsys.readouterr().err
+    assert re.search(
+        r"stopped early: 2 of \d batches are measured, and kept in .*unfinished; the same command goes on\n$", said
+    )
 
 
 @pytest.mark.parametrize(
@@ -365,6 +368,22 @@ def test_several_faults_end_in_one_sentence_without_torch(copy_of_data):
     )
     assert re.search(found, done.stderr)
     assert done.stderr.count("\n") == 1
+
+
+def test_only_what_no_sample_can_be_left_out_for_stops_a_run_that_skips_faults(copy_of_data, tmp_path):
+    """A file without its partner is of no sample; a mask of another shape is of one."""
+    Image.new("L", (300, 20), 255).save(copy_of_data / "gt_seg" / "b.png")
+    shutil.copy(copy_of_data / "image" / "b.png", copy_of_data / "image" / "stray.png")
+    with pytest.raises(UserError, match="found 3 faults"):
+        evaluate(copy_of_data, tmp_path / "out")
+    with pytest.raises(UserError, match=r"found 2 faults: [^,]*\(stray\), [^,]*\(stray\);"):
+        evaluate(copy_of_data, tmp_path / "out", "--skip_faults")
+
+
+@pytest.mark.parametrize("place", ["image", "wav/scores", "gt_seg", "img"])
+def test_results_are_not_written_among_the_samples(data, place):
+    with pytest.raises(UserError, match=f"expected an --output_dir outside .*{place[:3]}.*; choose one beside"):
+        script.main(["--test_data_path", str(data), "--output_dir", str(data / place)])
 
 
 def test_warnings_and_samples_left_out_are_told_and_do_not_stop(copy_of_data, tmp_path, capsys):

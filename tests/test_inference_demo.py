@@ -281,6 +281,8 @@ def test_no_more_is_said_of_a_near_miss_than_is_known(scene, capsys):
     assert {"highest score", "or try"} <= (found := labels(capsys)) and "nearest names" not in found
     run("--methods", "text_inversion", "--threshold", "0.95")  # an embedding is no word
     assert {"highest score", "or try"} <= (found := labels(capsys)) and "nearest names" not in found
+    run("--methods", "nothing")  # a baseline finds no more with other networks
+    assert "or try" not in labels(capsys)
     run("--threshold", "0.95", "--json")
     assert json.loads(capsys.readouterr().out)["methods"]["cross_modal"]["mask_share"] == 0
     for nothing in (np.zeros((0, 2)), np.array([0.5, -0.5])):

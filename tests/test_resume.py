@@ -231,7 +231,7 @@ def test_a_file_mended_in_the_middle_costs_its_own_batch(own, tmp_path, undistur
     for _ in range(2):
         with pytest.raises(UserError, match=sentence):
             script.main(command(own, output))
-        assert "what is measured is kept in" in capsys.readouterr().err
+        assert "batches are measured, and kept in" in capsys.readouterr().err
         assert measured(output) == ["0", "1", "2", "3"]
     (own / "wav" / "5.wav").write_bytes(held)
     script.main(command(own, output))

@@ -85,7 +85,7 @@ def add_eval_options(parser: argparse.ArgumentParser, baselines: Sequence[str], 
     about = "where the results go (default: %(default)s)"
     add("--output_dir", type=Path, default=Path("outputs/eval"), metavar="DIR", help=about)
     add("--overwrite", action="store_true", help="replace the results of another run that are there")
-    add("--skip_faults", action="store_true", help="leave out samples that cannot be read, and name them")
+    add("--skip_faults", action="store_true", help="leave out samples with faults, and name them")
     about = "measure the I-th of N parts only; the same command without it collects them all"
     add("--shard", type=shard, metavar="I/N", help=about)
     add("--save_visualizations", action="store_true", help="also draw every prediction over its image")

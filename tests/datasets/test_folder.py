@@ -220,14 +220,16 @@ def test_samples_are_left_out_and_their_faults_told_from_those_of_the_folder(roo
         Finding("error", "cut_sounds", "1 sound shorter than the header says", ("wav/b.wav: 3 of 9 bytes",)),
         Finding("error", "unknown_samples", "2 samples that manifest.json does not name", ("a.mp4_2", "b")),
     ]
-    faults = faults_of_samples(found, read_layout(root))
+    faults, others = faults_of_samples(found, read_layout(root))
+    assert others == []
     assert faults == {
         "a.mp4_2": "unknown samples (a.mp4_2)",
         "b": "cut sounds (wav/b.wav: 3 of 9 bytes); unknown samples (b)",
     }
     assert FolderDataset(root, skipped=faults).ids == ["a.mp4_1"]
     for names in ((), ("c",), ("image",), ("wav/b.mp3: cut", "b")):
-        assert faults_of_samples([*found, Finding("error", "no_folder", "no folder", names)], read_layout(root)) is None
+        of_folder = Finding("error", "no_folder", "no folder", names)
+        assert faults_of_samples([*found, of_folder], read_layout(root)) == (faults, [of_folder])
 
 
 def test_a_sample_that_is_left_out_moves_no_other_into_another_group(tmp_path):

@@ -86,8 +86,8 @@ class Evaluation:
         for method in self.methods.values() if missing else ():
             method.prepare()
         total, left = (sum(map(len, part)) for part in (batches, missing))
-        with tqdm(total=total, initial=total - left, unit="sample", disable=quiet) as progress:
-            try:
+        try:
+            with tqdm(total=total, initial=total - left, unit="sample", disable=quiet) as progress:
                 for batch, found in zip(missing, read(missing), strict=True):
                     samples, skipped = self.sort_out(batch, found)
                     self.forget()
@@ -96,10 +96,12 @@ class Evaluation:
                         show(samples, predictions["original"])
                     journal.write(batch, replace(self.measure(samples, predictions), skipped=skipped))
                     progress.update(len(batch))
-            except BaseException:
-                kept = f"stopped early: what is measured is kept in {journal.folder}; the same command goes on"
-                print(kept, file=sys.stderr)
-                raise
+        except BaseException as error:
+            done = sum(batch in journal for batch in batches)
+            on = "" if isinstance(error, UserError) else "; the same command goes on"  # the error says what to do first
+            kept = f"stopped early: {done} of {len(batches)} batches are measured, and kept in {journal.folder}{on}"
+            print(kept, file=sys.stderr)
+            raise
         self.forget()
 
     def sort_out(self, batch: Ids, found: Sequence[Sample | UserError]) -> tuple[list[Sample], dict[str, str]]:
