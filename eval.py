@@ -8,6 +8,7 @@ from __future__ import annotations
 import argparse
 import sys
 from collections.abc import Iterable, Mapping, Sequence
+from contextlib import closing
 from dataclasses import asdict, replace
 from functools import partial
 from pathlib import Path
@@ -60,17 +61,19 @@ def main(argv: Sequence[str] | None = None) -> EvalResults | None:
         print(explain(arguments.explain))
         return None
     run = Run(arguments, provenance.command_line("eval.py", argv))
-    run.measure()
-    shard = run.shard
-    if not shard.collects:
-        if not shard.together:
-            print(f"part {shard.index + 1} of {shard.count} is measured; the same command without --shard collects all")
-        return None
-    results, folder = run.results(), arguments.output_dir
-    write_results(results, folder / "results.json")
-    values = asdict(results)
-    write_report(folder, values)
-    run.journal.remove()
+    shard, folder = run.shard, arguments.output_dir
+    with closing(run.journal):
+        run.measure()
+        if not shard.collects:
+            part = f"part {shard.index + 1} of {shard.count} is measured"
+            if not shard.together:
+                print(f"{part}; the same command without --shard collects all")
+            return None
+        results = run.results()
+        write_results(results, folder / "results.json")
+        values = asdict(results)
+        write_report(folder, values)
+        run.journal.remove()
     print(f"\n{format_tables(values)}\n")
     if skipped := results.data["skipped"]:
         print(f"left out: {count(len(skipped), 'sample')} with faults ({some(skipped)}); results.json says why\n")

@@ -99,8 +99,9 @@ class Evaluation:
         except BaseException as error:
             done = sum(batch in journal for batch in batches)
             on = "" if isinstance(error, UserError) else "; the same command goes on"  # the error says what to do first
-            kept = f"stopped early: {done} of {len(batches)} batches are measured, and kept in {journal.folder}{on}"
-            print(kept, file=sys.stderr)
+            if done:
+                kept = f"{done} of {len(batches)} batches are measured, and kept in {journal.folder}"
+                print(f"stopped early: {kept}{on}", file=sys.stderr)
             raise
         self.forget()
 

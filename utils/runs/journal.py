@@ -201,13 +201,17 @@ class Journal:
             if re.fullmatch(OURS, path.name) and path.name != LOCK:
                 path.unlink()
         (self.folder / LOCK).unlink(missing_ok=True)  # last: who has it is alone here
-        if self._lock:
-            self._lock.close()
+        self.close()
         try:
             self.folder.rmdir()
         except OSError:
             found = ", ".join(sorted(path.name for path in self.folder.iterdir()))
             print(f"{self.folder} stays: not of this run is {found}", file=sys.stderr)
+
+    def close(self) -> None:
+        """Lets other processes at it."""
+        if self._lock:
+            self._lock.close()
 
     def _path(self, batch: Ids) -> Path:
         return self.folder / f"batch_{digest([self._run, [[one, self._known[one]] for one in batch]])}.json"
@@ -236,6 +240,7 @@ class Journal:
         if not found and 2 * same < len(there["samples"]) and any(self.folder.glob("batch_*.json")):
             different = [f"{same} of its {len(there['samples'])} samples are in this data set as they were"]
         if different:
+            self.close()
             more = f" and {len(different) - NAMED_AT_MOST} more" if len(different) > NAMED_AT_MOST else ""
             raise UserError(
                 f"expected no unfinished run in {output_dir} but one of this command, found another one "
