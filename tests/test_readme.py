@@ -36,7 +36,7 @@ def test_the_readme_has_the_published_commands_word_for_word():
     assert "    python inference_demo.py --methods cross_modal --img_path input.jpg --wav_path input.wav\n" in README
     assert "    python eval.py --methods cross_modal --test_data_path /your/dataset/path/\n" in README
     assert "    pip install -r requirements.txt && python inference_demo.py\n" in README
-    assert "    pip install -r requirements-dev.txt && python -m pytest\n" in README
+    assert "    pip install -r requirements-dev.txt && python -m pytest -n 2\n" in README
 
 
 @pytest.mark.parametrize("command", COMMANDS)
