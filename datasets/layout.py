@@ -52,10 +52,13 @@ class Layout:
         complete = self.files["images"].keys() & self.files["sounds"].keys()
         return sorted(complete & self.files["masks"].keys() if self.has_gt else complete)
 
+    def name(self, role: str, stem: str) -> str:
+        """The name of a file, e.g. "image/a.jpg": the same in a folder called img, and in any Unicode form."""
+        return f"{FOLDERS[role]}/{unicodedata.normalize('NFC', self.files[role][stem].name)}"
+
     def names(self, stem: str) -> dict[str, Path]:
-        """Name, e.g. "image/a.jpg", -> file of a sample; the same for a folder called img, and in any Unicode form."""
-        found = {FOLDERS[role]: of_role[stem] for role, of_role in self.files.items() if stem in of_role}
-        return {f"{folder}/{unicodedata.normalize('NFC', path.name)}": path for folder, path in found.items()}
+        """Name -> file of a sample."""
+        return {self.name(role, stem): of_role[stem] for role, of_role in self.files.items() if stem in of_role}
 
     def digests(self, stems: Iterable[str]) -> dict[str, dict[str, str]]:
         """Stem -> name -> SHA-256 of what the file holds.
@@ -77,9 +80,10 @@ class Layout:
 
 
 def fingerprint(digests: Mapping[str, Mapping[str, str]]) -> str:
-    """What `python -m datasets.check` prints of a folder of these samples: equal if and only if names and contents are.
+    """What two folders have in common if and only if they hold the same files under the same names.
 
-    The sha256 of lines "SHA256  FOLDER/NAME", sorted by name, as `sha256sum` writes them.
+    The sha256 of lines "SHA256  FOLDER/NAME", sorted by name, as `sha256sum` writes them. The manifest and stray files
+    do not count. `digests` has name -> SHA-256 of its files, by sample or by role.
     """
     files = sorted(file for of_stem in digests.values() for file in of_stem.items())
     return hashlib.sha256("".join(f"{digest}  {name}\n" for name, digest in files).encode()).hexdigest()

@@ -2,35 +2,26 @@
 
 from __future__ import annotations
 
-import hashlib
 import re
-import unicodedata
 from collections import Counter, defaultdict
 from collections.abc import Iterator, Sequence
 
 from datasets.check.samples import Survey, several
 from datasets.findings import Finding, count
-from datasets.layout import FOLDERS
+from datasets.layout import fingerprint
 
 FRAME = re.compile(r"_[1-9]\d?$")  # of a clip: VIDEO_1, VIDEO_2, ...
 DUPLICATES = {"sample": ("images", "sounds", "masks"), "image": ("images",), "sound": ("sounds",)}  # noun -> same files
 
 
 def digest_of(survey: Survey) -> str | None:
-    """What two folders have in common if and only if they hold the same files under the same names.
-
-    The sha256 of lines "SHA256  FOLDER/NAME", sorted by name, as `sha256sum` writes them; an image folder called img
-    counts as image. The manifest and stray files do not count. None where a file could not be opened.
-    """
-    lines = {}
-    for role, of_role in survey.facts.items():
-        for stem, facts in of_role.items():
-            name = unicodedata.normalize("NFC", survey.layout.files[role][stem].name)
-            lines[f"{FOLDERS[role]}/{name}"] = facts.digest
-    if not all(lines.values()):
-        return None
-    text = "".join(f"{digest}  {name}\n" for name, digest in sorted(lines.items()))
-    return hashlib.sha256(text.encode()).hexdigest()
+    """The fingerprint of all files, see `datasets.layout`; None where one could not be opened."""
+    digests = {
+        role: {survey.layout.name(role, stem): facts.digest for stem, facts in of_role.items()}
+        for role, of_role in survey.facts.items()
+    }
+    whole = all(digest for of_role in digests.values() for digest in of_role.values())
+    return fingerprint(digests) if whole else None
 
 
 def find_duplicates(survey: Survey) -> Iterator[Finding]:

@@ -231,7 +231,7 @@ def _refuse_a_spike(waveform: np.ndarray, peak: float, sampling_rate: int) -> No
     if sum(np.count_nonzero(np.abs(part) > REST * peak) for part in parts) <= RARE * len(waveform):
         position = max(int(waveform.argmax()), int(waveform.argmin()), key=lambda at: abs(waveform[at]))
         moment = f"the value {waveform[position]:.3g} at {position / sampling_rate:.3f} s"
-        raise Unreadable(f"{moment}, where full scale is 1 and the rest stays below {REST * peak:.3g}")
+        raise Unreadable(f"{moment} is far beyond all others, where full scale is 1")
 
 
 def _possible(sampling_rate: int) -> int:
