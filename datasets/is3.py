@@ -1,4 +1,4 @@
-"""IS3, generated pictures of two things that sound, as a dataset folder.
+"""IS3, generated pictures of two things that sound, and IS3+, with sounds of nothing in view, as a dataset folder.
 
     python -m datasets.is3 --source DIR --out DIR
 
@@ -7,16 +7,18 @@
 
 from __future__ import annotations
 
+import hashlib
 import json
 import sys
 from collections import Counter
 from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 from datasets.findings import some
 from datasets.importing import Entry, Item, Manifest, Sound, import_and_report, parse_options
-from datasets.importing.ground_truth import MaskFile
+from datasets.importing.ground_truth import Boxes, MaskFile
 from datasets.importing.sources import find_folder
 from datasets.layout import IMAGE_SUFFIXES, SOUND_SUFFIXES
 from utils.cli import Parser
@@ -25,14 +27,37 @@ from utils.errors import run_script
 IMAGES, MASKS = "images", "gt_segmentation"
 SOUNDS = ("audio_waw", "audio_wav")  # the first is what the published archive calls it
 ANNOTATIONS = ("IS3_annotation.json", "IS3_annotations.json", "synthetic3240_bbox.json")
-PUBLISHED = {"samples": 6480, "groups": 3240}
-PAGE = "https://github.com/kaistmm/SSLalignment"
+GRID = 224  # pixels a side, of the annotation's boxes
+BOXES = f"gt_boxes_{GRID}"  # what they are called in the details
+NEGATIVES = ("silence", "noise", "offscreen")  # kinds of sound that nothing in view makes
 CARD = "datasets/cards/is3.md"
+PUBLISHED = {"samples": 6480, "groups": 3240}
+BY_NAME = "files are paired by name, and the samples have no boxes, which no score needs"
 NOTES = (
     "A picture is there once for each of its two objects, with a sound and a mask each; a picture is a group.",
     "The category is the last part of the name, spelled as there (subway beside subwaytrain).",
     "JPEG masks are cut at 128 of 255, at their own size. Images and sounds are the archive's own, in full.",
 )
+
+
+@dataclass(frozen=True)
+class Record:
+    """An image and the sound it is heard with, as the annotation or the names of the files have it."""
+
+    image: str  # stem
+    sound: str  # stem
+    details: Mapping[str, Any]
+
+    @property
+    def kind(self) -> str:
+        """One of NEGATIVES where nothing in view sounds, which an empty gt_box says too; else ""."""
+        last = self.sound.rpartition("_")[2]
+        return last if last in NEGATIVES else "offscreen" if self.details.get(BOXES) == [] else ""
+
+    @property
+    def stem(self) -> str:
+        """The sample's name, and its mask's: the image's, and the kind where that is heard with another sound too."""
+        return self.image if not self.kind or self.sound == self.image else f"{self.image}_{self.kind}"
 
 
 def main(argv: Sequence[str] | None = None) -> Manifest:
@@ -45,66 +70,92 @@ def main(argv: Sequence[str] | None = None) -> Manifest:
 
     wanted = f"the folders {IMAGES}, {' or '.join(SOUNDS)}, {MASKS}"
     root = find_folder(arguments.source, holds_all, wanted, f"the unpacked archive as --source, see {CARD}")
-    items, left_out, notes = list_items(root)
+    records, digest, said = read_annotation(root)
+    items, left_out, notes = list_items(root, records)
+    notes, is_plus = [*said, *notes], any(item.entry.scenario in NEGATIVES for item in items)
     manifest = Manifest(
-        benchmark="IS3",
-        source={"folder": str(root), "page": PAGE},
-        options={},
+        benchmark="IS3+" if is_plus else "IS3",
+        source={"folder": str(root), "page": "https://github.com/kaistmm/SSLalignment"},
+        options={"annotation_sha256": digest},
         group_unit="image",
-        published=PUBLISHED,
+        published={} if is_plus else PUBLISHED,
         left_out=left_out,
         notes=(*NOTES, *notes),
     )
 
     def lines(written: Manifest) -> list[str]:
-        alone = pictures_without_both(entry.group for entry in written.samples.values())
-        pairs = f"pairs: {written.counts['groups'] - len(alone)} pictures with both objects"
+        pictures = Counter(one.group for one in written.samples.values() if one.scenario not in NEGATIVES)
+        pairs = f"pairs: {list(pictures.values()).count(2)} pictures with both objects"
         return [*(f"note: {note}" for note in notes), pairs]
 
     return import_and_report(items, manifest, arguments, lines)
 
 
-def list_items(root: Path) -> tuple[list[Item], dict[str, str], list[str]]:
-    """Pairs images, sounds and masks by name: the samples, the name of what is left out -> why, and what is unusual."""
+def read_annotation(root: Path) -> tuple[list[Record], str, list[str]]:
+    """The records of the annotation file, none where it cannot be read; the start of its SHA-256; notes on it."""
+    path = next((root / name for name in ANNOTATIONS if (root / name).is_file()), None)
+    if path is None:
+        return [], "none", [f"No annotation file ({' or '.join(ANNOTATIONS)}): {BY_NAME}."]
+    digest = hashlib.sha256(path.read_bytes()).hexdigest()[:16]  # another annotation pairs otherwise
+    try:
+        records = [_record(values) for values in json.loads(path.read_bytes(), parse_constant=int)]
+    except (ValueError, KeyError, TypeError, AttributeError, RecursionError) as error:
+        return [], digest, [f"{path.name} cannot be read ({type(error).__name__}: {error}): {BY_NAME}."]
+    keys = ", ".join(sorted(set().union(*(record.details for record in records)))) or "nothing else"
+    notes = [f"{path.name} names {len(records)} samples; what it says of them is in their details ({keys})."]
+    if wrong := [record.image for record in records if "gt_box" in record.details]:
+        notes.append(f"No boxes x0 < x1, y0 < y1 in whole pixels of a {GRID} grid: {len(wrong)} ({some(wrong)}).")
+    return records, digest, notes
+
+
+def list_items(root: Path, records: Iterable[Record]) -> tuple[list[Item], dict[str, str], list[str]]:
+    """The samples of the records and of all other names, the name of what is left out -> why, and what is unusual."""
     sound_folder = next(root / name for name in SOUNDS if (root / name).is_dir())
     folders = {"image": root / IMAGES, "sound": sound_folder, "mask": root / MASKS}
-    strays: list[str] = []
-    files = {kind: _paths_by_stem(folder, kind, strays) for kind, folder in folders.items()}
-    details, *notes = _read_annotations(root)
-    items, left_out = [], {}
-    for stem in sorted(set().union(*files.values())):
-        paths = {kind: files[kind].get(stem, []) for kind in files}
+    strays, strange, items, left_out, by_stem = [], [], [], {}, {}
+    files = {part: _paths_by_stem(folder, part, strays) for part, folder in folders.items()}
+    here = [one for one in records if one.image in files["image"] or one.image in files["mask"]]
+    for record in here:
+        if (first := by_stem.setdefault(record.stem, record)) != record:
+            left_out[f"{record.stem} with {record.sound}"] = f"annotated twice; the record with {first.sound} is taken"
+    named = {stem for one in by_stem.values() for stem in (one.stem, one.image)}
+    sounds = files["sound"].keys() - {one.sound for one in by_stem.values()}
+    by_stem |= {stem: Record(stem, stem, {}) for stem in {*files["image"], *files["mask"], *sounds} - named}
+    usual = "pair" if any(one.kind for one in by_stem.values()) else ""
+    for stem, record in sorted(by_stem.items()):
+        kind, names = record.kind, {"image": record.image, "sound": record.sound, "mask": stem}
+        if kind and stem not in files["mask"]:
+            del names["mask"]
+        found = {part: files[part].get(name, []) for part, name in names.items()}
         faults = [
-            f"{' and '.join(path.name for path in found) or f'no {kind}'} in {folders[kind].name}"
-            for kind, found in paths.items()
-            if len(found) != 1
+            f"{' and '.join(path.name for path in paths) or f'no {part} {names[part]}'} in {folders[part].name}"
+            for part, paths in found.items()
+            if len(paths) != 1
         ]
         if faults:
-            left_out[stem] = f"expected one image, one sound and one mask, found {' and '.join(faults)}"
+            left_out[stem] = f"expected one {' and one '.join(names)}, found {' and '.join(faults)}"
             continue
-        picture, _, category = stem.rpartition("_")  # accordion_baby_10467_baby: accordion_baby_10467, baby
-        entry = Entry(picture or stem, (category,), details=details.get(stem, {}))
-        image, sound, mask = (found[0] for found in paths.values())
-        items.append(Item(stem, image, Sound((sound,)), MaskFile(mask), entry))
-    groups = [item.entry.group for item in items]
-    alone = pictures_without_both(groups)
-    if without_number := sum(not group.rpartition("_")[2].isdigit() for group in groups):
-        notes.append(f"Names without a number: {without_number}.")
-    if alone:
-        notes.append(f"Pictures without two objects: {len(alone)} ({some(alone)}); no metric over pairs can use them.")
-    if strays:
-        notes.append(f"Files passed over, being no image, sound or mask: {len(strays)} ({some(strays)}).")
-    return items, left_out, notes
+        image, sound, *mask = (path for [path] in found.values())
+        picture, _, category = stem.removesuffix(f"_{kind}").rpartition("_")  # accordion_baby_10467, baby
+        if not kind and record.sound.rpartition("_")[2] != category:
+            strange.append(f"{stem} with {record.sound}")
+        entry = Entry(picture or stem, () if kind else (category,), kind or usual, details=record.details)
+        items.append(Item(stem, image, Sound((sound,)), MaskFile(*mask) if mask else Boxes(()), entry))
+    times = Counter(item.entry.group for item in items if item.entry.scenario not in NEGATIVES)
+    said = [
+        ({one.image for one in records} - {one.image for one in here}, "Annotated images that are not here: {}."),
+        ([item.id for item in items if item.entry.scenario in NEGATIVES], "Sounds of nothing in view: {}."),
+        (strange, "Sounds named after something else than the mask they are annotated with: {}."),
+        ([one.id for one in items if not one.entry.group.rpartition("_")[2].isdigit()], "Names without a number: {}."),
+        ([one for one in times if times[one] != 2], "Pictures without two objects, of no metric over pairs: {}."),
+        (strays, "Files passed over, being no image, sound or mask: {}."),
+    ]
+    return items, left_out, [note.format(f"{len(names)} ({some(names)})") for names, note in said if names]
 
 
-def pictures_without_both(groups: Iterable[str]) -> list[str]:
-    """The pictures that do not have exactly two samples, sorted; `groups` holds the picture of each sample."""
-    return sorted(group for group, times in Counter(groups).items() if times != 2)
-
-
-def _paths_by_stem(folder: Path, kind: str, strays: list[str]) -> dict[str, list[Path]]:
+def _paths_by_stem(folder: Path, part: str, strays: list[str]) -> dict[str, list[Path]]:
     """Stem -> the files of a folder, of which there should be one; `strays` is extended by what is of no such kind."""
-    suffixes = SOUND_SUFFIXES if kind == "sound" else IMAGE_SUFFIXES
+    suffixes = SOUND_SUFFIXES if part == "sound" else IMAGE_SUFFIXES
     by_stem: dict[str, list[Path]] = {}
     for path in sorted(folder.glob("[!.]*")):
         if path.suffix.lower() in suffixes and path.is_file():
@@ -114,21 +165,24 @@ def _paths_by_stem(folder: Path, kind: str, strays: list[str]) -> dict[str, list
     return by_stem
 
 
-def _read_annotations(root: Path) -> tuple[dict[str, Mapping[str, Any]], str]:
-    """Stem -> what the annotation file says of it beside file names, and a note on that file."""
-    path = next((root / name for name in ANNOTATIONS if (root / name).is_file()), None)
-    if path is None:
-        return {}, f"No annotation file ({' or '.join(ANNOTATIONS)}): the samples have no boxes, which no score needs."
-    try:
-        records = json.loads(path.read_text(encoding="utf-8-sig"))
-        details = {
-            Path(record["image"]).stem: {key: value for key, value in record.items() if key not in ("image", "audio")}
-            for record in records
-        }
-    except (OSError, ValueError, KeyError, TypeError, AttributeError) as error:
-        reason = f"{type(error).__name__}: {error}"
-        return {}, f"{path.name} cannot be read ({reason}): the samples have no boxes, which no score needs."
-    return details, f"{path.name} names {len(details)} samples; what it says of them is in their details."
+def _record(values: Mapping[str, Any]) -> Record:
+    details = {**values}
+    image, sound = (Path(details.pop(key, values["image"])).stem for key in ("image", "audio"))
+    if sound != image:
+        details["audio"] = sound
+    if "gt_box" in details and (boxes := _boxes(details["gt_box"] or [])) is not None:
+        details[BOXES] = boxes
+        del details["gt_box"]
+    return Record(image, sound, details)
+
+
+def _boxes(values: object) -> list[list[int]] | None:
+    """The boxes [x0, y0, x1, y1] of a gt_box, which holds one, a list, or none; None where they do not fit the grid."""
+    boxes = values if isinstance(values, list) and all(isinstance(box, list) for box in values) else [values]
+    whole = range(GRID + 1)  # 47.0 is in it too
+    fits = all(isinstance(box, list) and len(box) == 4 and all(side in whole for side in box) for box in boxes)
+    fits = fits and all(x0 < x1 and y0 < y1 for x0, y0, x1, y1 in boxes)
+    return [[int(side) for side in box] for box in boxes] if fits else None
 
 
 if __name__ == "__main__":

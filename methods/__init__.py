@@ -1,7 +1,7 @@
 """The connection strategies, found by listing this folder: `NAME.py` holds the method NAME, and nothing else names it.
 
 Each file holds exactly one subclass of `methods.base.Method`. Importing this package imports none of them. A name that
-is no method's is a UserError, which lists those that are.
+is no method's is a UserError, which lists those that are. `python -m methods.calibrate` is a program for all of them.
 """
 
 from __future__ import annotations
@@ -17,7 +17,8 @@ from utils.cli import check_setting, settings_of
 from utils.errors import UserError
 
 FOLDER = Path(__file__).resolve().parent
-NOT_METHODS = {"base"}
+NOT_METHODS = {"base", "calibrate"}
+NEVER = (-1.0, 0.0)  # below which no similarity, and no probability, is refused
 
 
 def available() -> list[str]:
@@ -39,6 +40,15 @@ def requires(name: str) -> tuple[str, ...]:
 def listens(name: str) -> bool:
     """Returns whether the sound can change what the method `name` answers; False for baselines."""
     return _find(name).listens
+
+
+def abstains_below(name: str) -> tuple[str, float] | None:
+    """Returns the setting below which the method `name` asks for nothing, and its value that refuses nothing."""
+    found = _find(name)
+    if found.abstains_below is None:
+        return None
+    (range_,) = settings_of(found)[found.abstains_below].annotation.__metadata__
+    return found.abstains_below, next(filter(range_.holds, NEVER))
 
 
 def settings(name: str) -> dict[str, Any]:

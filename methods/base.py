@@ -26,6 +26,8 @@ class Method(ABC):
         requires: role names (see `models/roles.py`) besides the segmenter, e.g. ("audio_text", "image_captioner").
         segments: whether a segmenter makes its maps.
         listens: whether the sound can change its answer; False for the baselines that any method has to beat.
+        abstains_below: the setting that a proposal's first score is compared with: below it, nothing is asked for; None
+            where a method has none. `python -m methods.calibrate` measures where to put it.
         version: raised where answers of its own `recall` change, so that none of a cache on disk is taken.
         models: role name -> loaded model, for every role in `requires` and "segmenter".
         memory: of the run, see `recall`; None for none.
@@ -34,6 +36,7 @@ class Method(ABC):
     requires: ClassVar[tuple[str, ...]] = ()
     segments: ClassVar[bool] = True
     listens: ClassVar[bool] = True
+    abstains_below: ClassVar[str | None] = None
     version: ClassVar[int] = 1
     memory: Any = None
 

@@ -44,12 +44,13 @@ class Classify(Method):
         prompt: the query, with "{}" for the thing.
         top_k: how many of the most probable tags that name something visible are asked for; a tag whose things another
             has named already is not counted.
-        min_probability: in [0, 1]; tags below it are not asked for.
+        min_probability: in [0, 1]; tags below it are not asked for; at 0 all are.
         things: "auto" translates AudioSet's labels to visible things and takes any other label as it is, "labels" takes
             every label as it is, "audioset" translates and refuses labels that are not AudioSet's.
         max_things: how many of a label's things are asked for, the best first.
         member_share: where labels are translated, a family's label gives way to its most probable member that names
-            another thing and has at least this fraction of its probability; above 1, only to a more probable one.
+            another thing and has at least this fraction of its probability; above 1, only to a more probable one. The
+            query's score stays the family's: what was heard is that sure.
         silence_db: dBFS; a sound that never rises above it is silent.
 
     The trail has `visible`, what each tag was translated to, where one was.
@@ -59,6 +60,7 @@ class Classify(Method):
     """
 
     requires = ("audio_tagger",)
+    abstains_below = "min_probability"
 
     def __init__(
         self,
@@ -108,7 +110,7 @@ class Classify(Method):
         """Goes down the tags until enough are asked for.
 
         Returns:
-            asked: thing -> probability of the first tag that names it.
+            asked: thing -> probability of the first tag that names it, itself or by a member that it gives way to.
             passed: (label, its things) of each tag on the way.
         """
         asked: dict[str, float] = {}
@@ -118,6 +120,8 @@ class Classify(Method):
             if counted == self.top_k:
                 break
             label, probability = self._narrowest(tag, tags)
+            if self._visible(tag[0]):  # without the member, the tag itself would be asked for
+                probability = tag[1]
             visible = self._visible(label)[: self.max_things]
             new = [thing for thing in visible if thing not in asked]
             asked |= dict.fromkeys(new, probability)

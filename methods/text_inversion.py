@@ -11,7 +11,8 @@ What the paper leaves open, and what is done here:
         how it gets there is not said. Here a linear bridge from one text space to the other, fitted in closed form on a
         vocabulary that both encode, carries it over (`decoding="embedding"`). A segmenter that takes only text is asked
         for the vocabulary's nearest word instead (`decoding="nearest_word"`).
-    when to ask for nothing: here, when no word of the vocabulary is near enough to the sound.
+    when to ask for nothing: here, when no word of the vocabulary is near enough to the sound, once it has been measured
+        what is near enough (`min_similarity`).
 
 Reference:
     arXiv 2506.06537, figure 1 (text inversion).
@@ -27,7 +28,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 import numpy as np
 
 from methods.base import Method, sounds_of, unless_silent
-from utils.cli import COSINE, LEVEL, NOT_NEGATIVE, POSITIVE, PROMPT, TEXT, Range, at_least, one_of, several
+from utils.cli import LEVEL, NOT_NEGATIVE, POSITIVE, PROMPT, SIMILARITY, TEXT, Range, at_least, one_of, several
 from utils.errors import UserError
 from utils.language.phrases import AUDIOSET, fill, read_vocabulary
 from utils.media.sounds import SILENCE_DB
@@ -55,7 +56,8 @@ class TextInversion(Method):
         steps, learning_rate, patience, min_delta, starts, seed: see `methods._inversion.Search`. A long search leaves
             the words behind for what only the encoder knows; the defaults stop once it is near one.
         ridge: of the bridge, see `methods._inversion.fit_bridge`.
-        min_similarity: cosine in [-1, 1]; nothing is asked for when no word of the vocabulary is this near the sound.
+        min_similarity: from -1 up; nothing is asked for when no word of the vocabulary is this similar to the sound. At
+            -1 nothing is refused.
         silence_db: dBFS; a sound that never rises above it is silent.
 
     Raises:
@@ -63,6 +65,7 @@ class TextInversion(Method):
     """
 
     requires = ("audio_text",)
+    abstains_below = "min_similarity"
 
     def __init__(
         self,
@@ -79,7 +82,7 @@ class TextInversion(Method):
         starts: Annotated[int, at_least(0)] = 64,
         seed: Annotated[int, at_least(0)] = 0,
         ridge: Annotated[float, POSITIVE] = 0.03,
-        min_similarity: Annotated[float, COSINE] = 0.0,
+        min_similarity: Annotated[float, SIMILARITY] = -1.0,
         silence_db: Annotated[float, LEVEL] = SILENCE_DB,
     ) -> None:
         super().__init__(models)
@@ -118,14 +121,16 @@ class TextInversion(Method):
     def _choose(self, found: Mapping[str, Any], audio_embed: np.ndarray) -> Proposal:
         to_word = self._word_embeds @ found["text_embed"]  # (V,)
         to_sound = self._word_embeds @ audio_embed  # (V,)
+        best = int(to_sound.argmax())
+        score = float(to_sound[best])
         near = candidates(self.vocabulary, to_word)[:SHOWN]
         further: dict[str, Any] = {
             "similarity": round(found["similarity"], 4),
             "losses": [round(loss, 4) for loss in found["losses"]],
         }
-        if to_sound.max() < self.min_similarity:
-            word, least = self.vocabulary[int(to_sound.argmax())], f"{to_sound.max():.2f} < {self.min_similarity:g}"
-            reason = f'no known word fits the sound: the nearest, "{word}", has {least}'
+        if self.min_similarity > -1 and score < self.min_similarity:
+            least = f"{score:.2f} < {self.min_similarity:g}"
+            reason = f'no known word fits the sound: the nearest, "{self.vocabulary[best]}", has {least}'
             return abstain(reason, heard="an unknown sound", candidates=near, **further)
         heard = "a pseudo-word W* close to " + ", ".join(row["text"] for row in near[:3])
         word, embedding = near[0]["text"], None
@@ -133,7 +138,7 @@ class TextInversion(Method):
         if self.hands_embedding:
             word, embedding = f"W* (near {word})", self._bridge(found["text_embed"][None])[0]
             further["arrives_near"] = self._nearest_asked(embedding)
-        query = Query(fill(self.prompt, word), found["similarity"], embedding)
+        query = Query(fill(self.prompt, word), score, embedding)
         return ask_for([query], heard, candidates=near, **further)
 
     @cached_property

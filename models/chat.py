@@ -10,14 +10,17 @@ import torch
 from models.network import Pretrained
 
 SAMPLING = ("temperature", "top_k", "top_p", "min_p", "typical_p")
+REPEATING = ("repetition_penalty", "no_repeat_ngram_size", "encoder_repetition_penalty", "encoder_no_repeat_ngram_size")
 
 
 class ChatModel(Pretrained):
     """A multimodal chat model that is asked the same question about everything.
 
-    The most likely token is taken, whatever sampling the checkpoint suggests; what else it sets, such as a repetition
-    penalty, stays. One question is answered at a time: in a batch, questions of different lengths would be padded, and
-    in half precision an answer would depend on its neighbours.
+    The most likely token is taken, whatever sampling the checkpoint suggests, and however often it was said: to a
+    repetition penalty (1.1 in Qwen2-Audio's checkpoint) the words of the question have been said, so that it speaks
+    against the very answers that a question names. What else a checkpoint sets stays. One question is answered at a
+    time: in a batch, questions of different lengths would be padded, and in half precision an answer would depend on
+    its neighbours.
 
     Attributes:
         network_classes: names in transformers, in order; the first that knows the checkpoint's architecture is taken.
@@ -37,7 +40,8 @@ class ChatModel(Pretrained):
         self.prompt = prompt
         self.max_new_tokens = max_new_tokens
         # A checkpoint's own max_length would be warned about beside max_new_tokens, and so would sampling set aside.
-        network.generation_config.update(do_sample=False, max_length=None, **dict.fromkeys(SAMPLING))
+        unset = dict.fromkeys(("max_length", *SAMPLING, *REPEATING))
+        network.generation_config.update(do_sample=False, **unset)
 
     @classmethod
     def load(cls, folder: Path, dtype: torch.dtype, trust_remote_code: bool) -> tuple[Any, Any]:

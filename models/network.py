@@ -114,8 +114,8 @@ class Pretrained(Rememberable):
         return {}
 
     @classmethod
-    def load(cls, folder: Path, dtype: torch.dtype, trust_remote_code: bool) -> tuple[Any, Any]:
-        """Loads network and processor from what the folder holds, on the CPU.
+    def load(cls, folder: Path, dtype: torch.dtype, trust_remote_code: bool, **config_values: Any) -> tuple[Any, Any]:
+        """Loads network and processor from what the folder holds, on the CPU; `config_values` is what its config lacks.
 
         Raises:
             Exception: the folder does not hold a complete checkpoint of this family; `from_pretrained` makes one
@@ -131,7 +131,7 @@ class Pretrained(Rememberable):
             if config.model_type != wanted:
                 raise ValueError(f"expected a {wanted} checkpoint, found a {config.model_type} one")
             network, report = network_class.from_pretrained(
-                folder, dtype=dtype, use_safetensors=True, output_loading_info=True, **where
+                folder, dtype=dtype, use_safetensors=True, output_loading_info=True, **where, **config_values
             )
             check_complete(network, report)
             processor = getattr(transformers, cls.processor_class).from_pretrained(folder, **where)

@@ -6,6 +6,8 @@ unseen by them. Score maps are large and rarely asked for twice: `segment` is no
 An answer depends, in its last bits, on what else was in the batch that asked for it. An evaluation therefore forgets
 between its batches: what it says of a batch follows from that batch alone. What is to be known in another run goes
 through a cache on disk (`models/stage_cache.py`).
+
+A stage answers item by item. `presence`, of every image with every text, is none: what it shares is the encoded image.
 """
 
 from __future__ import annotations

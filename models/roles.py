@@ -22,7 +22,11 @@ from utils.types import Query
 
 @runtime_checkable
 class AudioTextEncoder(Protocol):
-    """Sounds and sentences in one space (CLAP and its kin)."""
+    """Sounds and sentences in one space (CLAP and its kin).
+
+    Rows are L2-normalised unless a setting of the family says otherwise; then its `normalized`, optional, is False: a
+    product of two rows is a score of any size, and `pseudo_word_encoder` raises UserError.
+    """
 
     embed_dim: int
 
@@ -86,15 +90,16 @@ class Segmenter(Protocol):
     `segment` asks for through `self.remembered` and leaves as it is. A segmenter that has it, itself or in its parts,
     encodes an image once however many methods ask about it (`models/remembering.py`).
 
-    Optional: `presence(images, texts)` returns (len(images), len(texts)) float32 in [0, 1], how surely each thing is in
-    view, without a full segmentation; 0 for a text that means nothing to the network. `known_names(query, k)` returns
-    at most k things that a query is taken for, list[str], the nearest first.
+    Optional: `known_names(query, k)` returns at most k things that a query is taken for, list[str], the nearest first.
 
     Attributes:
+        accepts_sentences: whether a whole sentence, "A dog is barking at a man.", is understood as one query; a network
+            that was taught phrases is to be asked for the things in it instead.
         accepts_embeddings: whether `Query.embedding` is understood.
         text_embed_dim: width of such an embedding; 0 where they are not understood.
     """
 
+    accepts_sentences: bool
     accepts_embeddings: bool
     text_embed_dim: int
 
@@ -102,6 +107,13 @@ class Segmenter(Protocol):
         """Returns per image (H, W) float32 in [0, 1]: the maximum over its queries, all zero for no query.
 
         Each image is encoded once however many queries it has.
+        """
+
+    def presence(self, images: Sequence[np.ndarray], texts: Sequence[str]) -> np.ndarray:
+        """Returns (len(images), len(texts)) float32 in [0, 1], how surely each thing is in view.
+
+        Without a full segmentation where the network allows it; 0 for a text that means nothing to the network. Values
+        of two families do not compare.
         """
 
     def encode_text(self, texts: Sequence[str]) -> np.ndarray:

@@ -17,6 +17,15 @@ if "PYTEST_XDIST_WORKER" in os.environ:
     os.environ.setdefault("OMP_NUM_THREADS", "1")  # several processes with several threads each get in each other's way
 
 
+def pytest_runtest_setup(item: pytest.Item) -> None:
+    """Skips what is marked `cuda` where there is none."""
+    if item.get_closest_marker("cuda"):
+        import torch
+
+        if not torch.cuda.is_available():
+            pytest.skip("needs a GPU that torch can use")
+
+
 @pytest.fixture(scope="session")
 def fakes() -> ModuleType:
     """tests/fakes.py: networks that are right by construction."""

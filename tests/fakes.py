@@ -9,7 +9,7 @@ from __future__ import annotations
 import numpy as np
 import torch
 
-from utils.types import Sample
+from utils.types import Query, Sample
 
 RATE = 8000
 THINGS = {  # name: (colour, Hz)
@@ -134,6 +134,8 @@ class FakeImageCaptioner:
 class FakeSegmenter:
     """0.9 where the thing asked for is, 0.1 elsewhere; embeddings mean the nearest thing."""
 
+    accepts_sentences = True
+
     def __init__(self, accepts_embeddings: bool = True) -> None:
         self.accepts_embeddings = accepts_embeddings
         self.text_embed_dim = SEGMENTER_DIM if accepts_embeddings else 0
@@ -142,6 +144,12 @@ class FakeSegmenter:
     def segment(self, images, queries):
         self.queries += [tuple(own) for own in queries]
         return [self._map(image, own) for image, own in zip(images, queries, strict=True)]
+
+    def presence(self, images, texts):
+        """The peak of each map; 0 for a text that names no thing."""
+        peaks = [[self._map(image, [Query(text)]).max() for text in texts] for image in images]
+        known = [meant(text) < len(NAMES) for text in texts]
+        return np.asarray(peaks, np.float32).reshape(len(images), len(texts)) * np.asarray(known, np.float32)
 
     def encode_text(self, texts):
         return np.stack([SEGMENTER_MEANINGS[meant(text)] for text in texts])

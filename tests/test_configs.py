@@ -64,27 +64,39 @@ def test_base_needs_nobodys_permission():
 
 
 def test_paper_has_the_settings_of_the_paper():
-    roles, of_methods = (
-        load_config("paper", methods=methods.available()).roles,
-        load_config("paper", methods=methods.available()).methods,
-    )
+    config = load_config("paper", methods=methods.available())
+    roles, of_methods = config.roles, config.methods
     captioner = {"family": "blip", "weights": "Salesforce/blip-image-captioning-base"}
     assert captioner.items() <= roles["image_captioner"].items()  # 17 tokens and the penalty 2.5 are the defaults
     assert roles["segmenter"]["image_size"] == 416
     assert of_methods["classify"]["things"] == "labels"
-    assert not {"prompt", "audio_prompt"} & of_methods.get("cross_modal", {}).keys()
+    assert of_methods["classify"]["min_probability"] == 0
+    assert of_methods["cross_modal"] == {"audio_prompt": "{}", "min_similarity": -1}  # bare nouns; never nothing
+    assert of_methods["text_inversion"]["min_similarity"] == -1
+    assert roles["segmenter"]["threshold"] == 0.3
+
+
+@pytest.mark.parametrize("name", RESEARCH)
+def test_published_networks_answer_with_nothing_only_where_that_was_decided(name):
+    of_methods = load_config(name, methods=methods.available()).methods
+    least = {of_methods[method]["min_similarity"] for method in ("cross_modal", "text_inversion")}
+    assert least == {-1} or "measured" in header(name)
+
+
+def test_the_things_the_paper_reports_of_cross_modal_stand_in_its_config():
     # What it reports of cross-modal verification: IS3, AVSBench-S4, VPO-SS; cIoU AUC mIoU Fscore J F.
     for row in ("65.4 59.6 59.1 65.2 54.2 60.7", "71.1 62.4 62.0 69.2 57.0 66.0", "54.6 49.3 48.5 52.7 46.0 50.1"):
         assert re.search(row.replace(" ", r"\s+"), header("paper")), row
 
 
 def test_every_override_printed_beside_a_config_is_understood():
-    printed = {name: header(name) for name in RESEARCH} | {DEFAULT: (ROOT / "README.md").read_text(encoding="utf-8")}
+    pages = "\n".join((ROOT / page).read_text(encoding="utf-8") for page in ("README.md", "models/README.md"))
+    printed = {name: header(name) for name in RESEARCH} | {DEFAULT: pages}
     printed = {name: re.sub(r"\\\n\s*", "", text) for name, text in printed.items()}  # lines that go on
     found = 0
     for name, text in printed.items():
         for words in re.findall(r"--set ((?:[a-z_]+\.[a-z_.]+=[^\s`]+ ?)+)", text):
-            # The README says in words which config it speaks of: one at least must take it.
+            # The pages say in words which config they speak of: one at least must take it.
             assert any(_takes(one, words.split()) for one in ((name,) if name in RESEARCH else config_names())), words
             found += 1
     assert found >= 6

@@ -209,7 +209,7 @@ def test_settings_are_checked_before_any_network_is_loaded_of_methods_that_do_no
         "text_inversion.decoding=image": "text_inversion.decoding must be one of auto, embedding, nearest_word",
         "cross_modal.noun_parser=magic": 'cross_modal.noun_parser must be "hanta" or an installed spaCy pipeline',
         "image_only.noun_parser=3": 'image_only.noun_parser must be "hanta" or an installed spaCy pipeline',
-        "cross_modal.min_similarity=.nan": "cross_modal.min_similarity must be a number from -1 to 1; found nan",
+        "cross_modal.min_similarity=.nan": "cross_modal.min_similarity must be a number from -1 up; found nan",
     }
     for setting, sentence in refused.items():
         name, _, value = setting.partition("=")

@@ -19,6 +19,7 @@ from models.config import ROLES, families, load_config, sources
 
 ROOT = Path(__file__).resolve().parent.parent
 README = (ROOT / "README.md").read_text(encoding="utf-8")
+NETWORKS = (ROOT / "models" / "README.md").read_text(encoding="utf-8")
 EXAMPLES = ROOT / "datasets" / "examples"
 STAND_INS = {
     "input.jpg": str(EXAMPLES / "image/farm_dog.jpg"),
@@ -27,7 +28,7 @@ STAND_INS = {
     "data/test": str(EXAMPLES),
     "data/stamps": str(EXAMPLES),
 }
-PRINTED = sorted(set(re.findall(r"^    (python (?:inference_demo|eval)\.py.*)$", README, re.MULTILINE)))
+PRINTED = sorted(set(re.findall(r"^    (python (?:inference_demo|eval)\.py.*)$", README + NETWORKS, re.MULTILINE)))
 COMMANDS = [command for command in PRINTED if "--config" not in command]
 RESEARCH = [command for command in PRINTED if "--config" in command and "runs/random" not in command]
 
@@ -95,17 +96,17 @@ def test_the_sizes_of_the_configs_are_the_catalogues():
 
 def test_every_family_is_named_for_its_role():
     for role in ROLES:
-        table = README[README.index(f"| `{role}` |") :]
+        table = NETWORKS[NETWORKS.index(f"| `{role}` |") :]
         for family in families(role):
             assert f"| `{family}` |" in table
 
 
 def test_no_marker_of_a_number_to_come_is_left():
-    assert not re.findall(r"@\w+@", README)
+    assert not re.findall(r"@\w+@", README + NETWORKS)
     assert not re.findall(r"@\w+@", (ROOT / "models/pocket/README.md").read_text(encoding="utf-8"))
 
 
 def test_every_file_the_readme_names_is_there():
-    named = re.findall(r"`((?:models|datasets|methods|configs|utils|tests)/[\w./]+\.(?:py|md|yaml|txt|json))`", README)
+    named = re.findall(r"`((?:models|datasets|methods|configs|utils|tests)/[\w./]+\.(?:py|md|yaml|txt|json|sh))`", README + NETWORKS)
     assert len(named) >= 4
     assert [name for name in named if "NAME" not in name and not (ROOT / name).exists()] == []

@@ -152,13 +152,23 @@ def several(of: Range) -> Range:
     return Range(f"a list, each {of.words}", lambda x: isinstance(x, (list, tuple)) and x and all(map(of.holds, x)))
 
 
+def one_or_several(of: Range) -> Range:
+    """A value that is in a range, or a list of at least one such."""
+    return Range(f"{of.words}, or a list of such", lambda x: of.holds(x) or several(of).holds(x))
+
+
 TEXT = Range("a text", lambda x: isinstance(x, str))
 PROMPT = Range('a sentence with one "{}" for the word', lambda x: isinstance(x, str) and x.count("{}") == 1)
+SOUND_PROMPT = Range(
+    'a sentence with one "{}" for the noun or one "{sound}" for how it is heard',
+    lambda x: isinstance(x, str) and x.count("{}") + x.count("{sound}") == 1,
+)
 POSITIVE = number("above 0", lambda x: 0 < x < math.inf)
 NOT_NEGATIVE = number("from 0 up", lambda x: 0 <= x < math.inf)
 SHARE = number("from 0 to 1", lambda x: 0 <= x <= 1)
 THRESHOLD = number("from 0 to below 1", lambda x: 0 <= x < 1)
-COSINE = number("from -1 to 1", lambda x: -1 <= x <= 1)
+BETWEEN = number("above 0 and below 1", lambda x: 0 < x < 1)
+SIMILARITY = number("from -1 up", lambda x: -1 <= x < math.inf)
 LEVEL = number("from -.inf to 0, of dBFS", lambda x: x <= 0)
 SECONDS = number("from 0.1 to 3600, of seconds", lambda x: 0.1 <= x <= 3600)
 

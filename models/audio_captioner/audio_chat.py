@@ -11,8 +11,7 @@ from models.chat import ChatModel
 from utils.cli import SECONDS, at_least
 
 PROMPT = (
-    "What makes the sounds in this recording? Answer with one short sentence that names the sources, "
-    'for example "A dog is barking and a man is speaking."'
+    "What makes the sounds in this recording? Answer with one short sentence that names the sources, and nothing else."
 )
 MIN_SECONDS = 0.1  # less becomes one token or none, which the library takes for a question not yet processed
 
@@ -34,7 +33,7 @@ class AudioChat(WindowedCaptioner, ChatModel):
     family = "audio_chat"
     network_classes = ("AutoModelForMultimodalLM", "AutoModelForSeq2SeqLM")
     sense = "feature_extractor"
-    version = 2
+    version = 3
 
     def __init__(
         self,

@@ -25,6 +25,7 @@ class WindowedEncoder(Pretrained, ABC):
         token_table: where the text encoder looks its token ids up.
         max_tokens: that it reads.
         hear, read: see there.
+        normalized: whether what they return is; False only where a setting of the family says so.
     Where its processor has no feature_extractor or tokenizer, also sampling_rate (Hz) and tokenizer; and `ending`, what
     closes every sentence, beside what the tokenizer adds by itself.
     """
@@ -34,6 +35,7 @@ class WindowedEncoder(Pretrained, ABC):
     max_tokens: int
     token_table: torch.nn.Embedding
     ending = ""
+    normalized = True
     version = 2
 
     @property
@@ -52,7 +54,7 @@ class WindowedEncoder(Pretrained, ABC):
             windows: (L,) float32 each at `sampling_rate`, L from 1 to `window_length`; at least one.
 
         Returns:
-            (len(windows), D) float32, rows L2-normalised.
+            (len(windows), D) float32, rows L2-normalised if `normalized`.
         """
 
     @abstractmethod
@@ -64,7 +66,7 @@ class WindowedEncoder(Pretrained, ABC):
             attention_mask: (B, T), 0 where a sentence is padded; None where none is.
 
         Returns:
-            (B, D) float32, rows L2-normalised.
+            (B, D) float32, rows L2-normalised if `normalized`.
         """
 
     def encode_audio(self, waveforms: Sequence[np.ndarray], sampling_rates: Sequence[int]) -> np.ndarray:
@@ -76,6 +78,8 @@ class WindowedEncoder(Pretrained, ABC):
         if not sounds:
             return np.zeros((0, self.embed_dim), dtype=np.float32)
         audio_embeds = average_over_windows(sounds, self.hear)
+        if not self.normalized:
+            return audio_embeds
         return audio_embeds / np.linalg.norm(audio_embeds, axis=1, keepdims=True).clip(1e-12)
 
     def encode_text(self, texts: Sequence[str]) -> np.ndarray:

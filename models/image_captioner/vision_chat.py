@@ -42,6 +42,7 @@ class VisionChat(ChatModel):
     family = "vision_chat"
     network_classes = ("AutoModelForImageTextToText",)
     sense = "image_processor"
+    version = 2
 
     def __init__(
         self,

@@ -19,9 +19,9 @@ from torch.nn.functional import interpolate
 from models.network import MAX_BATCH, Pretrained
 from models.segmenter.crops import Placement, letterboxed, placed
 from models.segmenter.open_clip import empty_openai_clip
-from models.segmenter.score_maps import TextOnly, stretched, strongest
+from models.segmenter.score_maps import TextOnly, cut_at, stretched, strongest, with_words
 from models.weights import located
-from utils.cli import one_of
+from utils.cli import BETWEEN, one_of
 from utils.errors import UserError
 from utils.types import Query
 
@@ -57,6 +57,8 @@ class AsdaSegmenter(TextOnly, Pretrained):
     """
 
     family = "asda"
+    version = 2
+    accepts_sentences = True
     dtypes = ("float32",)  # in which it was written
     remedy = "name a checkpoint that this very checkout has trained"
 
@@ -68,16 +70,18 @@ class AsdaSegmenter(TextOnly, Pretrained):
         *,
         checkout: str = "",
         resize_mode: Annotated[str, one_of(*RESIZE_MODES)] = "letterbox",
+        threshold: Annotated[float, BETWEEN] = 0.35,
     ) -> None:
         """Holds the checkout's Model, and what makes CLIP's tokens of sentences, (N, 17) int64.
 
         Args:
             checkout: folder of the repository, absolute or relative to the current folder or to ours.
             resize_mode: how an image becomes square: "letterbox", as in training, or "squash".
+            threshold: what a map is cut at, 0.35 by its authors: it becomes 0.5 (`cut_at`).
         """
         super().__init__(network, processor, provenance)
         self.checkout = checkout
-        self.resize_mode = resize_mode
+        self.resize_mode, self.threshold = resize_mode, threshold
         # Of a file there is no revision: what is recorded is the commit of the code.
         self.provenance |= {"revision": _commit(located(checkout)), "trust_remote_code": True}
 
@@ -113,13 +117,20 @@ class AsdaSegmenter(TextOnly, Pretrained):
         """
         score_maps = []
         for image, some in zip(images, queries, strict=True):
-            placement = self._placement(image)
-            maps = self._maps(self.pixel_values([image]), self.texts(some))
-            rows = slice(placement.top, placement.top + placement.height)
-            columns = slice(placement.left, placement.left + placement.width)
             size = image.shape[:2]
-            score_maps.append(strongest((stretched(one, size) for one in maps[:, rows, columns]), size))
+            values = (stretched(one, size) for maps in self._maps(image, self.texts(some)) for one in maps)
+            score_maps.append(cut_at(strongest(values, size), self.threshold))
         return score_maps
+
+    def presence(self, images: Sequence[np.ndarray], texts: Sequence[str]) -> np.ndarray:
+        """See `models.roles.Segmenter`; a map's peak: the whole forward pass, as no part of it tells this alone."""
+        found, asked = np.zeros((len(images), len(texts)), dtype=np.float32), with_words(texts)
+        if not asked:
+            return found
+        for row, image in zip(found, images, strict=True):
+            peaks = [maps.amax((1, 2)) for maps in self._maps(image, [texts[column] for column in asked])]
+            row[asked] = cut_at(torch.cat(peaks).cpu().numpy(), self.threshold)
+        return found
 
     def pixel_values(self, images: Sequence[np.ndarray]) -> torch.Tensor:
         """Images as ASDA's loader prepares them: (N, 3, 416, 416) float32."""
@@ -130,15 +141,17 @@ class AsdaSegmenter(TextOnly, Pretrained):
     def _placement(self, image: np.ndarray) -> Placement:
         return placed(image.shape[:2], SIZE) if self.resize_mode == "letterbox" else Placement(0, 0, SIZE, SIZE)
 
-    def _maps(self, pixel_values: torch.Tensor, texts: list[str]) -> torch.Tensor:
-        """Maps of each text over one square image: (N, 416, 416) float32 in [0, 1]."""
-        maps = [torch.zeros(0, SIZE, SIZE, device=self.device)]
+    def _maps(self, image: np.ndarray, texts: Sequence[str]) -> Iterator[torch.Tensor]:
+        """Maps of each text over the image in its place in the square, padding cut off: (N, h, w) float32 in [0, 1]."""
+        placement, pixel_values = self._placement(image), self.pixel_values([image]).to(self.device)
+        rows = slice(placement.top, placement.top + placement.height)
+        columns = slice(placement.left, placement.left + placement.width)
         for start in range(0, len(texts), MAX_BATCH):
             tokens = self.processor([text.lower() for text in texts[start : start + MAX_BATCH]]).to(self.device)
             with self.inference():
-                logits = self.network(pixel_values.to(self.device).expand(len(tokens), -1, -1, -1), tokens, tokens != 0)
-            maps.append(interpolate(logits.float().sigmoid(), size=(SIZE, SIZE), mode="bilinear")[:, 0])
-        return torch.cat(maps)
+                logits = self.network(pixel_values.expand(len(tokens), -1, -1, -1), tokens, tokens != 0)
+            maps = interpolate(logits.float().sigmoid(), size=(SIZE, SIZE), mode="bilinear")
+            yield maps[:, 0, rows, columns]
 
 
 def _read(file: Path) -> dict[str, torch.Tensor]:

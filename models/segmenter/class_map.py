@@ -13,13 +13,12 @@ from models.network import MAX_BATCH, Composite, Pretrained
 from models.pocket.class_names import ClassNames
 from models.pocket.image_classifier import SMALLEST, ImageClassifier, Seen, check_names
 from models.segmenter.outline_decoder import OutlineNetwork, share_of_query
-from models.segmenter.score_maps import query_embeds, within_aspect
+from models.segmenter.score_maps import NEAR_MISS, query_embeds, within_aspect
 from utils.cli import SHARE, at_least, several
 from utils.errors import UserError
 from utils.language import imagenet
 from utils.types import Query
 
-NEAR_MISS = 0.49  # the most that a map can have of a thing that is not in view
 ALIKE_FROM, ALIKE_TO = 0.2, 0.45  # likeness of two names from which one belongs to the other a little, and wholly
 
 
@@ -43,6 +42,7 @@ class ClassMapSegmenter(Composite):
         "words": ClassNames,
     }
     accepts_embeddings = True
+    accepts_sentences = True
 
     def __init__(
         self,

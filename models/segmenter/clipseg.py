@@ -9,8 +9,8 @@ import numpy as np
 import torch
 
 from models.network import MAX_BATCH, TEXTS_AT_ONCE, Pretrained, blocks_by_length
-from models.segmenter.score_maps import query_embeds, stretched, strongest
-from utils.cli import at_least
+from models.segmenter.score_maps import cut_at, query_embeds, stretched, strongest, with_words
+from utils.cli import BETWEEN, at_least
 from utils.errors import UserError
 from utils.types import Query
 
@@ -24,11 +24,15 @@ class ClipSegmenter(Pretrained):
     Args (settings):
         image_size: side of the square the network sees, a multiple of its patches; position embeddings are interpolated
             to it. None for the checkpoint's own (352 where published).
+        threshold: what a map is cut at: it becomes 0.5 (`cut_at`). The authors report PhraseCut at 0.3, and take 0.24
+            to 0.28 for Pascal.
 
     Reference: Lüddecke and Ecker, "Image segmentation using text and image prompts", CVPR 2022.
     """
 
     family = "clipseg"
+    version = 2
+    accepts_sentences = True
     network_class = "CLIPSegForImageSegmentation"
     processor_class = "CLIPSegProcessor"
     encoders = ("clip.vision_model",)
@@ -41,12 +45,13 @@ class ClipSegmenter(Pretrained):
         provenance: dict[str, Any],
         *,
         image_size: Annotated[int | None, at_least(1)] = None,
+        threshold: Annotated[float, BETWEEN] = 0.3,
     ) -> None:
         super().__init__(network, processor, provenance)
         patch = network.config.vision_config.patch_size
         if image_size is not None and not (type(image_size) is int and image_size > 0 and image_size % patch == 0):
             raise UserError(f"expected image_size to be a multiple of the patches' {patch}, found {image_size!r}")
-        self.image_size = image_size
+        self.image_size, self.threshold = image_size, threshold
         drop_unread_layers(network)
 
     @property
@@ -64,8 +69,19 @@ class ClipSegmenter(Pretrained):
             maps = self._decode(self.remembered.encode_images([images[index] for index in chunk]), rows, embeds)
             for index, some in zip(chunk, maps.split([len(queries[index]) for index in chunk]), strict=True):
                 size = images[index].shape[:2]
-                score_maps[index] = strongest((stretched(one, size) for one in some), size)
+                score_maps[index] = cut_at(strongest((stretched(one, size) for one in some), size), self.threshold)
         return score_maps
+
+    def presence(self, images: Sequence[np.ndarray], texts: Sequence[str]) -> np.ndarray:
+        """See `models.roles.Segmenter`; the peak of a map as the decoder draws it, in its own few pixels."""
+        found, asked = np.zeros((len(images), len(texts)), dtype=np.float32), with_words(texts)
+        if not asked:
+            return found
+        embeds = self._embeds([Query(texts[column]) for column in asked])
+        for row, encoded in zip(found, self.remembered.encode_images(images), strict=True):
+            peaks = [self._decode([encoded], [0] * len(some), some).amax((1, 2)) for some in embeds.split(MAX_BATCH)]
+            row[asked] = cut_at(torch.cat(peaks).cpu().numpy(), self.threshold)
+        return found
 
     def encode_images(self, images: Sequence[np.ndarray]) -> list[tuple[torch.Tensor, ...]]:
         """See `models.roles.Segmenter`; (tokens, width) for each layer that the decoder reads."""

@@ -2,16 +2,22 @@
 
 from __future__ import annotations
 
+import json
+import re
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
+from pathlib import Path
 from typing import Any
 
 import numpy as np
 import torch
 from PIL import Image
+from safetensors import safe_open
 
 from models.network import Pretrained
+from models.weights import ANOTHER, weights_among
+from utils.errors import UserError
 from utils.language.phrases import thing_of
 
 PHRASE_DETECTORS = ("grounding-dino", "mm-grounding-dino")  # they read phrases, each ended by a full stop
@@ -25,6 +31,10 @@ VISION_TOWERS = {
     "owlv2": "owlv2.vision_model",
     "owlvit": "owlvit.vision_model",
 }
+# Grounding DINO's decoder has a head for boxes after each layer, MM-Grounding-DINO's one for scores too; in a file each
+# has either of two names. The keys of a config that say whether one serves all layers:
+HEAD = re.compile(r"(?:model\.decoder\.)?(bbox|class)_embed\.\d+\.(.+)")
+SHARED = {"bbox": "decoder_bbox_embed_share", "class": "decoder_cls_embed_share"}
 
 
 @dataclass(frozen=True, eq=False)
@@ -70,17 +80,22 @@ class TextDetector(Pretrained):
     network_class = "AutoModelForZeroShotObjectDetection"
     processor_class = "AutoProcessor"
 
+    @classmethod
+    def load(cls, folder: Path, dtype: torch.dtype, trust_remote_code: bool) -> tuple[Any, Any]:
+        """See `Pretrained.load`; heads that differ are read as what they are, whether the config says so or nothing."""
+        return super().load(folder, dtype, trust_remote_code, **shared_heads(folder))
+
     def detect(self, image: np.ndarray, texts: Sequence[str], threshold: float, max_boxes: int) -> list[Detections]:
         """Finds boxes for each text.
 
         Args:
             image: (H, W, 3) uint8 RGB.
             texts: what to look for; "A photo of dog" is put as the network wants it.
-            threshold: only boxes that score higher.
+            threshold: only boxes that score higher; where none does, the one that comes nearest.
             max_boxes: of them the best, at most so many a text.
 
         Returns:
-            One answer a text, in order.
+            One answer a text, in order. The first score says whether any box was accepted.
         """
         if not texts:
             return []
@@ -151,11 +166,47 @@ class TextDetector(Pretrained):
             outputs[name] = outputs[name].float()  # half a precision is several pixels
         # What a threshold would take for no box; -inf is where there is no word.
         self.finite(outputs["logits"].clamp(min=0), outputs["pred_boxes"])
+        best = outputs["logits"].max().sigmoid().item()
+        lowest = min(threshold, best - 1e-6)  # so that the best box is there, and not the hundreds below it
         found = self.processor.post_process_grounded_object_detection(
-            outputs, threshold=threshold, target_sizes=[image.shape[:2]]
+            outputs, threshold=lowest, target_sizes=[image.shape[:2]]
         )[0]
-        best = found["scores"].argsort(descending=True, stable=True)[:max_boxes]
-        return Detections(found["boxes"][best].float(), found["scores"][best].float())
+        order = found["scores"].argsort(descending=True, stable=True)
+        kept = order[: min(max_boxes, max(1, int((found["scores"] > threshold).sum())))]
+        return Detections(found["boxes"][kept].float(), found["scores"][kept].float())
+
+
+def shared_heads(folder: Path) -> dict[str, bool]:
+    """What a config that is silent on the heads of a decoder's layers should say, by the weights.
+
+    Where it says nothing, the library takes one head for all, and of heads that differ it then reads some and not the
+    others, without a word: boxes are refined by the wrong ones. LLMDet and MM-Grounding-DINO have their own for each
+    layer; Grounding DINO has one for boxes.
+
+    Returns:
+        For each kind of head that the weights hold, and of which the config says nothing: its key in the config ->
+        whether all layers have the same.
+
+    Raises:
+        UserError: the config says that the layers share a head, and the weights hold different ones.
+    """
+    heads: dict[tuple[str, ...], list[torch.Tensor]] = {}  # (kind, name in a head) -> that tensor of every head
+    for file in weights_among(path.name for path in folder.iterdir()):
+        with safe_open(folder / file, "pt") as weights:
+            for head in filter(None, map(HEAD.fullmatch, weights.keys())):
+                heads.setdefault(head.groups(), []).append(weights.get_tensor(head[0]))
+    shared: dict[str, bool] = {}
+    for (kind, _), (first, *others) in heads.items():
+        alike = all(torch.equal(first, other) for other in others)
+        shared[SHARED[kind]] = shared.get(SHARED[kind], True) and alike
+    said = json.loads((folder / "config.json").read_text(encoding="utf-8"))
+    for key in shared:
+        if said.get(key) and not shared[key]:
+            raise UserError(
+                f"cannot load {folder}: expected one head for all layers of the decoder, as its config says "
+                f"({key}: true), found weights with different ones; set it to false there, or {ANOTHER}"
+            )
+    return {key: alike for key, alike in shared.items() if key not in said}
 
 
 @contextmanager

@@ -11,8 +11,8 @@ import torch
 from PIL import Image
 
 from models.network import MAX_BATCH, Composite, Pretrained
-from models.segmenter.detector import TextDetector
-from models.segmenter.score_maps import Calibration, TextOnly, strongest, within_aspect
+from models.segmenter.detector import Detections, TextDetector
+from models.segmenter.score_maps import Calibration, TextOnly, strongest, with_words, within_aspect
 from utils.cli import POSITIVE, THRESHOLD, at_least
 from utils.types import Query
 
@@ -101,8 +101,9 @@ class MaskGenerator(Pretrained):
 class GroundedSamSegmenter(TextOnly, Composite):
     """A zero-shot detector's boxes, outlined by Segment Anything.
 
-    The map is the maximum over all boxes of all queries; a query for which no box is accepted adds nothing. The mask
-    network encodes an image once for all of them, and a detector as much of it as its architecture lets it
+    The map is the maximum over all boxes of all queries. Of a query for which no box is accepted the best one is
+    outlined all the same and stays below 0.5 (`Calibration`): no mask, but an order of the pixels. The mask network
+    encodes an image once for all of them, and a detector as much of it as its architecture lets it
     (`models/segmenter/detector.py`).
 
     Args:
@@ -119,6 +120,7 @@ class GroundedSamSegmenter(TextOnly, Composite):
     """
 
     family = "grounded_sam"
+    accepts_sentences = False
     parts: ClassVar[Mapping[str, type[Pretrained]]] = {"detector": TextDetector, "masks": MaskGenerator}
 
     def __init__(
@@ -142,10 +144,18 @@ class GroundedSamSegmenter(TextOnly, Composite):
         texts = [self.texts(some) for some in queries]
         return [self._segment(image, asked) for image, asked in zip(images, texts, strict=True)]
 
+    def presence(self, images: Sequence[np.ndarray], texts: Sequence[str]) -> np.ndarray:
+        """See `models.roles.Segmenter`; the score of the detector's best box, without the mask network."""
+        found, asked = np.zeros((len(images), len(texts)), dtype=np.float32), with_words(texts)
+        for row, image in zip(found, images, strict=True):
+            boxes = self._detect(within_aspect(image), [texts[column] for column in asked])
+            row[asked] = [max(one.scores.tolist(), default=0.0) for one in boxes]
+        return found
+
     def _segment(self, image: np.ndarray, texts: Sequence[str]) -> np.ndarray:
         height, width = image.shape[:2]
         seen = within_aspect(image)
-        found = self.networks["detector"].detect(seen, texts, self.calibration.threshold, self.max_boxes)
+        found = self._detect(seen, texts)
         scores = [score for boxes in found for score in boxes.scores.tolist()]
         if not scores:
             return np.zeros((height, width), dtype=np.float32)
@@ -153,3 +163,6 @@ class GroundedSamSegmenter(TextOnly, Composite):
         masks = self.networks["masks"].mask_logits(seen, corners, self.multimask)
         values = (self.calibration(logits, score) for logits, score in zip(masks, scores, strict=True))
         return strongest((value[:height, :width] for value in values), (height, width))
+
+    def _detect(self, image: np.ndarray, texts: Sequence[str]) -> list[Detections]:
+        return self.networks["detector"].detect(image, texts, self.calibration.threshold, self.max_boxes)

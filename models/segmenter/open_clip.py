@@ -16,9 +16,13 @@ from PIL import Image
 from torch.nn.functional import normalize
 
 from models.network import MAX_BATCH, Pretrained
+from models.segmenter.crops import cut, squares_around
+from models.segmenter.score_maps import within_aspect
 from models.weights import PAIR, TOKENIZER_FILES, weights_among
 
 CONFIG = "open_clip_config.json"
+# x0 y0 x1 y1 as shares of an image: the whole, and its overlapping corners, in which small things are seen.
+VIEWS = ((0, 0, 1, 1), (0, 0, 0.6, 0.6), (0.4, 0, 1, 0.6), (0, 0.4, 0.6, 1), (0.4, 0.4, 1, 1))
 PRECISIONS = {torch.float32: "fp32", torch.bfloat16: "pure_bf16", torch.float16: "pure_fp16"}
 
 
@@ -93,6 +97,16 @@ class ClipScorer(Pretrained):
                 features = self.network.encode_text(tokens)
             embeds.append(normalize(features.float(), dim=-1).cpu().numpy())
         return np.concatenate(embeds)
+
+    def encode_images(self, images: Sequence[np.ndarray]) -> list[np.ndarray]:
+        """Embeds an image's `VIEWS`, in squares: (5, embed_dim) float32 each, rows L2-normalised."""
+        encoded = []
+        for image in map(within_aspect, images):
+            height, width = image.shape[:2]
+            squares = squares_around(torch.tensor(VIEWS) * torch.tensor([width, height, width, height]), context=0)
+            pictures = [cut(Image.fromarray(image), square, self.mean_colour) for square in squares.tolist()]
+            encoded.append(self.encode_pixels(self.prepare(pictures)).cpu().numpy())
+        return encoded
 
     def prepare(self, pictures: Sequence[Image.Image]) -> torch.Tensor:
         """Pictures as the checkpoint's own transform prepares them: (N, 3, s, s) float32, on the device."""

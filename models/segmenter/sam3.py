@@ -5,13 +5,15 @@ from __future__ import annotations
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
+from types import SimpleNamespace
 from typing import Annotated, Any
 
 import numpy as np
 import torch
 
 from models.network import Pretrained, check_complete, quiet
-from models.segmenter.score_maps import Calibration, TextOnly, stretched, strongest
+from models.segmenter.detector import answering
+from models.segmenter.score_maps import Calibration, TextOnly, stretched, strongest, with_words
 from utils.cli import POSITIVE, THRESHOLD, one_of
 from utils.language.phrases import thing_of
 from utils.types import Query
@@ -19,6 +21,7 @@ from utils.types import Query
 MAX_TOKENS = 32  # what the library's processor gives the network, whatever the text encoder could read
 NETWORKS = {"sam3": "Sam3Model", "sam3_video": "Sam3Model", "sam3_lite_text": "Sam3LiteTextModel"}
 SOURCES = ("instances", "semantic", "both")
+NO_MASKS = SimpleNamespace(pred_masks=None, semantic_seg=None, attentions=None)  # what its mask decoder would draw
 
 
 @dataclass(frozen=True, eq=False)
@@ -54,7 +57,7 @@ class Sam3Segmenter(TextOnly, Pretrained):
         network, processor, provenance: see `Pretrained`.
         score_threshold: an instance is accepted when its score is higher; 0.5 is the original code's, 0.3 the
             library's.
-        min_presence: a query whose presence is lower is answered with nothing. Since scores contain the presence, this
+        min_presence: of a query whose presence is lower nothing is accepted. Since scores contain the presence, this
             changes instances only below `score_threshold`.
         source: "instances", "semantic", or "both" (the maximum). The semantic map takes the place of one instance
             with the presence for its score and `min_presence` for its threshold.
@@ -65,6 +68,7 @@ class Sam3Segmenter(TextOnly, Pretrained):
     """
 
     family = "sam3"
+    accepts_sentences = False
 
     def __init__(
         self,
@@ -109,6 +113,17 @@ class Sam3Segmenter(TextOnly, Pretrained):
             score_maps.append(strongest(values, image.shape[:2]))
         return score_maps
 
+    def presence(self, images: Sequence[np.ndarray], texts: Sequence[str]) -> np.ndarray:
+        """See `models.roles.Segmenter`; the network's own probability of it, without the mask decoder."""
+        found, asked = np.zeros((len(images), len(texts)), dtype=np.float32), with_words(texts)
+        if not asked:
+            return found
+        prompts = [self._prompt(thing_of(texts[column])) for column in asked]
+        with answering(self.network.mask_decoder, NO_MASKS):
+            for row, image in zip(found, images, strict=True):
+                row[asked] = [presence for _, presence in self._answers(image, prompts)]
+        return found
+
     def encode_images(self, images: Sequence[np.ndarray]) -> list[VisionEmbeds]:
         """See `models.roles.Segmenter`."""
         encoded = []
@@ -132,20 +147,30 @@ class Sam3Segmenter(TextOnly, Pretrained):
         return {"text_embeds": embeds, "attention_mask": mask}
 
     def _values(self, image: np.ndarray, prompts: Sequence[dict[str, Any]]) -> Iterator[torch.Tensor]:
-        """The (H, W) maps of whatever is accepted, query by query."""
+        """The (H, W) maps of what is accepted, or else of what comes nearest, query by query."""
         size = image.shape[:2]
+        for found, presence in self._answers(image, prompts):
+            if self.source != "semantic":
+                scores = found.pred_logits[0].float().sigmoid() * presence  # (200,)
+                present = presence >= self.semantic_calibration.threshold
+                accepted = scores > self.instance_calibration.threshold
+                if present and accepted.any():
+                    for logits, score in zip(found.pred_masks[0][accepted], scores[accepted].tolist(), strict=True):
+                        yield self.instance_calibration(stretched(logits, size), score)
+                else:
+                    best = scores.argmax()
+                    calibration, value = self.instance_calibration, scores[best].item()
+                    if not present:  # which can be while the score is high
+                        calibration, value = self.semantic_calibration, presence
+                    yield calibration(stretched(found.pred_masks[0][best], size), value)
+            if self.source != "instances":
+                yield self.semantic_calibration(stretched(found.semantic_seg[0, 0], size), presence)
+
+    def _answers(self, image: np.ndarray, prompts: Sequence[dict[str, Any]]) -> Iterator[tuple[Any, float]]:
+        """The network's outputs and the presence, query by query."""
         [vision_embeds] = self.remembered.encode_images([image])
         for prompt in prompts:
             with self.inference():
                 found = self.network(vision_embeds=vision_embeds, **prompt)
             self.finite(found.presence_logits, found.pred_logits)  # which a threshold would take for nothing
-            presence = found.presence_logits[0].float().sigmoid().item()
-            if presence < self.semantic_calibration.threshold:
-                continue
-            if self.source != "semantic":
-                scores = found.pred_logits[0].float().sigmoid() * presence  # (200,)
-                accepted = scores > self.instance_calibration.threshold
-                for logits, score in zip(found.pred_masks[0][accepted], scores[accepted].tolist(), strict=True):
-                    yield self.instance_calibration(stretched(logits, size), score)
-            if self.source != "instances":
-                yield self.semantic_calibration(stretched(found.semantic_seg[0, 0], size), presence)
+            yield found, found.presence_logits[0].float().sigmoid().item()

@@ -14,9 +14,9 @@ from torch.nn.functional import normalize
 from models.network import MAX_BATCH, Composite, Pretrained
 from models.segmenter.crops import BACKGROUNDS, cut, mute_background, squares_around
 from models.segmenter.open_clip import ClipScorer
-from models.segmenter.score_maps import query_embeds, strongest, within_aspect
+from models.segmenter.score_maps import Calibration, query_embeds, strongest, with_words, within_aspect
 from models.segmenter.segment_anything import Regions, SegmentAnything
-from utils.cli import NOT_NEGATIVE, POSITIVE, SHARE, TEXT, at_least, one_of, several
+from utils.cli import NOT_NEGATIVE, POSITIVE, SHARE, TEXT, THRESHOLD, at_least, one_of, several
 from utils.errors import UserError
 from utils.types import Query
 
@@ -49,7 +49,8 @@ class SamClipSegmenter(Composite):
 
     where L is the temperature CLIP was trained with. So a score above 0.5 means that CLIP prefers the query to every
     indifferent sentence, and a region that is something else goes to 0, whatever else is in the image. The map is the
-    maximum over regions of score times soft mask. A query's embedding lies in CLIP's text space; its length is
+    maximum over regions of what `Calibration` makes of score and soft mask: at 0.5, a region that CLIP prefers ends
+    where its mask does, and the others stay below. A query's embedding lies in CLIP's text space; its length is
     ignored.
 
     References: Kerr et al., "LERF: Language Embedded Radiance Fields", ICCV 2023 (the relevancy score and its canonical
@@ -59,6 +60,8 @@ class SamClipSegmenter(Composite):
     """
 
     family = "sam_clip"
+    version = 2
+    accepts_sentences = True
     parts: Mapping[str, type[Pretrained]] = {"masks": SegmentAnything, "scorer": ClipScorer}
     accepts_embeddings = True
 
@@ -77,6 +80,8 @@ class SamClipSegmenter(Composite):
         mask_weight: Annotated[float, NOT_NEGATIVE] = 0.5,
         crop_context: Annotated[float, NOT_NEGATIVE] = 0.2,
         background: Annotated[str, one_of(*BACKGROUNDS)] = "blur",
+        score_threshold: Annotated[float, THRESHOLD] = 0.5,
+        rescale: bool = True,
         mask_temperature: Annotated[float, POSITIVE] = 4.0,
         negatives: Annotated[Sequence[str] | None, several(TEXT)] = None,
     ) -> None:
@@ -91,8 +96,8 @@ class SamClipSegmenter(Composite):
             crop_weight, mask_weight: of the crop and of the crop with a muted background; 0 saves that pass.
             crop_context: margin around a region, as a fraction of its longer side.
             background: how it is muted, "blur" or "mean".
-            mask_temperature: a mask's value is sigmoid(logit / temperature), which moves no outline. At 1 most of a
-                region would be exactly 1, and a metric that wants the strongest n takes equal pixels all or none.
+            score_threshold: a region is accepted when it scores higher; 0.5 is CLIP's own preference.
+            rescale, mask_temperature: how score and logit become one value, see `Calibration`.
             negatives: the indifferent sentences; None for the four above.
 
         Raises UserError where both weights are 0.
@@ -107,7 +112,8 @@ class SamClipSegmenter(Composite):
             "max_regions": max_proposals,
         }
         self.crop_weight, self.mask_weight = crop_weight, mask_weight
-        self.crop_context, self.background, self.mask_temperature = crop_context, background, mask_temperature
+        self.crop_context, self.background = crop_context, background
+        self.calibration = Calibration(score_threshold, rescale, mask_temperature)
         self.negatives = tuple(NEGATIVES if negatives is None else negatives)
         if not crop_weight + mask_weight:
             raise UserError("expected crop_weight or mask_weight above 0, found 0 for both; set one of them higher")
@@ -118,14 +124,19 @@ class SamClipSegmenter(Composite):
 
     def segment(self, images: Sequence[np.ndarray], queries: Sequence[Sequence[Query]]) -> list[np.ndarray]:
         """See `models.roles.Segmenter`."""
-        asked = [query for some in queries for query in some]
-        texts = [query.text for query in asked if query.embedding is None]
-        from_text = self.remembered.encode_text([*texts, *self.negatives])
-        rows = query_embeds([*asked, *map(Query, self.negatives)], from_text, self.text_embed_dim)
-        embeds = normalize(torch.from_numpy(rows).to(self.networks["scorer"].device), dim=-1)
-        embeds, negatives = embeds[: len(asked)], embeds[len(asked) :]
+        embeds, negatives = self._embeds([query for some in queries for query in some])
         parts = iter(embeds.split([len(some) for some in queries]))
         return [self._score_map(image, next(parts), negatives) for image, _ in zip(images, queries, strict=True)]
+
+    def presence(self, images: Sequence[np.ndarray], texts: Sequence[str]) -> np.ndarray:
+        """See `models.roles.Segmenter`; the best score of the image and its corners as CLIP sees them, without SAM."""
+        found, asked = np.zeros((len(images), len(texts)), dtype=np.float32), with_words(texts)
+        if not asked:
+            return found
+        embeds, negatives = self._embeds([Query(texts[column]) for column in asked])
+        for row, views in zip(found, self.networks["scorer"].encode_images(images), strict=True):
+            row[asked] = self.scores(torch.from_numpy(views).to(embeds), embeds, negatives).amax(dim=0).cpu()
+        return found
 
     def encode_text(self, texts: Sequence[str]) -> np.ndarray:
         """(N, text_embed_dim) float32, rows L2-normalised."""
@@ -147,6 +158,14 @@ class SamClipSegmenter(Composite):
         """
         margins = regions @ embeds.T - (regions @ negatives.T).amax(dim=1, keepdim=True)
         return (self.networks["scorer"].logit_scale * margins).sigmoid()
+
+    def _embeds(self, queries: Sequence[Query]) -> tuple[torch.Tensor, torch.Tensor]:
+        """Queries, and the indifferent sentences: (Q, D) and (K, D) float32, rows L2-normalised."""
+        texts = [query.text for query in queries if query.embedding is None]
+        from_text = self.remembered.encode_text([*texts, *self.negatives])
+        rows = query_embeds([*queries, *map(Query, self.negatives)], from_text, self.text_embed_dim)
+        embeds = normalize(torch.from_numpy(rows).to(self.networks["scorer"].device), dim=-1)
+        return embeds[: len(queries)], embeds[len(queries) :]
 
     def _embed(self, image: np.ndarray, regions: Regions) -> torch.Tensor:
         """Regions of an image -> (P, D) float32, see `EmbeddedRegions`."""
@@ -174,7 +193,7 @@ class SamClipSegmenter(Composite):
         [found] = self.remembered.encode_images([image])
         scores = self.scores(found.embeds, embeds, negatives).amax(dim=1)
         values = (
-            score * (masks.mask_logits(found.regions, index) / self.mask_temperature).sigmoid()
-            for index, score in enumerate(scores)
+            self.calibration(masks.mask_logits(found.regions, index), score)
+            for index, score in enumerate(scores.tolist())
         )
         return strongest((value[:height, :width] for value in values), (height, width))

@@ -14,6 +14,8 @@ from utils.errors import UserError
 from utils.types import Query
 
 MAX_ASPECT = 16
+NEAR_MISS = 0.49  # the most that a map can have of what was not accepted: no mask at 0.5, but an order for the oracles
+ACCEPTED = float(np.nextafter(np.float32(0.5), np.float32(1)))  # the least above 0.5, which rounding would take for 0.5
 
 
 @dataclass(frozen=True)
@@ -26,12 +28,13 @@ class Calibration:
 
         0.5 + (s - t) / (1 - t) (p - 0.5),
 
-    so that a value is above 0.5 exactly where the mask of an accepted instance is, and grows with the score and with
-    the logit.
+    so that a value is above 0.5 exactly where the mask of an accepted instance is, m > 0, and grows with the score and
+    with the logit. One that is not accepted, s <= t, has NEAR_MISS (s / t) p: below 0.5 everywhere, and not nothing, so
+    that a score that looks for its own threshold still sees what was nearest.
 
     Attributes:
-        threshold: t, the score above which an instance was accepted, in [0, 1).
-        rescale: whether as above; otherwise s p.
+        threshold: t, the score above which an instance is accepted, in [0, 1).
+        rescale: whether as above; otherwise s p, or where t is above NEAR_MISS, of one that is not accepted, as above.
         temperature: p = sigmoid(m / temperature), which moves no decision. SAM's logits reach 32 (where SAM 2 clamps
             them), but a float32 sigmoid is exactly 1 from 17 on, and pixels that are equal enter a mask all together or
             not at all where a metric takes the strongest n of them. At 4, they stay apart.
@@ -41,13 +44,18 @@ class Calibration:
     rescale: bool = True
     temperature: float = 4.0
 
-    def __call__(self, mask_logits: torch.Tensor, score: float) -> torch.Tensor:
-        """(...) float logits of one instance -> (...) float32 in [0, 1]."""
+    def __call__(self, mask_logits: torch.Tensor, score: float | torch.Tensor) -> torch.Tensor:
+        """(...) float logits of one instance, and its score, (): (...) float32 in [0, 1]."""
+        score = float(score)
         probability = (mask_logits.float() / self.temperature).sigmoid()
+        if score <= self.threshold:
+            of_rejected = NEAR_MISS / max(self.threshold, 1e-9)  # whose score is 0 where the threshold is
+            return score * (of_rejected if self.rescale else min(of_rejected, 1.0)) * probability
         if not self.rescale:
             return score * probability
         confidence = (score - self.threshold) / (1 - self.threshold)
-        return torch.where(probability > 0.5, 0.5 + confidence * (probability - 0.5), probability)
+        above = (0.5 + confidence * (probability - 0.5)).clamp(min=ACCEPTED)
+        return torch.where(mask_logits > 0, above, probability)
 
 
 def stretched(low_res_map: torch.Tensor, size: tuple[int, int]) -> torch.Tensor:
@@ -71,6 +79,32 @@ def strongest(values: Iterable[torch.Tensor], size: tuple[int, int]) -> np.ndarr
     if score_map is None:
         return np.zeros(size, dtype=np.float32)
     return score_map.float().clamp(0, 1).cpu().numpy()
+
+
+def cut_at(score_map: np.ndarray, threshold: float) -> np.ndarray:
+    """Moves the value at which a network's authors cut its maps to 0.5, where masks are cut here.
+
+    0.5 p / t up to t, and 0.5 + 0.5 (p - t) / (1 - t) above: 0 and 1 stay, what is above t is above 0.5, and the order
+    of the pixels stays, with which every score that looks for its own threshold stays as it is (but for pixels that
+    differ in their last bits: they may become equal).
+
+    Args:
+        score_map: p, (...) float32 in [0, 1].
+        threshold: t, in (0, 1).
+
+    Returns:
+        (...) float32 in [0, 1]; the same map for 0.5.
+    """
+    if threshold == 0.5:
+        return score_map
+    threshold = np.float32(threshold)  # as pixels are compared with it
+    above = np.maximum(0.5 + 0.5 * (score_map - threshold) / (1 - threshold), ACCEPTED)
+    return np.where(score_map > threshold, above, 0.5 * score_map / threshold).astype(np.float32)
+
+
+def with_words(texts: Sequence[str]) -> list[int]:
+    """The numbers of the texts that have any words: an empty one asks for nothing, though a network may answer it."""
+    return [number for number, text in enumerate(texts) if text.strip()]
 
 
 def within_aspect(image: np.ndarray) -> np.ndarray:

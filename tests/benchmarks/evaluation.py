@@ -2,6 +2,7 @@
 
 python -m tests.checkpoints --config paper --out runs/random
 python -m tests.benchmarks.evaluation --layout s4
+python -m tests.benchmarks.evaluation --config runs/random/base-random.yaml --device cuda
 """
 
 from __future__ import annotations
@@ -31,6 +32,7 @@ from models.remembering import Memory
 from models.segmenter import clipseg
 from tests.benchmarks.clock import CLOCKS, Clock
 from tests.benchmarks.floor import Floor, measure_floor
+from tests.benchmarks.measure import peak_memory, where
 from tests.benchmarks.scenes import LAYOUTS, write_scenes
 from tests.checkpoints import tiny_config
 from tests.checkpoints.__main__ import NOTHING_IS_TOO_LITTLE
@@ -60,7 +62,7 @@ class Run:
         total: seconds, all included.
         clock: seconds of the networks' roles, and what they were asked.
         queries: (sample, method) -> what the segmenter was asked.
-        memory: MB, the process's peak until the run ended.
+        memory: MB, the peak until the run ended: of the process, or of what torch took of a GPU.
     """
 
     total: float
@@ -88,20 +90,21 @@ def main(argv: Sequence[str] | None = None) -> list[tuple[Run, Run, Floor]]:
             f"`python -m tests.checkpoints --config paper --out {arguments.config.parent}`, or add --tiny"
         )
     now = CLOCKS[arguments.clock]
+    device = loading.resolve_device(arguments.device)
     overrides = [*_open(arguments.methods), *SHORTER, *arguments.set]
     with tempfile.TemporaryDirectory() as folder:
         path = tiny_config.save_config(Path(folder) / "networks") if arguments.tiny else arguments.config
         config = load_config(path, overrides, methods.available())
         roles = [role for name in arguments.methods for role in methods.requires(name)]
-        models = {role: one.model for role, one in loading.load_models(config, roles, "cpu").items()}
+        models = {role: one.model for role, one in loading.load_models(config, roles, device).items()}
         with mock.patch.object(clipseg, "drop_unread_layers", lambda network: None):  # a plain loop runs all of it
-            whole = {**models, "segmenter": loading.load_models(config, ["segmenter"], "cpu")["segmenter"].model}
+            whole = {**models, "segmenter": loading.load_models(config, ["segmenter"], device)["segmenter"].model}
         data = Path(folder) / "data"
         data.mkdir()
         group_size = write_scenes(data, LAYOUTS[arguments.layout], arguments.samples)
         dataset = FolderDataset(data)
         options = [
-            *("--methods", *arguments.methods, "--config", str(config.path), "--set", *overrides, "--device", "cpu"),
+            *("--methods", *arguments.methods, "--config", str(config.path), "--set", *overrides, "--device", device),
             *(
                 "--test_data_path",
                 str(data),
@@ -112,15 +115,16 @@ def main(argv: Sequence[str] | None = None) -> list[tuple[Run, Run, Floor]]:
             ),
             *("--baselines", "--draws", "0"),
         ]
-        run_plain(FolderDataset(data, limit=1), config, arguments.methods, whole, now)  # what the first call sets up
+        first = FolderDataset(data, limit=1)
+        run_plain(first, config, arguments.methods, whole, now, device)  # what the first call sets up
         rounds = []
         for turn in range(arguments.rounds):
-            plain = run_plain(dataset, config, arguments.methods, whole, now)
+            plain = run_plain(dataset, config, arguments.methods, whole, now, device)
             print(f"plain loop {plain.total:.1f} s", file=sys.stderr, flush=True)
-            engine = run_engine([*options, "--output_dir", str(Path(folder) / f"run{turn}")], models, now)
+            engine = run_engine([*options, "--output_dir", str(Path(folder) / f"run{turn}")], models, now, device)
             print(f"engine {engine.total:.1f} s", file=sys.stderr, flush=True)
             rounds.append((plain, engine, measure_floor(models, plain.clock)))
-    print(_report(rounds, arguments, config))
+    print(_report(rounds, arguments, config, device))
     return rounds
 
 
@@ -130,6 +134,7 @@ def run_plain(
     names: Sequence[str],
     models: Mapping[str, Any],
     now: Callable[[], float],
+    device: str,
 ) -> Run:
     """One method and one sample at a time, nothing remembered; what a method needs once, it does once."""
     clock, queries = Clock(now), {}
@@ -142,10 +147,10 @@ def run_plain(
                 (prediction,) = predict_blind(method, [sample])
                 measure(sample, prediction, THRESHOLD)
                 queries[sample.id, name] = "; ".join(query.text for query in prediction.queries)
-    return Run(now() - start, clock, queries, _peak_memory())
+    return Run(now() - start, clock, queries, peak_memory(device))
 
 
-def run_engine(argv: Sequence[str], models: Mapping[str, Any], now: Callable[[], float]) -> Run:
+def run_engine(argv: Sequence[str], models: Mapping[str, Any], now: Callable[[], float], device: str) -> Run:
     """eval.py with an empty memory, timed from when it asks for its networks to when it has all records."""
     clock, marks, summarise = Clock(now), [], script.summarise
     watched = clock.watch(models)
@@ -168,10 +173,12 @@ def run_engine(argv: Sequence[str], models: Mapping[str, Any], now: Callable[[],
         script.main(argv)
     with (Path(argv[-1]) / "per_sample.csv").open(newline="", encoding="utf-8") as file:
         queries = {(row["id"], row["method"]): row["query"] for row in csv.DictReader(file)}
-    return Run(marks[1] - marks[0], clock, queries, _peak_memory())
+    return Run(marks[1] - marks[0], clock, queries, peak_memory(device))
 
 
-def _report(rounds: Sequence[tuple[Run, Run, Floor]], arguments: argparse.Namespace, config: Config) -> str:
+def _report(
+    rounds: Sequence[tuple[Run, Run, Floor]], arguments: argparse.Namespace, config: Config, device: str
+) -> str:
     """Markdown; seconds are medians over the rounds."""
     plain, engine, floor = rounds[-1]
     stages = list(floor.seconds)
@@ -184,6 +191,7 @@ def _report(rounds: Sequence[tuple[Run, Run, Floor]], arguments: argparse.Namesp
     other = [total - sum(row) for total, row in zip(totals, rows, strict=True)]
     lines.append(f"| all else | {other[0]:.1f} | {other[1]:.1f} | | |")
     lines.append(f"| **total** | {totals[0]:.1f} | {totals[1]:.1f} | {sum(bare):.1f} | |")
+    rates = (("plain loop", totals[0]), ("engine", totals[1]), ("bare passes", sum(bare)))
     same = sum(engine.queries[key] == query for key, query in plain.queries.items())
     versions = provenance.versions()
     layout = LAYOUTS[arguments.layout]
@@ -193,12 +201,13 @@ def _report(rounds: Sequence[tuple[Run, Run, Floor]], arguments: argparse.Namesp
             f"{layout.frames_per_sound} to a sound, {layout.sounds_per_image} to an image; config {config.name}; "
             f"{', '.join(arguments.methods)}; batches of {arguments.batch_size}; rounds: {arguments.rounds}; "
             f"{arguments.clock} seconds",
-            f"{torch.get_num_threads()} CPU threads, torch {torch.__version__}, transformers "
+            f"{where(device)}, torch {torch.__version__}, transformers "
             f"{versions['transformers']}, Python {versions['python']}, {provenance.current_date()}",
             "",
             *lines,
             "",
             f"a/b {totals[0] / totals[1]:.2f}; b/c {totals[1] / sum(bare):.2f}; a/c {totals[0] / sum(bare):.2f}",
+            f"samples a second: {', '.join(f'{arguments.samples / total:.2f} {name}' for name, total in rates)}",
             f"the same query in (a) and (b): {same} of {len(plain.queries)}",
             f"peak memory: {plain.memory:.0f} MB after (a), {engine.memory:.0f} MB after (a) and (b)",
         ]
@@ -219,13 +228,6 @@ def _open(names: Sequence[str]) -> list[str]:
     ]
 
 
-def _peak_memory() -> float:
-    import resource  # not on Windows
-
-    peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
-    return peak / 1e6 if sys.platform == "darwin" else peak * 1024 / 1e6
-
-
 def _parse(argv: Sequence[str] | None) -> argparse.Namespace:
     parser = argparse.ArgumentParser(prog="python -m tests.benchmarks.evaluation", description=__doc__.split("\n")[0])
     add = parser.add_argument
@@ -242,6 +244,7 @@ def _parse(argv: Sequence[str] | None) -> argparse.Namespace:
     )
     add("--config", type=Path, default=RANDOM, metavar="PATH", help="random networks (default: %(default)s)")
     add("--set", nargs="+", action="extend", default=[], metavar="NAME.KEY=VALUE", help="override settings")
+    add("--device", default="cpu", help="cpu, cuda or auto (default: %(default)s)")
     add(
         "--tiny",
         action="store_true",

@@ -97,7 +97,7 @@ def _measure(config: Config, role: str, arguments: argparse.Namespace) -> list[d
             ask(turn)
             times.append(perf_counter() - start)
         rows.append({**common, "role": f"{role}: {kind}", "item (s)": sorted(times)[len(times) // 2]})
-    return [row | {"peak memory (MB)": _peak_memory(arguments.device)} for row in rows]
+    return [row | {"peak memory (MB)": peak_memory(resolve_device(arguments.device))} for row in rows]
 
 
 def _name(weights: str) -> str:
@@ -135,26 +135,29 @@ def _calls(role: str, model: Any) -> dict[str, Callable[[int], object]]:
     }
 
 
-def _peak_memory(device: str) -> float:
+def peak_memory(device: str) -> float:
     """MB: what torch took of the GPU where one is used, else all of this process."""
-    if resolve_device(device).startswith("cuda"):
-        return torch.cuda.max_memory_allocated(resolve_device(device)) / 1e6
+    if device.startswith("cuda"):
+        return torch.cuda.max_memory_allocated(device) / 1e6
     import resource  # not on Windows
 
     peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
     return peak / 1e6 if sys.platform == "darwin" else peak * 1024 / 1e6
 
 
+def where(device: str) -> str:
+    """What a device is, in words."""
+    return torch.cuda.get_device_name(device) if device.startswith("cuda") else f"{torch.get_num_threads()} CPU threads"
+
+
 def _table(rows: Sequence[dict[str, Any]], device: str) -> str:
     """Markdown."""
-    where = f"{device}; memory is what torch took of it"
-    if device == "cpu":
-        where = f"{torch.get_num_threads()} CPU threads; memory includes Python and its libraries"
+    memory = "is what torch took of it" if device.startswith("cuda") else "includes Python and its libraries"
     lines = [f"| {' | '.join(COLUMNS)} |", f"|{'---|' * len(COLUMNS)}"]
     for row in rows:
         cells = [value if isinstance(value, str) else _digits(value) for value in map(row.get, COLUMNS)]
         lines.append(f"| {' | '.join(cells)} |")
-    return "\n".join([*lines, "", f"torch {torch.__version__}, {where}"])
+    return "\n".join([*lines, "", f"torch {torch.__version__}, {where(device)}; memory {memory}"])
 
 
 def _digits(value: float) -> str:

@@ -47,13 +47,14 @@ def main(argv: Sequence[str] | None = None) -> Path:
     for source in found:
         folder = arguments.out.resolve() / source.weights.replace("/", "--")
         print(f"{source.role:<16} {source.weights} -> {folder}", flush=True)
-        published.write(source.weights, folder)
+        published.write(source.weights, folder, tiny=arguments.tiny)
         here = {"weights": str(folder), "license": LICENSE, "dtype": source.dtype}
         roles[source.role] |= {source.part: here} if source.part else here
         if not source.part:
             roles[source.role].pop("revision", None)
     path = arguments.out / f"{config.name}-random.yaml"
-    write_config(path, f"the networks of {config.name} at their published sizes", roles, config.methods)
+    size = "tiny" if arguments.tiny else "at their published sizes"
+    write_config(path, f"the networks of {config.name}, {size},", roles, config.methods)
     print(f"{'config':<16} {path}")
     return path
 
@@ -87,6 +88,7 @@ def _parse(argv: Sequence[str] | None) -> argparse.Namespace:
     add("--set", nargs="+", action="extend", default=[], metavar="NAME.KEY=VALUE", help="override settings")
     add("--roles", nargs="+", metavar="ROLE", help="only these roles (default: all)")
     add("--out", type=Path, default=Path("runs/random"), metavar="DIR", help="where (default: %(default)s)")
+    add("--tiny", action="store_true", help="a few thousand parameters each: to see that something runs")
     return parser.parse_args(argv)
 
 

@@ -68,6 +68,23 @@ def save_asda(folder: Path) -> Path:
     return folder
 
 
+def save_known(folder: Path, bright: float, dark: float) -> Path:
+    """As `save_asda`; it answers any sentence with `bright` where an image is white and `dark` where it is black."""
+    checkpoint = save_asda(folder) / "asda_model_best.pth.tar"
+    content = torch.load(checkpoint, weights_only=False)
+    state = {name: torch.zeros_like(tensor) for name, tensor in content["state_dict"].items()}
+    state["words.weight"][49406] = 1  # the start of every sentence
+    low, high = torch.tensor([dark, bright]).logit()
+    black, white = (0 - 0.48145466) / 0.26862954, (1 - 0.48145466) / 0.26862954  # in the red channel
+    slope = (high - low) / (white - black)
+    state["fusion.visual.weight"][0, 0] = slope / 16**2
+    state["fusion.visual.bias"][0] = low - slope * black
+    state["fusion.norm.weight"] += 1
+    state["fusion.norm.running_var"] += 1
+    torch.save(content | {"state_dict": state}, checkpoint)
+    return folder
+
+
 def entry(folder: str) -> dict[str, str]:
     """What a config would say of it."""
     return {"weights": f"{folder}/asda_model_best.pth.tar", "checkout": f"{folder}/checkout"}

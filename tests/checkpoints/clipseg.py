@@ -58,3 +58,31 @@ def build(hub_id: str, tiny: bool):
         processor.save_pretrained(folder)
 
     return save
+
+
+def save_known(folder: Path, bright: float, dark: float) -> Path:
+    """A tiny checkpoint that answers whatever is asked with `bright` where an image is white, `dark` where it is black.
+
+    A patch is one number, its brightness; the normalisations leave the sign of it, and the last layer turns that into
+    one of two logits.
+    """
+    import torch
+    from transformers import CLIPSegForImageSegmentation
+
+    build("CIDAS/clipseg-rd64", tiny=True)(folder)
+    network = CLIPSegForImageSegmentation.from_pretrained(folder)
+    decoder, width = network.decoder, SMALL_DECODER["reduce_dim"]
+    low, high = torch.tensor([dark, bright]).logit()
+    with torch.no_grad():
+        for module in network.modules():
+            for parameter in module.parameters(recurse=False):
+                parameter.fill_(isinstance(module, torch.nn.LayerNorm) and parameter is module.weight)
+        network.clip.vision_model.embeddings.patch_embedding.weight[0] = 1
+        decoder.film_mul.bias.fill_(1)
+        for reduce in decoder.reduces:
+            reduce.weight[0, 0] = 1
+        # Of `width` numbers of which one is not 0, normalised, that one is the root of width - 1.
+        decoder.transposed_convolution.weight[0] = (high - low) / 2 / (width - 1) ** 0.5
+        decoder.transposed_convolution.bias.fill_((high + low) / 2)
+    network.save_pretrained(folder)
+    return folder

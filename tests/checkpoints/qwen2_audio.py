@@ -46,7 +46,7 @@ TINY_SOUND = {
 }
 TEXT_TOKENS = 151643
 CHAT = ["<|endoftext|>", "<|im_start|>", "<|im_end|>"]
-# The first one's generation_config.json; the second's is like it. The captioner sets the sampling aside.
+# The first one's generation_config.json; the second's is like it. The captioner sets both aside, sampling and penalty.
 SAMPLING = {"do_sample": True, "temperature": 0.7, "top_k": 20, "top_p": 0.5, "repetition_penalty": 1.1}
 FLAMINGO_TEMPLATE = (  # the sound comes before the words, wherever it was put
     "<|im_start|>system\nYou are a helpful assistant.<|im_end|>\n"

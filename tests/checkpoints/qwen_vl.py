@@ -70,7 +70,9 @@ TEXT_TOKENS = 151643
 CHAT = ["<|endoftext|>", "<|im_start|>", "<|im_end|>"]
 MARKS = [f"<|{mark}_{end}|>" for mark in ("object_ref", "box", "quad", "vision") for end in ("start", "end")]
 PLACES = ["<|vision_pad|>", "<|image_pad|>", "<|video_pad|>"]
+# generation_config.json of Qwen3-VL, and what differs in Qwen2.5-VL's. The captioner sets both aside.
 SAMPLING = {"do_sample": True, "temperature": 0.7, "top_k": 20, "top_p": 0.8, "repetition_penalty": 1.0}
+SAMPLING_OF_TWO = {"temperature": 1e-6, "repetition_penalty": 1.05}
 SYSTEM = "<|im_start|>system\nYou are a helpful assistant.<|im_end|>\n"  # which Qwen3-VL no longer has
 TEMPLATE = (
     "{% for message in messages %}<|im_start|>{{ message.role }}\n{% for part in message.content %}"
@@ -116,7 +118,8 @@ def build(hub_id: str, tiny: bool):
     )
     network = getattr(transformers, f"{name}ForConditionalGeneration")._from_config(config, dtype=torch.bfloat16)
     network.generation_config._from_model_config = False  # or what follows is thrown away when it is loaded
-    network.generation_config.update(eos_token_id=ends, pad_token_id=ends[1], **SAMPLING)
+    sampling = SAMPLING | (SAMPLING_OF_TWO if of_two else {})
+    network.generation_config.update(eos_token_id=ends, pad_token_id=ends[1], **sampling)
     pixels: dict[str, Any] = dict(patch_size=patch, image_mean=mean, image_std=std)
     video_class = transformers.Qwen2VLVideoProcessor if of_two else transformers.Qwen3VLVideoProcessor
     processor = getattr(transformers, f"{name}Processor")(

@@ -162,10 +162,20 @@ def test_an_unknown_translation_and_no_things_are_refused(propose):
 def test_a_family_gives_way_to_its_most_probable_member(propose):
     tags = [("Animal", 0.7), ("Domestic animals, pets", 0.66), ("Bark", 0.5), ("Cat", 0.4)]
     proposal = propose(*tags)
-    assert asked(proposal) == [("dog", 0.5)]
+    assert asked(proposal) == [("dog", 0.7)]  # what was heard is the family: below it, nothing is asked for
     assert proposal.trail["visible"] == "Bark -> dog"
     assert asked(propose(*tags, member_share=0.9)) == [("animal", 0.7)]
-    assert asked(propose(*tags, top_k=2)) == [("dog", 0.5), ("cat", 0.4)]
+    assert asked(propose(*tags, top_k=2)) == [("dog", 0.7), ("cat", 0.4)]
+
+
+def test_the_score_is_what_is_compared_with_the_least_probability(propose):
+    """Also where a family gives way, and where what was most probable names nothing."""
+    families = (("Wind", 0.9), ("Animal", 0.7), ("Bark", 0.5))
+    unseen = (("Music", 0.6), ("Guitar", 0.4), ("Speech", 0.3))
+    for tags, score in ((families, 0.7), (unseen, 0.4), ((("dog", 0.6), ("cat", 0.5)), 0.6), ((("dog", 0.0),), 0.0)):
+        assert [number for _, number in asked(propose(*tags, min_probability=0.0))] == [score]
+        assert asked(propose(*tags, min_probability=score))
+        assert not asked(propose(*tags, min_probability=score + 0.01))
 
 
 def test_a_family_keeps_its_word_against_strangers_and_members_that_show_nothing(propose):

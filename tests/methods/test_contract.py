@@ -21,6 +21,9 @@ from utils.types import Prediction
 every_method = pytest.mark.parametrize("name", methods.available())
 every_listener = pytest.mark.parametrize("name", [name for name in methods.available() if methods.listens(name)])
 every_baseline = pytest.mark.parametrize("name", [name for name in methods.available() if not methods.listens(name)])
+every_abstainer = pytest.mark.parametrize(
+    "name", [name for name in methods.available() if methods._find(name).abstains_below]
+)
 
 
 @pytest.fixture
@@ -98,6 +101,18 @@ def test_trails_have_the_same_keys_and_are_json(name, make, samples):
         if prediction.queries:
             assert trail["query"] == "; ".join(query.text for query in prediction.queries)
             assert np.isfinite([query.score for query in prediction.queries]).all()
+
+
+@every_abstainer
+def test_its_score_is_what_its_threshold_is_compared_with(name, make, samples):
+    """So that a threshold can be measured from what a method says of sounds (`methods/calibrate.py`)."""
+    setting = methods._find(name).abstains_below
+    for sample in samples[:2]:
+        score = make(name, **{setting: 0.0}).propose([sample])[0].queries[0].score
+        assert 0.5 < score < 1
+        assert make(name, **{setting: score - 1e-3}).propose([sample])[0].queries[0].score == score
+        refused = make(name, **{setting: score + 1e-3}).propose([sample])[0]
+        assert refused.queries == () and f"< {score + 1e-3:g}" in refused.trail["reason"]
 
 
 @every_listener

@@ -61,11 +61,95 @@ def test_what_is_seen_is_told_in_silence_too(fakes, models):
     assert prediction.trail["reason"] == "the sound is silent: it never rises above -60 dBFS"
 
 
-@pytest.mark.parametrize("setting", ["prompt", "audio_prompt"])
-@pytest.mark.parametrize("prompt", ["no place", "{} and {}"])
-def test_a_prompt_without_its_one_place_is_refused(models, setting, prompt):
-    with pytest.raises(UserError, match=f'cross_modal.{setting} must be a sentence with one "{{}}" for the word'):
-        methods.create("cross_modal", models, {setting: prompt})
+@pytest.mark.parametrize("prompt", ["no place", "{} and {}", ["{}"], "{sound}"])
+def test_a_prompt_without_its_one_place_is_refused(models, prompt):
+    with pytest.raises(UserError, match='cross_modal.prompt must be a sentence with one "{}" for the word'):
+        methods.create("cross_modal", models, {"prompt": prompt})
+
+
+@pytest.mark.parametrize("prompt", ["no place", "{} and {}", "{}: {sound}", [], ["{}", "no place"], [["{}"]], 3])
+def test_an_audio_prompt_without_its_one_place_is_refused(models, prompt):
+    wanted = 'a sentence with one "{}" for the noun or one "{sound}" for how it is heard, or a list of such'
+    with pytest.raises(UserError, match=f"cross_modal.audio_prompt must be {wanted}"):
+        methods.create("cross_modal", models, {"audio_prompt": prompt})
+
+
+class Vectors:
+    """An audio-text space of two dimensions, where each sentence is at an angle in degrees and every sound at 0."""
+
+    embed_dim = 2
+
+    def __init__(self, angles, length=1.0):
+        self.angles, self.length, self.asked = angles, length, []
+
+    def encode_audio(self, waveforms, sampling_rates):
+        return np.float32([[self.length, 0]] * len(waveforms))
+
+    def encode_text(self, texts):
+        self.asked += texts
+        angles = np.deg2rad([self.angles[text] for text in texts])
+        return np.stack([np.cos(angles), np.sin(angles)], axis=1).astype(np.float32) * self.length
+
+
+def weighed(fakes, models, **values):
+    found = methods.create("cross_modal", models, values).propose([fakes.make_sample("dog")])[0]
+    return found, {row["text"]: row["score"] for row in found.trail["candidates"]}
+
+
+def test_of_several_sentences_the_mean_is_compared_at_their_own_length(fakes, models):
+    angles = {"dog": 80, "dog barking": 0, "table": 50}  # in the middle 40 degrees; no one knows how a table is heard
+    models |= {"image_captioner": Says("a table and a dog"), "audio_text": Vectors(angles)}
+    found, scores = weighed(fakes, models, audio_prompt=["{}", "{sound}"])
+    assert models["audio_text"].asked == ["table", "table", "dog", "dog barking"]
+    assert scores == pytest.approx({"dog": np.cos(np.deg2rad(40)), "table": np.cos(np.deg2rad(50))}, abs=1e-4)
+    assert found.queries[0].text == "A photo of dog" and found.queries[0].score == pytest.approx(0.76604, abs=1e-5)
+    assert weighed(fakes, models, audio_prompt="{}")[0].queries[0].text == "A photo of table"
+    models["audio_text"] = Vectors(angles, length=3.0)  # products that are no cosines
+    assert weighed(fakes, models, audio_prompt=["{}", "{sound}"])[1]["dog"] == pytest.approx(9 * 0.76604, abs=1e-3)
+
+
+def test_how_a_noun_is_heard_is_compared(fakes, models):
+    methods.create("cross_modal", models, {"audio_prompt": "the sound of {sound}."}).predict(
+        [fakes.make_sample("dog", ("dog", "violin"))]
+    )
+    assert models["audio_text"].asked == ["the sound of violin playing.", "the sound of dog barking."]
+
+
+def test_sentences_that_cancel_out_are_no_error(fakes, models):
+    angles = {"a dog": 0, "no dog": 180, "a cat": 100, "no cat": 100}
+    models |= {"image_captioner": Says("a cat and a dog"), "audio_text": Vectors(angles)}
+    found, scores = weighed(fakes, models, audio_prompt=["a {}", "no {}"])
+    assert scores["cat"] == pytest.approx(np.cos(np.deg2rad(100)), abs=1e-4)
+    assert abs(scores["dog"]) < 0.1 and found.queries[0].text == "A photo of dog"
+
+
+def test_a_list_of_one_sentence_is_that_sentence_to_the_byte(fakes, models):
+    models |= {"image_captioner": Says("a dog"), "audio_text": Vectors({"dog": 33}, length=1 + 2**-20)}
+    one, several = (weighed(fakes, models, audio_prompt=prompt)[0].queries[0].score for prompt in ("{}", ["{}"]))
+    audio, text = (models["audio_text"].encode_audio([0], [0])[0], models["audio_text"].encode_text(["dog"])[0])
+    assert one == several == float(text @ audio)
+
+
+@pytest.mark.parametrize(("angle", "length"), [(135, 1.0), (180, 1.0), (180, 4.0)])  # similarity -0.7, -1, -16
+def test_by_default_nothing_is_too_little(fakes, models, angle, length):
+    models |= {"image_captioner": Says("a dog"), "audio_text": Vectors({"dog": angle}, length)}
+    found, _ = weighed(fakes, models)
+    assert [query.text for query in found.queries] == ["A photo of dog"]
+    assert found.queries[0].score == pytest.approx(np.cos(np.deg2rad(angle)) * length**2, rel=1e-5)
+    refused, _ = weighed(fakes, models, min_similarity=-0.5)
+    assert refused.queries == () and refused.trail["reason"].endswith("< -0.5")
+
+
+def test_a_threshold_of_products_may_be_above_1(fakes, models):
+    models |= {"image_captioner": Says("a dog"), "audio_text": Vectors({"dog": 0}, length=4.0)}
+    assert weighed(fakes, models, min_similarity=15.9)[0].queries
+    assert not weighed(fakes, models, min_similarity=16.1)[0].queries
+
+
+@pytest.mark.parametrize("value", [-1.1, float("inf"), float("nan"), "0.2"])
+def test_a_similarity_below_minus_1_is_no_threshold(models, value):
+    with pytest.raises(UserError, match="cross_modal.min_similarity must be a number from -1 up"):
+        methods.create("cross_modal", models, {"min_similarity": value})
 
 
 class Says:

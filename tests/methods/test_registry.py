@@ -55,7 +55,7 @@ sys.exit(run_script(inference_demo.main))
 
 def test_the_four_strategies_of_the_paper_are_there():
     assert {"caption", "classify", "cross_modal", "text_inversion"} <= set(methods.available())
-    assert "base" not in methods.available()
+    assert not {"base", "calibrate"} & {*methods.available()}
 
 
 @pytest.mark.parametrize("ask", [methods.requires, methods.settings, lambda name: methods.create(name, {})])
@@ -68,6 +68,13 @@ def test_a_wrong_name_is_answered_with_the_right_ones(ask, name):
 def test_roles_and_settings_of_a_method():
     assert methods.requires("cross_modal") == ("audio_text", "image_captioner", "segmenter")
     assert methods.settings("classify")["top_k"] == 1
+
+
+def test_what_a_method_abstains_below_and_the_value_that_refuses_nothing():
+    found = {name: methods.abstains_below(name) for name in methods.available()}
+    assert found["classify"] == ("min_probability", 0.0)
+    assert found["cross_modal"] == found["text_inversion"] == ("min_similarity", -1.0)
+    assert {name for name, limit in found.items() if limit} == {"classify", "cross_modal", "text_inversion"}
 
 
 def test_the_seed_goes_to_methods_that_have_one_unless_it_is_set(fakes):
@@ -92,7 +99,7 @@ def test_every_number_of_a_method_and_every_none_declares_its_range():
         ("classify.min_probability", float("nan"), "a number from 0 to 1"),
         ("classify.things", "nouns", "one of auto, labels, audioset"),
         ("classify.member_share", -0.5, "a number from 0 up"),
-        ("cross_modal.min_similarity", float("nan"), "a number from -1 to 1"),
+        ("cross_modal.min_similarity", float("nan"), "a number from -1 up"),
         ("cross_modal.prompt", "a photo", 'a sentence with one "{}" for the word'),
         ("caption.silence_db", 60, "a number from -.inf to 0, of dBFS"),
         ("text_inversion.steps", -1, "a whole number from 0 up"),

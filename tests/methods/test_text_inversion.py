@@ -27,7 +27,8 @@ def test_the_thing_that_sounds_is_found(fakes, make, sounding, decoding):
     assert np.array_equal(prediction.score_map > 0.5, sample.gt_mask)
     asked = {"embedding": f"A photo of W* (near {sounding})", "nearest_word": f"A photo of {sounding}"}
     assert prediction.queries[0].text == asked[decoding]
-    assert prediction.queries[0].score > 0.9
+    assert prediction.queries[0].score == pytest.approx(0.9)  # of the word and the sound, in the fake world
+    assert prediction.trail["similarity"] > 0.95  # of what was found and the sound
     assert prediction.trail["decoding"] == decoding
     assert prediction.trail["candidates"][0]["text"] == sounding
     assert prediction.trail["heard"].startswith(f"a pseudo-word W* close to {sounding}, ")
@@ -70,6 +71,27 @@ def test_a_sound_near_no_known_word_asks_for_nothing(fakes, make):
     assert prediction.queries == () and prediction.score_map.max() == 0
     assert prediction.trail["reason"].startswith("no known word fits the sound: the nearest,")
     assert prediction.trail["losses"]
+
+
+def test_the_score_is_what_is_compared_with_the_least_similarity(fakes, make):
+    sample = fakes.make_sample("dog")
+    score = make().propose([sample])[0].queries[0].score
+    assert make(min_similarity=score).propose([sample])[0].queries[0].score == score
+    assert make(min_similarity=np.nextafter(score, 2).item()).propose([sample])[0].queries == ()
+
+
+def test_unless_a_least_similarity_is_measured_nothing_is_refused(make, monkeypatch):
+    assert make().min_similarity == -1
+    found = {"text_embed": np.array([1, 0], np.float32), "similarity": 0.9, "losses": [0.1]}
+    far = np.array([-3, 0], np.float32)  # of a network whose products are not normalised
+    for least, asked in ((-1.0, 1), (-0.5, 0)):
+        method = make(vocabulary=["dog"], min_similarity=least, decoding="nearest_word")
+        monkeypatch.setitem(vars(method), "_word_embeds", np.array([[1, 0]], np.float32))
+        assert len(method._choose(found, far).queries) == asked
+    methods.check("text_inversion", {"min_similarity": 4.5})
+    for value in (-1.1, float("inf"), float("nan")):
+        with pytest.raises(UserError, match="text_inversion.min_similarity must be a number from -1 up; found"):
+            methods.check("text_inversion", {"min_similarity": value})
 
 
 def test_the_vocabulary_can_be_a_list_or_a_file(make, tmp_path):

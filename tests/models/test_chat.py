@@ -2,6 +2,7 @@ import json
 import shutil
 
 import pytest
+from PIL import Image
 
 from models.audio_captioner.audio_chat import AudioChat
 from models.image_captioner.vision_chat import VisionChat
@@ -36,13 +37,48 @@ def test_the_architecture_finds_its_class(folders, family, kind, network):
     assert model.provenance["family"] == family.family
 
 
-def test_sampling_is_set_aside_and_nothing_else(folders):
+def test_sampling_and_penalties_are_set_aside_and_nothing_else(folders):
     suggested = json.loads((folders["qwen"] / "generation_config.json").read_text())
     assert suggested["do_sample"] is True and suggested["temperature"] == 0.7
+    assert suggested["repetition_penalty"] == 1.1
     settings = AudioChat.from_pretrained(folders["qwen"]).network.generation_config
     assert (settings.do_sample, settings.temperature, settings.top_k, settings.top_p) == (False, None, None, None)
-    assert settings.repetition_penalty == suggested["repetition_penalty"] == 1.1
+    assert settings.repetition_penalty is None
     assert settings.eos_token_id == suggested["eos_token_id"]
+
+
+@pytest.mark.parametrize("suggested", [{"repetition_penalty": 1.1}, {"no_repeat_ngram_size": 1}])
+@pytest.mark.parametrize(("family", "kind"), [(AudioChat, "qwen"), (AudioChat, "flamingo"), (VisionChat, "vision")])
+def test_a_word_of_the_question_may_be_the_answer(folders, sounds, tmp_path, family, kind, suggested):
+    """Whatever it is given, the network's logits are 2 for a word of the question, 1.9 for another, and else 0."""
+    folder = shutil.copytree(folders[kind], tmp_path / "chat")
+    settings = json.loads((folder / "generation_config.json").read_text()) | {"repetition_penalty": 1.0} | suggested
+    (folder / "generation_config.json").write_text(json.dumps(settings))
+    model = family.from_pretrained(folder, max_new_tokens=3, prompt="x")
+    medium = {"type": "audio", "audio": sounds[0][0]}
+    if family is VisionChat:
+        medium = {"type": "image", "image": Image.new("RGB", (64, 64))}
+    asked = model.inputs(medium)
+    words = model.processor.tokenizer.convert_tokens_to_ids(["x", "q"])
+    assert words[0] in asked["input_ids"] and words[1] not in asked["input_ids"]
+    says = dict(zip(words, (2.0, 1.9), strict=True))
+    answer_only(model.network, says)
+    assert model.ask(medium) == "xxx"
+    penalised = model.network.generate(**asked, max_new_tokens=1, **suggested)
+    assert penalised[0, -1] == words[1]
+
+
+def answer_only(network, logits):
+    """Makes a network's logits the same at every word: what its layers add is nothing, and its words are all alike."""
+    words, head = network.get_input_embeddings().weight, network.get_output_embeddings().weight
+    for name, tensor in network.named_parameters():
+        if "language_model" in name:
+            ends = name.endswith(("o_proj.weight", "down_proj.weight"))
+            tensor.fill_(0 if ends else 1) if ends or "norm" in name else None
+    words.fill_(1)
+    head.zero_()
+    for token, logit in logits.items():
+        head[token] = logit / head.shape[1]
 
 
 def test_what_cannot_hear_is_refused(folders):

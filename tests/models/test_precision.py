@@ -45,12 +45,12 @@ def root(tmp_path_factory):
     return tmp_path_factory.mktemp("precision")
 
 
-def load(root, role, family, hub_ids, **keys):
+def load(root, role, family, hub_ids, device="cpu", **keys):
     def entry(hub_id):
         return {"weights": str(write(hub_id, root / hub_id.replace("/", "--"), tiny=True)), **keys}
 
     parts = {part: entry(one) for part, one in hub_ids.items()} if isinstance(hub_ids, dict) else entry(hub_ids)
-    return family_class(role, family).from_pretrained(**parts, **SETTINGS.get(family, {}))
+    return family_class(role, family).from_pretrained(**parts, **SETTINGS.get(family, {}), device=device)
 
 
 def answer(role, model):
@@ -106,7 +106,7 @@ def test_numbers_that_are_not_finite_are_no_answer(root, role, family, hub_ids):
 
 @pytest.mark.parametrize(("role", "family", "hub_ids"), NETWORKS)
 def test_computing_in_cpu(root, role, family, hub_ids, monkeypatch):
-    """CUDA's autocast to float16 cannot run here; the processor's to bfloat16 mixes the same two types."""
+    """CUDA's autocast cannot run here; the processor's mixes the same two types, bfloat16 as on most cards."""
 
     @contextmanager
     def autocast(self):

@@ -20,10 +20,17 @@ Conventions:
     families: the family's own word comes first where members differ ("animal", "brass instrument"), a member where it
         outweighs the others ("guitar" among plucked strings).
 
+The other way round, `sound_phrases.csv` says how these things, and others that captions often name, are heard: thing,
+phrase ("dog", "dog barking").
+
+    phrase: begins with the thing, singular or plural, and says what it most often does to be heard, in the manner of
+        labels and of sentences on sounds. One that is the thing itself belongs to a thing that is not heard, though its
+        last word names one that is: "hot dog", "glasses".
+
 Reference:
     Gemmeke et al., "Audio Set: an ontology and human-labeled dataset for audio events", ICASSP 2017. Index, mid and
     label are those of the data set's class_labels_indices.csv (CC BY 4.0). The ontology behind it is CC BY-SA 4.0;
-    nothing of its text is here. The things are this project's own.
+    nothing of its text is here. The things and phrases are this project's own.
 """
 
 from __future__ import annotations
@@ -32,7 +39,10 @@ import csv
 from functools import lru_cache
 from pathlib import Path
 
+from utils.language import imagenet
+
 TABLE = Path(__file__).with_name("audioset_things.csv")
+PHRASES = Path(__file__).with_name("sound_phrases.csv")
 
 
 def things(label: str) -> tuple[str, ...] | None:
@@ -64,6 +74,29 @@ def labels() -> tuple[str, ...]:
 def vocabulary() -> tuple[str, ...]:
     """Returns every thing of the table once, in the table's order."""
     return tuple(dict.fromkeys(thing for label in labels() for thing in things(label) or ()))
+
+
+def sound_phrase(noun: str) -> str | None:
+    """Says how a thing is heard; None where the table has neither the noun nor what it ends in.
+
+    Args:
+        noun: lower case, such as `utils.language.phrases.bare_nouns` finds: "dog", "dogs" (both "dog barking") or
+            "school bus", which is heard as a bus is ("school bus engine idling").
+    """
+    words = imagenet.forms(noun)
+    for start in range(len(words)):
+        *front, last = words[start:]
+        for form in last:
+            phrase = _phrases().get(" ".join([*(word[0] for word in front), form]))
+            if phrase is not None:
+                return " ".join([*(word[0] for word in words[:start]), phrase])
+    return None
+
+
+@lru_cache(maxsize=1)
+def _phrases() -> dict[str, str]:
+    with PHRASES.open(encoding="utf-8", newline="") as file:
+        return {row["thing"]: row["phrase"] for row in csv.DictReader(file)}
 
 
 @lru_cache(maxsize=1)

@@ -71,7 +71,7 @@ def lookup(text: str) -> np.ndarray | None:
     Returns:
         (1000,) float32, 1 for the classes of the things named and 0 elsewhere; None where nothing is known.
     """
-    found = _find(_forms(_phrase(text)), *_known())
+    found = _find(forms(_phrase(text)), *_known())
     if not found:
         return None
     weights = np.zeros(CLASSES, np.float32)
@@ -81,7 +81,7 @@ def lookup(text: str) -> np.ndarray | None:
 
 def kind(text: str) -> str | None:
     """Tells how `lookup` knows a text: "exact", "near" if one of the things named has no class, None if it does not."""
-    kinds = {kind for _, kind in _find(_forms(_phrase(text)), *_known())}
+    kinds = {kind for _, kind in _find(forms(_phrase(text)), *_known())}
     return None if not kinds else "near" if "near" in kinds else "exact"
 
 
@@ -100,7 +100,7 @@ def _phrase(text: str) -> str:
     return " ".join(word if word.isalnum() else BREAK for word in re.findall(r"[a-z0-9]+|[^a-z0-9\s_-]", plain))
 
 
-def _forms(phrase: str) -> list[list[str]]:
+def forms(phrase: str) -> list[list[str]]:
     """Each word of a phrase as it is, and then in the singulars that it could be the plural of."""
     words = [[word, IRREGULAR.get(word, word)] for word in phrase.split()]
     for forms in words:

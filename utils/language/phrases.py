@@ -48,7 +48,8 @@ NOT_THINGS = {
     *("close", "close-up", "photo", "photograph", "picture", "image", "video", "view", "scene", "mood", "atmosphere"),
     *("photos", "photographs", "pictures", "images", "videos", "views", "scenes", "show", "shows"),
     *("front", "back", "side", "sides", "top", "bottom", "middle", "center", "centre", "corner", "left", "right"),
-    *("background", "foreground", "day", "daytime", "night", "nighttime", "time"),
+    *("background", "foreground", "distance", "day", "daytime", "night", "nighttime", "time", "times", "pace"),
+    *("interval", "intervals", "moment", "moments", "second", "seconds", "minute", "minutes", "beginning", "end"),
     *("group", "couple", "pair", "bunch", "lot", "number", "row", "set", "piece", "flock", "herd"),
     *("variety", "kind", "type", "object", "objects", "item", "items", "thing", "things"),
 }
@@ -59,7 +60,7 @@ PEOPLE = {
     *("lady", "ladies", "guy", "gentleman", "teenager", "adult", "human", "crowd", "audience", "choir", "singer"),
     *("musician", "player", "performer", "guitarist", "drummer", "pianist", "violinist", "cellist", "saxophonist"),
     *("rapper", "speaker", "dancer", "worker", "officer", "policeman", "soldier", "rider", "cyclist"),
-    *("chef", "teacher"),
+    *("chef", "teacher", "male", "female"),
 }
 SLOT = "{}"
 AUDIOSET = "audioset"  # the name of a vocabulary, not of a file

@@ -1,13 +1,15 @@
 import shutil
+from types import SimpleNamespace
 
 import numpy as np
 import pytest
 import torch
 
 from models.audio_text.pe_av import PeAvEncoder
+from models.remembering import Memory
 from models.roles import AudioTextEncoder
 from tests.checkpoints.published import write
-from tests.models.long_sounds import mean_embed
+from tests.models.long_sounds import mean_by_energy, mean_embed
 from utils.errors import UserError
 
 HUB_ID = "facebook/pe-av-small"
@@ -71,8 +73,9 @@ def test_shapes_types_and_norms(pe_av, short, words):
     assert pe_av.encode_audio([], []).shape == pe_av.encode_text([]).shape == (0, 32)
 
 
-def test_alone_or_in_a_batch_and_twice_it_is_the_same(pe_av, tones, words):
-    tones = [[waveform[: 21 * rate] for waveform, rate in zip(*tones, strict=True)], tones[1]]  # two windows and more
+def test_alone_or_in_a_batch_and_twice_it_is_the_same(folder, tones, words):
+    pe_av = PeAvEncoder.from_pretrained(str(folder), window_seconds=1.0)
+    tones = [[waveform[: 5 * rate // 2] for waveform, rate in zip(*tones, strict=True)], tones[1]]  # to three windows
     together = pe_av.encode_audio(*tones)
     alone = [pe_av.encode_audio([waveform], [rate])[0] for waveform, rate in zip(*tones, strict=True)]
     np.testing.assert_allclose(together, alone, atol=1e-5)
@@ -156,6 +159,92 @@ def test_the_pseudo_word_can_be_optimised(pe_av, words):
     assert (encode(moved) @ target.T).mean() > before
     assert not any(parameter.requires_grad for parameter in pe_av.network.parameters())
     assert not pe_av.token_table._forward_hooks
+
+
+@pytest.fixture(scope="module")
+def lengths(folder, pe_av, tones, words, tmp_path_factory):
+    """A checkpoint whose heads are known: a sound (2, 0, ...), one word (1, 0, ...), one 3 long and 60 degrees off."""
+    from safetensors.torch import load_file, save_file
+
+    normed = {}
+    hooks = [
+        head.layer_norm.register_forward_hook(lambda _, __, output, name=name: normed.update({name: output.double()}))
+        for name, head in (("audio", pe_av.network.audio_head), ("text_audio", pe_av.network.text_audio_head))
+    ]
+    pe_av.encode_audio([tones[0][0]], [48000]), pe_av.encode_text(words[:2])
+    for hook in hooks:
+        hook.remove()
+    wanted = {"audio": torch.zeros(1, 32), "text_audio": torch.zeros(2, 32)}
+    wanted["audio"][0, 0], wanted["text_audio"][0, 0] = 2, 1
+    wanted["text_audio"][1, :2] = 3 * torch.tensor([0.5, 0.75**0.5])
+    copy = shutil.copytree(folder, tmp_path_factory.mktemp("pe_av") / "lengths")
+    tensors = load_file(copy / "model.safetensors")
+    for name, given in normed.items():
+        weight = (torch.linalg.pinv(given) @ wanted[name].double()).T
+        tensors[f"audio_model.{name}_head.proj.weight"] = weight.float().contiguous()
+    for name, value in (("scale", 0.25), ("bias", -3.0)):
+        tensors[f"audio_model.text_audio_logit_{name}"] = torch.tensor([value])
+    save_file(tensors, copy / "model.safetensors", metadata={"format": "pt"})
+    return copy
+
+
+@pytest.fixture(scope="module")
+def published(lengths):
+    return PeAvEncoder.from_pretrained(str(lengths), scores="published")
+
+
+def products_of(encoder, sound, words):
+    return encoder.encode_audio([sound], [48000]) @ encoder.encode_text(words).T
+
+
+def test_cosine_prefers_the_direction_and_the_published_score_the_length(lengths, published, tones, words):
+    cosine = PeAvEncoder.from_pretrained(str(lengths))
+    assert cosine.normalized and not published.normalized
+    np.testing.assert_allclose(products_of(cosine, tones[0][0], words[:2]), [[1, 0.5]], atol=1e-4)
+    np.testing.assert_allclose(products_of(published, tones[0][0], words[:2]), [[2, 3]], atol=1e-3)
+
+
+def test_the_library_scales_and_shifts_the_published_product(lengths, published, tones, words):
+    from transformers import PeAudioVideoModel
+
+    network = PeAudioVideoModel.from_pretrained(lengths).eval().audio_model
+    network.text_model.config.tie_last_hidden_states = False
+    audio = published.processor.feature_extractor(tones[0][0], sampling_rate=48000, return_tensors="pt")
+    with torch.no_grad():
+        logits = network(**audio, **published.tokenizer(words, padding=True, return_tensors="pt")).logits_audio_text
+    products = products_of(published, tones[0][0], words)
+    np.testing.assert_allclose(logits, 0.25 * products - 3, atol=1e-4)
+    np.testing.assert_allclose(logits[0, :2], [-2.5, -2.25], atol=1e-3)
+
+
+def test_published_windows_are_averaged_by_energy_with_their_lengths(folder, tones):
+    encoder = PeAvEncoder.from_pretrained(str(folder), window_seconds=1.0, scores="published")
+    waveform = tones[0][1][: 48000 * 2 + 9600]
+    parts = [waveform[:48000], waveform[48000:96000], waveform[96000:]]
+    mean = mean_by_energy(encoder.encode_audio(parts, [48000] * 3), parts)
+    np.testing.assert_allclose(encoder.encode_audio([waveform], [48000])[0], mean, atol=1e-4)
+    assert abs(np.linalg.norm(mean) - 1) > 0.01
+
+
+def test_lengths_are_no_directions_to_look_for_a_pseudo_word_in(published):
+    encoder = Memory().wrap(published, {})
+    assert encoder.normalized is False
+    with pytest.raises(UserError, match="expected audio_text.scores to be cosine, found published; add --set"):
+        encoder.pseudo_word_encoder("a sound of {}")
+
+
+def test_it_hears_30_s_at_once_and_so_much_that_memory_stays_bounded(folder, pe_av, monkeypatch):
+    assert pe_av.window_length == 30 * 48000
+    passes = []
+
+    def encode(samples):
+        passes.append((len(samples), samples.shape[-1] // 48000))
+        return SimpleNamespace(pooler_output=torch.ones(len(samples), 32))
+
+    monkeypatch.setattr(pe_av.network.audio_encoder, "forward", encode)
+    for seconds, number in ((30, 3), (10, 5), (60, 2)):
+        pe_av.hear([np.ones(seconds * 48000, np.float32)] * number)
+    assert passes == [(1, 30)] * 3 + [(4, 10), (1, 10)] + [(1, 60)] * 2
 
 
 def test_texts_longer_than_the_network_are_cut(pe_av, words):

@@ -53,7 +53,8 @@ def answered(folder, hub_id, image, prompt, steps):
     network, processor = library(folder, hub_id)
     text = SYSTEM[hub_id] + QUESTION.format(prompt)
     inputs = processor(text=[text], images=[Image.fromarray(image)], return_tensors="pt")
-    tokens = network.generate(**inputs, do_sample=False, top_k=None, top_p=None, temperature=None, max_new_tokens=steps)
+    how = {"do_sample": False, "repetition_penalty": 1.0, "max_new_tokens": steps}
+    tokens = network.generate(**inputs, top_k=None, top_p=None, temperature=None, **how)
     return processor.tokenizer.decode(tokens[0, inputs["input_ids"].shape[1] :], skip_special_tokens=True), inputs
 
 

@@ -17,6 +17,7 @@ from models.segmenter.asda import AsdaSegmenter, imports_from
 from models.segmenter.open_clip import as_openai, empty_openai_clip
 from tests.checkpoints import asda
 from utils.errors import UserError
+from utils.scoring.metrics import adaptive_threshold, iou
 from utils.types import Query
 
 
@@ -71,15 +72,55 @@ def test_it_equals_the_networks_forward_pass_without_the_padding(segmenter):
     with torch.no_grad():
         logits = segmenter.network(pixels, tokens, tokens != 0)
     expected = interpolate(logits.sigmoid(), (416, 416), mode="bilinear")[0, 0, 104:312].numpy()
+    expected = np.interp(expected, (0, 0.35, 1), (0, 0.5, 1))
     score_map = segmenter.segment([image], [[Query("A photo of Guitar")]])[0]
     np.testing.assert_allclose(score_map, expected, atol=1e-5)
     assert score_map.std() > 0.05
 
 
+@pytest.fixture(scope="module")
+def half_white():
+    image = np.zeros((416, 416, 3), np.uint8)
+    image[:, :208] = 255
+    return image
+
+
+@pytest.fixture(scope="module")
+def known(tmp_path_factory):
+    """0.45 where it is white and 0.2 where it is black."""
+    return asda.entry(str(asda.save_known(tmp_path_factory.mktemp("known"), bright=0.45, dark=0.2)))
+
+
+def test_what_the_authors_cut_at_is_one_half(known, half_white):
+    there = half_white[..., 0] > 0
+    score_map = AsdaSegmenter.from_pretrained(**known).segment([half_white], [[Query("dog")]])[0]
+    np.testing.assert_array_equal(score_map > 0.5, there)
+    expected = np.where(there, 0.5 + 0.1 / 1.3, 0.5 * 0.2 / 0.35)
+    np.testing.assert_allclose(np.delete(score_map - expected, [207, 208], axis=1), 0, atol=1e-4)  # between: bilinear
+    plain = AsdaSegmenter.from_pretrained(**known, threshold=0.5).segment([half_white], [[Query("dog")]])[0]
+    np.testing.assert_allclose([plain.max(), plain.min()], [0.45, 0.2], atol=1e-4)
+    assert not (plain > 0.5).any()
+
+
+def test_the_cut_changes_no_score_that_looks_for_its_own_threshold(entry, segmenter):
+    plain, rng = AsdaSegmenter.from_pretrained(**entry, threshold=0.5), np.random.default_rng(0)
+    image, gt_mask = rng.integers(0, 256, (60, 90, 3), dtype=np.uint8), rng.random((60, 90)) < 0.3
+    maps = [one.segment([image], [[Query("dog")]])[0] for one in (segmenter, plain)]
+    scores = [iou(score_map > adaptive_threshold(score_map, gt_mask), gt_mask) for score_map in maps]
+    assert scores[0] == scores[1] > 0 and np.abs(maps[0] - maps[1]).max() > 0.1
+
+
+def test_presence_is_the_peak_of_the_map_at_the_same_cut(known, half_white):
+    texts = ["dog", " ", *["cat"] * 20]
+    found = AsdaSegmenter.from_pretrained(**known).presence([half_white, np.zeros_like(half_white)], texts)
+    for row, peak in zip(found, (0.5 + 0.1 / 1.3, 0.5 * 0.2 / 0.35), strict=True):
+        np.testing.assert_allclose(row, [peak, 0, *[peak] * 20], atol=1e-4)
+
+
 @pytest.mark.parametrize("resize_mode", ["letterbox", "squash"])
 def test_a_pixel_of_the_map_is_the_same_pixel_of_the_image(entry, resize_mode, monkeypatch):
     """A network that answers with the brightness it was shown: the map must lie where the image is bright."""
-    segmenter = AsdaSegmenter.from_pretrained(**entry, resize_mode=resize_mode)
+    segmenter = AsdaSegmenter.from_pretrained(**entry, resize_mode=resize_mode, threshold=0.5)
 
     def bright(pixels, *words):
         return interpolate(pixels.mean(1, keepdim=True) * 20, (208, 208), mode="area")

@@ -8,7 +8,9 @@ from torch.nn.functional import interpolate
 
 from models.roles import Segmenter
 from models.segmenter.clipseg import ClipSegmenter
+from tests.checkpoints.clipseg import save_known
 from utils.errors import UserError
+from utils.scoring.metrics import adaptive_threshold, iou
 from utils.types import Query
 
 TEXTS = ["a photo of a guitar", "dog", "a man and a woman with a violin"]
@@ -33,6 +35,57 @@ def queries(*texts):
     return tuple(Query(text) for text in texts)
 
 
+def cut(probability):
+    """The authors' 0.3 at 0.5."""
+    return np.interp(probability, (0, 0.3, 1), (0, 0.5, 1))
+
+
+@pytest.fixture(scope="module")
+def half_white():
+    image = np.zeros((64, 64, 3), np.uint8)  # as large as the network's
+    image[:, :32] = 255
+    return image
+
+
+@pytest.fixture(scope="module")
+def known(tmp_path_factory):
+    """0.4 where it is white and 0.2 where it is black."""
+    return str(save_known(tmp_path_factory.mktemp("known"), bright=0.4, dark=0.2))
+
+
+def test_what_the_authors_cut_at_is_one_half(known, half_white):
+    there = half_white[..., 0] > 0
+    score_map = ClipSegmenter.from_pretrained(known).segment([half_white], [queries("dog")])[0]
+    np.testing.assert_allclose(score_map, np.where(there, 0.5 + 0.1 / 1.4, 0.5 * 2 / 3), atol=1e-4)
+    np.testing.assert_array_equal(score_map > 0.5, there)
+    plain = ClipSegmenter.from_pretrained(known, threshold=0.5).segment([half_white], [queries("dog")])[0]
+    np.testing.assert_allclose(plain, np.where(there, 0.4, 0.2), atol=1e-4)
+    assert not (plain > 0.5).any()
+
+
+def test_the_cut_changes_no_score_that_looks_for_its_own_threshold(segmenter, images):
+    plain = ClipSegmenter(segmenter.network, segmenter.processor, segmenter.provenance, threshold=0.5)
+    rng = np.random.default_rng(0)
+    for image in images[:3]:
+        gt_mask = rng.random(image.shape[:2]) < 0.3
+        maps = [one.segment([image], [queries(*TEXTS)])[0] for one in (segmenter, plain)]
+        scores = [iou(score_map > adaptive_threshold(score_map, gt_mask), gt_mask) for score_map in maps]
+        assert scores[0] == scores[1] > 0 and np.abs(maps[0] - maps[1]).max() > 0.1
+
+
+def test_presence_is_the_peak_of_the_map_at_the_same_cut(known, segmenter, half_white, images):
+    found = ClipSegmenter.from_pretrained(known).presence([half_white, np.zeros_like(half_white)], ["dog", "", "cat"])
+    np.testing.assert_allclose(found, [[cut(0.4), 0, cut(0.4)], [cut(0.2), 0, cut(0.2)]], atol=1e-4)
+    square = images[2][:32, :32]  # as large as this network's map: nothing is stretched
+    peaks = [segmenter.segment([square], [queries(text)])[0].max() for text in TEXTS]
+    np.testing.assert_allclose(segmenter.presence([square], TEXTS)[0], peaks, atol=1e-5)
+
+
+def test_presence_of_more_texts_than_a_batch(segmenter, images):
+    few, many = segmenter.presence(images[:2], TEXTS), segmenter.presence(images[:2], TEXTS * 6)
+    np.testing.assert_allclose(many, np.tile(few, 6), atol=1e-5)
+
+
 def test_maps_are_soft_and_in_the_frame_of_each_image(segmenter, images):
     maps = segmenter.segment(images, [queries(TEXTS[i % 3]) for i in range(len(images))])
     assert isinstance(segmenter, Segmenter) and segmenter.accepts_embeddings and segmenter.text_embed_dim == 24
@@ -55,7 +108,7 @@ def test_it_equals_the_plain_forward_pass(segmenter, library, images):
     inputs = processor(text=TEXTS, images=[image] * 3, padding=True, return_tensors="pt")
     with torch.no_grad():
         logits = network(**inputs).logits  # (3, h, w)
-    expected = interpolate(logits.sigmoid()[:, None], size=(48, 80), mode="bilinear")[:, 0].numpy()
+    expected = cut(interpolate(logits.sigmoid()[:, None], size=(48, 80), mode="bilinear")[:, 0].numpy())
     for text, one in zip(TEXTS, expected, strict=True):
         np.testing.assert_allclose(segmenter.segment([image], [queries(text)])[0], one, atol=1e-5)
     np.testing.assert_allclose(segmenter.segment([image], [queries(*TEXTS)])[0], expected.max(axis=0), atol=1e-5)
@@ -168,7 +221,7 @@ def test_at_another_size_it_equals_the_library_at_that_size(tiny, images, hub_id
     with torch.no_grad():
         logits = network(**inputs).logits
     logits = logits.reshape(1, 1, *logits.shape[-2:])
-    expected = interpolate(logits.sigmoid(), size=(48, 80), mode="bilinear")[0, 0].numpy()
+    expected = cut(interpolate(logits.sigmoid(), size=(48, 80), mode="bilinear")[0, 0].numpy())
     segmenter = ClipSegmenter.from_pretrained(folder, image_size=image_size)
     np.testing.assert_allclose(segmenter.pixel_values(images[:1]), inputs["pixel_values"], atol=1e-5)
     np.testing.assert_allclose(segmenter.segment(images[:1], [queries(TEXTS[0])])[0], expected, atol=1e-5)

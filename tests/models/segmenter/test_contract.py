@@ -4,12 +4,14 @@ A new family adds one line to ENTRIES (what a config would say of it) and one to
 """
 
 from collections.abc import Mapping
+from contextlib import contextmanager
 
 import numpy as np
 import pytest
 import torch
 
 from models.config import family_class
+from models.remembering import Memory
 from models.roles import Segmenter
 from models.segmenter import FAMILIES
 from tests.checkpoints import asda, pocket
@@ -67,6 +69,19 @@ def queries(*texts):
     return tuple(Query(text) for text in texts)
 
 
+@contextmanager
+def encoded_by(modules):
+    """Gets how many images each pass of one of them has encoded."""
+    encoded = []
+    handles = [
+        module.register_forward_hook(lambda module, inputs, output: encoded.append(len(inputs[0])))
+        for module in modules
+    ]
+    yield encoded
+    for handle in handles:
+        handle.remove()
+
+
 def test_maps_are_soft_and_of_each_images_size(segmenter, images):
     assert isinstance(segmenter, Segmenter)
     score_maps = segmenter.segment(images, [queries(*TEXTS)] * len(images))
@@ -106,10 +121,8 @@ def test_alone_or_in_a_batch_and_in_any_order_it_is_the_same(segmenter, images):
 
 def test_each_image_is_encoded_once_however_many_queries_it_has(family, segmenter, images):
     for encoder in ENCODERS[family](segmenter):
-        encoded = []
-        handle = encoder.register_forward_hook(lambda module, inputs, output, seen=encoded: seen.append(len(inputs[0])))
-        segmenter.segment(images[:3], [queries(*TEXTS), (), queries("dog", "dog")])
-        handle.remove()
+        with encoded_by([encoder]) as encoded:
+            segmenter.segment(images[:3], [queries(*TEXTS), (), queries("dog", "dog")])
         assert sum(encoded) == 2
 
 
@@ -147,18 +160,52 @@ def test_what_was_encoded_serves_other_queries_and_stays_as_it_is(family, segmen
     fresh = [segmenter.segment(images[:3], some) for some in asked]
     assert all(np.abs(one - other).max() > 1e-4 for one, other in zip(*fresh, strict=True))
     request.getfixturevalue("memory")
-    encoders, encoded, counts = ENCODERS[family](segmenter), [], []
-    handles = [
-        encoder.register_forward_hook(lambda module, inputs, output: encoded.append(len(inputs[0])))
-        for encoder in encoders
-    ]
-    for some, expected in zip([*asked, asked[0]], [*fresh, fresh[0]], strict=True):
-        for score_map, other in zip(segmenter.segment(images[:3], some), expected, strict=True):
-            np.testing.assert_array_equal(score_map, other)
-        counts.append(sum(encoded))
-    for handle in handles:
-        handle.remove()
+    encoders, counts = ENCODERS[family](segmenter), []
+    with encoded_by(encoders) as encoded:
+        for some, expected in zip([*asked, asked[0]], [*fresh, fresh[0]], strict=True):
+            for score_map, other in zip(segmenter.segment(images[:3], some), expected, strict=True):
+                np.testing.assert_array_equal(score_map, other)
+            counts.append(sum(encoded))
     assert counts == [3 * len(encoders)] * 3
+
+
+def test_presence_is_a_number_for_every_image_and_text(segmenter, images):
+    found = segmenter.presence(images, [*TEXTS, ""])
+    assert found.shape == (len(images), 4) and found.dtype == np.float32
+    assert 0 <= found.min() <= found.max() <= 1
+    assert np.ptp(found[:3, :3]) > 0 and not found[:, 3].any()  # nothing is asked for by ""
+    for some, texts in (([], TEXTS), (images, []), (images, ["", " "]), ([], [])):
+        found = segmenter.presence(some, texts)
+        assert found.shape == (len(some), len(texts)) and found.dtype == np.float32 and not found.any()
+
+
+def test_presence_depends_on_no_other_image_and_no_other_text(segmenter, images):
+    together = segmenter.presence(images, TEXTS)
+    backwards = segmenter.presence(images[::-1], TEXTS[::-1])[::-1, ::-1]
+    np.testing.assert_allclose(backwards, together, atol=1e-5)
+    for row, image in enumerate(images):
+        column = row % len(TEXTS)
+        alone = segmenter.presence([image], [TEXTS[column]])
+        np.testing.assert_allclose(alone, together[row : row + 1, column : column + 1], atol=1e-5)
+    np.testing.assert_array_equal(segmenter.presence(images, TEXTS), together)
+
+
+def test_presence_takes_what_segment_has_encoded(family, segmenter, images, memory):
+    segmenter.segment(images[:3], [queries("dog")] * 3)
+    with encoded_by(ENCODERS[family](segmenter)) as encoded:
+        segmenter.presence(images[:3], TEXTS)
+        known = dict(memory)
+        segmenter.presence(images[:3], TEXTS[::-1])
+    assert not encoded and memory.keys() == known.keys()
+
+
+def test_presence_through_a_memory_is_of_every_pair(segmenter, images, monkeypatch):
+    """Also where there are as many texts as images."""
+    direct = segmenter.presence(images[:3], TEXTS)
+    monkeypatch.setattr(segmenter, "remembering", None)
+    remembering = Memory().wrap(segmenter, {})
+    for _ in range(2):
+        np.testing.assert_allclose(remembering.presence(images[:3], TEXTS), direct, atol=1e-5)
 
 
 def test_only_images_with_queries_are_encoded(family, segmenter, images, memory):

@@ -1,4 +1,5 @@
 import json
+import re
 import shutil
 from functools import cache
 from pathlib import Path
@@ -8,10 +9,14 @@ import pytest
 import torch
 from safetensors.torch import load_file, save_file
 
-from models.network import Composite
+from models.network import Composite, load_once
+from models.remembering import Memory
 from models.segmenter import detector
 from models.segmenter.grounded_sam import GroundedSamSegmenter
+from models.segmenter.score_maps import NEAR_MISS
+from tests.checkpoints.mm_grounding_dino import BOX, OWN_HEADS, SCORE, save_six_heads
 from utils.errors import NotFinite, UserError
+from utils.scoring.metrics import adaptive_threshold, iou
 from utils.types import Query
 
 DETECTORS = {  # hub id -> what it is asked for "A photo of cat", as its processor takes it
@@ -194,8 +199,154 @@ def test_only_the_best_boxes_above_the_threshold_count(tiny, segmenter, images):
     threshold = float(scores[1] + scores[2]) / 2
     two = with_settings(segmenter, box_threshold=threshold, **plain).segment(images[:1], [queries("dog")])[0]
     np.testing.assert_allclose(two, (scores[:2, None, None] * logits[:2].sigmoid()).amax(0), atol=1e-4)
-    nothing = with_settings(segmenter, box_threshold=float(scores[0]) + 0.01).segment(images[:1], [queries("dog")])[0]
-    assert nothing.shape == (48, 80) and nothing.dtype == np.float32 and not nothing.any()
+    threshold = float(scores[0]) + 0.01
+    none = with_settings(segmenter, box_threshold=threshold).segment(images[:1], [queries("dog")])[0]
+    assert none.dtype == np.float32 and none.max() < 0.5
+    np.testing.assert_allclose(none, NEAR_MISS * scores[0] / threshold * (logits[0] / 4).sigmoid(), atol=1e-4)
+
+
+@pytest.mark.parametrize("hub_id", DETECTORS)
+def test_where_no_box_is_accepted_the_best_one_is_found(tiny, images, hub_id):
+    part = detector.TextDetector.from_pretrained(tiny(hub_id))
+    for image in images[:3]:
+        scores, boxes = found_by_the_library(tiny(hub_id), image, part.asked("A photo of cat"), threshold=0.0)
+        assert scores[0] > scores[1]
+        for threshold, count in ((0.0, 12), (float(scores[1]), 1), (float(scores[0]), 1), (0.9999, 1)):
+            [found] = part.detect(image, ["A photo of cat"], threshold, 12)
+            np.testing.assert_allclose(found.scores, scores[:count], atol=1e-5)
+            np.testing.assert_allclose(found.corners, boxes[:count], atol=1e-2)
+
+
+def test_what_is_rejected_has_an_order_but_no_mask(tiny, images, monkeypatch):
+    """A detector that always finds one box, and masks that are right within it and fall off row by row."""
+    segmenter = load(tiny.saved(save_six_heads), tiny(SAM2), box_threshold=0.95)
+    gt_mask = np.zeros((48, 80), bool)
+    gt_mask[14:33, 12:28] = True
+    logits = torch.from_numpy(4.0 * gt_mask - 1).float() - torch.arange(3840).reshape(48, 80) / 3840  # no two alike
+
+    def mask_logits(seen, corners, multimask):
+        np.testing.assert_allclose(corners, only_box(seen, BOX), atol=1e-3)
+        yield logits
+
+    monkeypatch.setattr(segmenter.networks["masks"], "mask_logits", mask_logits)
+    [rejected] = segmenter.segment(images[:1], [queries("dog")])
+    np.testing.assert_allclose(rejected, NEAR_MISS * SCORE / 0.95 * (logits / 4).sigmoid(), rtol=1e-5)
+    assert rejected.min() > 0 and rejected.max() < 0.5
+    # Strictly above the least of the 304 are 303 of them.
+    assert iou(rejected > adaptive_threshold(rejected, gt_mask), gt_mask) == 303 / 304
+    [accepted] = with_settings(segmenter, max_boxes=1).segment(images[:1], [queries("dog")])
+    np.testing.assert_array_equal(accepted > 0.5, gt_mask)
+
+
+def test_a_detector_without_boxes(segmenter, images, monkeypatch):
+    none = detector.Detections(torch.zeros(0, 4), torch.zeros(0))
+    monkeypatch.setattr(segmenter.networks["detector"], "detect", lambda image, texts, *_: [none] * len(texts))
+    [score_map] = segmenter.segment(images[:1], [queries(*TEXTS)])
+    assert score_map.shape == (48, 80) and score_map.dtype == np.float32 and not score_map.any()
+    assert not segmenter.presence(images[:1], TEXTS).any()
+
+
+def test_presence_is_the_best_boxs_score_and_asks_for_no_mask(tiny, segmenter, images, monkeypatch):
+    def asked(*_, **__):
+        raise AssertionError("the mask network was asked")
+
+    for name in ("mask_logits", "encode_images"):
+        monkeypatch.setattr(segmenter.networks["masks"], name, asked)
+    texts = ["dog", "", "A photo of cat", "dog"]
+    found = with_settings(segmenter, box_threshold=0.999).presence(images, texts)
+    assert found.shape == (5, 4) and found.dtype == np.float32
+    for row, image in zip(found, images, strict=True):
+        best = [
+            found_by_the_library(tiny("iSEE-Laboratory/llmdet_base"), image, [phrase], threshold=0.0)[0][0]
+            for phrase in ("dog.", "cat.")
+        ]
+        np.testing.assert_allclose(row, [best[0], 0, best[1], best[0]], atol=1e-5)
+    np.testing.assert_array_equal(segmenter.presence(images[2:3], texts[::-1]), found[2:3, ::-1])
+    assert segmenter.presence([], texts).shape == (0, 4) and segmenter.presence(images, []).shape == (5, 0)
+    assert not segmenter.presence(images, ["", " "]).any()
+
+
+def test_presence_and_masks_share_what_was_encoded(tiny, images):
+    entry = {"detector": {"weights": tiny("iSEE-Laboratory/llmdet_base")}, "masks": {"weights": tiny(SAM2)}}
+    segmenter = load_once(GroundedSamSegmenter, entry, {}, memory=Memory())
+    tower, calls = segmenter.networks["detector"].network.get_submodule(detector.VISION_TOWERS["mm-grounding-dino"]), []
+    handle = tower.swin.register_forward_hook(lambda *_: calls.append(1))
+    segmenter.presence(images[:1], TEXTS)
+    segmenter.segment(images[:1], [queries("dog")])
+    handle.remove()
+    assert len(calls) == 1
+
+
+def six_heads(tiny, tmp_path, change):
+    """`save_six_heads` with what `change` makes of its tensors."""
+    folder = Path(shutil.copytree(tiny.saved(save_six_heads), tmp_path / "heads"))
+    tensors = load_file(folder / "model.safetensors")
+    save_file(change(tensors), folder / "model.safetensors", metadata={"format": "pt"})
+    return folder
+
+
+LATER = re.compile(r"^(bbox|class)_embed\.[1-5]")  # heads than the first
+
+
+def as_they_are(tensors):
+    return tensors
+
+
+def of_the_decoder(tensors):
+    """Under the other of their two names."""
+    return {LATER.sub(r"model.decoder.\g<0>", name): tensor for name, tensor in tensors.items()}
+
+
+def all_the_first(tensors):
+    return {name: tensors[LATER.sub(r"\1_embed.0", name)].clone() for name in tensors}
+
+
+def one_alone(tensors):
+    return {name: tensor for name, tensor in tensors.items() if not LATER.match(name)}
+
+
+def only_box(image, box):
+    """Corners in pixels, (1, 4), of a box in shares of the image."""
+    height, width = image.shape[:2]
+    x, y, w, h = box
+    return [[(x - w / 2) * width, (y - h / 2) * height, (x + w / 2) * width, (y + h / 2) * height]]
+
+
+@pytest.mark.parametrize("change", [as_they_are, of_the_decoder])
+def test_six_heads_are_read_as_six_though_the_config_is_silent(tiny, tmp_path, images, change):
+    part = detector.TextDetector.from_pretrained(six_heads(tiny, tmp_path, change))
+    for image in images[:3]:
+        [found] = part.detect(image, ["dog"], 0.5, 1)
+        np.testing.assert_allclose(found.corners, only_box(image, BOX), atol=1e-3)
+        np.testing.assert_allclose(found.scores, [SCORE], rtol=1e-6)
+
+
+@pytest.mark.parametrize("change", [all_the_first, one_alone])
+def test_heads_that_are_alike_are_one(tiny, tmp_path, images, change):
+    part = detector.TextDetector.from_pretrained(six_heads(tiny, tmp_path, change))
+    heads = part.network.bbox_embed, part.network.model.decoder.bbox_embed
+    assert len({id(head.layers[-1].bias) for some in heads for head in some}) == 1
+    [found] = part.detect(images[0], ["dog"], 0.5, 1)
+    np.testing.assert_allclose(found.corners, only_box(images[0], (1, 1, 1, 1)), atol=1e-3)  # where the first sends all
+    np.testing.assert_allclose(found.scores, [0], atol=1e-6)
+
+
+@pytest.mark.parametrize("key", OWN_HEADS)
+def test_six_heads_that_the_config_calls_one_are_refused(tiny, tmp_path, key):
+    folder = six_heads(tiny, tmp_path, as_they_are)
+    said = json.loads((folder / "config.json").read_text())
+    (folder / "config.json").write_text(json.dumps({**said, key: True}))
+    with pytest.raises(
+        UserError, match=rf"expected one head .*\({key}: true\), found weights with different ones; set"
+    ):
+        detector.TextDetector.from_pretrained(folder)
+
+
+def test_what_a_silent_config_should_say(tmp_path):
+    save_file({"bbox_embed.0.b": torch.ones(2), "bbox_embed.1.b": torch.zeros(2)}, tmp_path / "model.safetensors")
+    for config, expected in (({}, {"decoder_bbox_embed_share": False}), ({"decoder_bbox_embed_share": False}, {})):
+        (tmp_path / "config.json").write_text(json.dumps(config))
+        assert detector.shared_heads(tmp_path) == expected  # as of Grounding DINO, whose heads for scores learn nothing
 
 
 def test_of_three_masks_the_best_is_taken(tiny, segmenter, images):

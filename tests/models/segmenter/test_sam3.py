@@ -7,8 +7,12 @@ import torch
 from safetensors.torch import load_file, save_file
 from torch.nn.functional import interpolate
 
+from models.network import load_once
+from models.remembering import Memory
 from models.segmenter.sam3 import Sam3Segmenter
+from models.segmenter.score_maps import NEAR_MISS
 from utils.errors import UserError
+from utils.scoring.metrics import adaptive_threshold, iou
 from utils.types import Query
 
 HUB_IDS = ["facebook/sam3", "vil-uob/sam3-litetext-s0"]
@@ -66,7 +70,7 @@ def test_instances_equal_the_librarys(segmenter, library, images):
     for image in images:
         for text, phrase in (("A photo of dog", "dog"), ("a man with a violin", "a man with a violin")):
             outputs, scores = answered(library, image, phrase)
-            kept = scores > 0.2
+            kept = scores > min(0.2, scores.max() - 1e-6)  # where none is accepted, the best one is dimmed already
             counts.add(int(kept.sum()))
             products = (scores * kept)[:, None, None] * in_frame(outputs.pred_masks[0], image)
             expected = products.amax(0)
@@ -98,25 +102,70 @@ def test_one_half_is_where_the_network_decides(segmenter, library, images):
     assert 0 < inside.any(0).float().mean() < 1
 
 
-def test_what_is_not_there_is_answered_with_nothing(segmenter, library, images):
+def test_what_is_not_there_has_an_order_but_no_mask(segmenter, library, images):
+    """By its presence, however high the score: all are above a threshold of 0."""
     image = images[0]
-    presences = {text: answered(library, image, text)[0].presence_logits.sigmoid().item() for text in ("dog", "guitar")}
+    outputs = {text: answered(library, image, text) for text in ("dog", "guitar")}
+    presences = {text: found.presence_logits.sigmoid().item() for text, (found, _) in outputs.items()}
     absent, present = sorted(presences, key=presences.get)
-    assert presences[present] - presences[absent] > 1e-3
     between = sum(presences.values()) / 2
-    choosy = with_settings(segmenter, score_threshold=0.0, min_presence=between, source="both")
-    nothing, something, either = choosy.segment(
-        [image] * 3, [queries(absent), queries(present), queries(absent, present)]
-    )
-    assert nothing.shape == (48, 80) and nothing.dtype == np.float32 and not nothing.any()
-    np.testing.assert_array_equal(either, something)
-    assert something.any()
-    none_is_sure = with_settings(segmenter, score_threshold=0.999).segment([image], [queries(present)])[0]
-    assert not none_is_sure.any()
+    assert presences[present] - presences[absent] > 1e-3
+    found, scores = outputs[absent]
+    best = interpolate(found.pred_masks[:, [scores.argmax()]], size=(48, 80), mode="bilinear")[0, 0]
+    semantic = interpolate(found.semantic_seg, size=(48, 80), mode="bilinear")[0, 0]
+    for source, logits in (("instances", best), ("semantic", semantic), ("both", torch.maximum(best, semantic))):
+        choosy = with_settings(segmenter, score_threshold=0.0, min_presence=between, source=source)
+        gone, there, either = choosy.segment([image] * 3, [queries(absent), queries(present), queries(absent, present)])
+        expected = NEAR_MISS * presences[absent] / between * (logits / 4).sigmoid()
+        np.testing.assert_allclose(gone, expected, atol=1e-5)
+        assert gone.dtype == np.float32 and gone.min() > 0 and gone.max() < 0.5 < there.max()
+        np.testing.assert_array_equal(either, np.maximum(gone, there))
 
 
-def test_a_pixel_of_the_map_is_the_same_pixel_of_the_image(segmenter, monkeypatch):
-    """A network that answers with the brightness it was shown."""
+@pytest.mark.parametrize("plain", [{}, PLAIN])
+def test_where_no_instance_is_accepted_the_best_one_stays_below_one_half(segmenter, library, images, plain):
+    outputs, scores = answered(library, images[0], "dog")
+    assert scores.max() < 0.9
+    strict = with_settings(segmenter, score_threshold=0.9, min_presence=0.0, **plain)
+    [score_map] = strict.segment(images[:1], [queries("dog")])
+    logits = interpolate(outputs.pred_masks[:, [scores.argmax()]], size=(48, 80), mode="bilinear")[0, 0]
+    probability = (logits if plain else logits / 4).sigmoid()
+    np.testing.assert_allclose(score_map, NEAR_MISS * scores.max() / 0.9 * probability, atol=1e-5)
+    assert score_map.min() > 0 and score_map.max() < 0.5
+
+
+def test_presence_is_the_networks_own_and_draws_no_mask(segmenter, library, images, monkeypatch):
+    def asked(*_, **__):
+        raise AssertionError("the mask decoder was asked")
+
+    texts = ["dog", "", "A photo of guitar", "dog"]
+    before = segmenter.segment(images[:1], [queries("dog")])[0]
+    with monkeypatch.context() as context:
+        context.setattr(segmenter.network.mask_decoder.pixel_decoder, "forward", asked)
+        found = segmenter.presence(images, texts)
+        assert found.shape == (5, 4) and found.dtype == np.float32
+        for row, image in zip(found, images, strict=True):
+            dog, guitar = (
+                answered(library, image, phrase)[0].presence_logits.sigmoid().item() for phrase in ("dog", "guitar")
+            )
+            np.testing.assert_allclose(row, [dog, 0, guitar, dog], atol=1e-6)
+        np.testing.assert_array_equal(segmenter.presence(images[2:3], texts[::-1]), found[2:3, ::-1])
+        assert segmenter.presence([], texts).shape == (0, 4) and segmenter.presence(images, []).shape == (5, 0)
+        assert not segmenter.presence(images, ["", " "]).any()
+    np.testing.assert_array_equal(segmenter.segment(images[:1], [queries("dog")])[0], before)
+
+
+def test_presence_and_masks_share_what_was_encoded(tiny, hub_id, images):
+    segmenter, calls = load_once(Sam3Segmenter, {"weights": tiny(hub_id)}, {}, memory=Memory()), []
+    handle = segmenter.network.vision_encoder.register_forward_hook(lambda *_: calls.append(1))
+    segmenter.presence(images[:1], ["dog", "guitar"])
+    segmenter.segment(images[:1], [queries("dog")])
+    handle.remove()
+    assert len(calls) == 1
+
+
+def bright(segmenter, score, presence):
+    """A network that answers with the brightness it was shown, one instance; its logits for score and presence."""
     from types import SimpleNamespace
 
     class Bright(torch.nn.Module):
@@ -134,20 +183,38 @@ def test_a_pixel_of_the_map_is_the_same_pixel_of_the_image(segmenter, monkeypatc
             return None
 
         def forward(self, vision_embeds, text_embeds, attention_mask):
-            sure = torch.full((1, 1), 9.0)
             return SimpleNamespace(
-                presence_logits=sure,
-                pred_logits=sure,
+                presence_logits=torch.full((1, 1), presence),
+                pred_logits=torch.full((1, 1), score),
                 pred_masks=vision_embeds.fpn_hidden_states[0][None] * 20,
                 semantic_seg=None,
             )
 
-    monkeypatch.setattr(segmenter, "network", Bright())
+    return Bright()
+
+
+def test_a_pixel_of_the_map_is_the_same_pixel_of_the_image(segmenter, monkeypatch):
+    monkeypatch.setattr(segmenter, "network", bright(segmenter, 9.0, 9.0))
     image = np.zeros((28, 112, 3), np.uint8)
     image[8:16, 90:110] = 255
     for turned in (image, image[:, ::-1].copy(), np.ascontiguousarray(image.transpose(1, 0, 2))):
         score_map = segmenter.segment([turned], [queries("dog")])[0]
         np.testing.assert_array_equal(score_map > 0.5, turned[..., 0] > 127)
+
+
+@pytest.mark.parametrize(("score", "presence"), [(9.0, -2.0), (-2.0, 9.0)])
+def test_an_oracle_finds_what_was_rejected(segmenter, monkeypatch, score, presence):
+    monkeypatch.setattr(segmenter, "network", bright(segmenter, score, presence))
+    image = np.zeros((56, 56, 3), np.uint8)
+    image[8:16, 20:30] = np.arange(160, 240).reshape(8, 10, 1)  # brightest last, no two alike
+    gt_mask = image[..., 0] > 0
+    [score_map] = with_settings(segmenter, **PLAIN | {"rescale": True}).segment([image], [queries("dog")])
+    low = 1 / (1 + np.exp(2)) / (1 + (0 if presence < 0 else np.exp(-9)))  # of 0.5, which either has to pass
+    np.testing.assert_allclose(
+        score_map.max(), NEAR_MISS * low / 0.5 / (1 + np.exp(-20 * (2 * 239 / 255 - 1))), rtol=1e-3
+    )
+    # Strictly above the least of the 80 are 79 of them.
+    assert iou(score_map > adaptive_threshold(score_map, gt_mask), gt_mask) == 79 / 80
 
 
 def test_the_network_sees_what_the_processor_makes(segmenter, library, images):

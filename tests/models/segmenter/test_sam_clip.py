@@ -47,7 +47,7 @@ def test_it_loads_and_says_where_its_parts_came_from(segmenter, load):
 
 @pytest.mark.parametrize("scorer", [CLIP, SIGLIP])
 def test_it_equals_the_formula_computed_through_the_packages(load, images, tiny, scorer):
-    """No context, no muted background, a square image: crops and masks by hand."""
+    """No context, no muted background, a square image: crops, masks and their calibration by hand."""
     import open_clip
     from segment_anything.utils.amg import batched_mask_to_box
 
@@ -75,7 +75,9 @@ def test_it_equals_the_formula_computed_through_the_packages(load, images, tiny,
     for t, text in enumerate(asked):
         for p, region in enumerate(seen):
             relevancy = min(torch.softmax(scale * torch.stack([region @ text, region @ n]), 0)[0] for n in others)
-            expected[t] = np.maximum(expected[t], (relevancy * (logits[p] / 4).sigmoid()).numpy())
+            relevancy, soft = relevancy.item(), (logits[p] / 4).sigmoid().numpy()
+            inside = np.where(soft > 0.5, 0.5 + 2 * (relevancy - 0.5) * (soft - 0.5), soft)
+            expected[t] = np.maximum(expected[t], inside if relevancy > 0.5 else 0.49 * 2 * relevancy * soft)
     for text, one in zip(TEXTS, expected, strict=True):
         np.testing.assert_allclose(segmenter.segment([image], [queries(text)])[0], one, atol=1e-4)
     np.testing.assert_allclose(segmenter.segment([image], [queries(*TEXTS)])[0], expected.max(axis=0), atol=1e-4)
@@ -121,7 +123,74 @@ def test_what_is_there_is_above_a_half_and_the_rest_near_zero(segmenter, scene, 
 
 
 def test_what_is_not_there_is_nowhere(segmenter, scene):
-    assert segmenter.segment([scene], [queries("something else")])[0].max() <= 0.5
+    assert segmenter.segment([scene], [queries("something else")])[0].max() <= 0.49
+
+
+def test_what_clip_prefers_ends_where_its_own_outline_does(segmenter, scene, monkeypatch):
+    """However little it prefers it."""
+    masks = segmenter.networks["masks"]
+    outline = (masks.mask_logits(masks.generate(scene), 0) > 0)[:64].numpy()
+    for scale, score in ((2.0, 0.83), (0.01, 0.502)):
+        monkeypatch.setattr(type(segmenter.networks["scorer"]), "logit_scale", scale)
+        score_map = segmenter.segment([scene], [queries("bright")])[0]
+        assert score_map.max() == pytest.approx(0.5 + 2 * (score - 0.5) * 0.49, abs=0.01)
+        np.testing.assert_array_equal(score_map > 0.5, outline)
+    assert 900 < outline.sum() < 1100  # of the 32 x 32 pixels
+
+
+def test_where_clip_prefers_nothing_the_order_of_the_pixels_stays(segmenter, scene, monkeypatch):
+    monkeypatch.setattr(type(segmenter.networks["scorer"]), "logit_scale", 4.0)
+    nearest_bright = [Query("", embedding=np.array([-0.1, -0.3, 1], np.float32))]
+    score_map = segmenter.segment([scene], [nearest_bright])[0]
+    assert score_map.max() < 0.49
+    bright, dark, grey = score_map[20:44, 12:36], score_map[20:44, 60:84], score_map[:8]
+    assert bright.min() > dark.max() and dark.min() > grey.max() > 0
+
+
+def test_the_threshold_is_what_a_score_has_to_pass(segmenter, scene, monkeypatch):
+    monkeypatch.setattr(type(segmenter.networks["scorer"]), "logit_scale", 2.0)
+
+    def highest(**settings):
+        again = SamClipSegmenter(segmenter.networks, segmenter.provenance, **settings)
+        return again.segment([scene], [queries("bright")])[0].max()
+
+    assert highest(score_threshold=0.9) <= 0.49 < 0.5 < highest(score_threshold=0.8) < 0.6  # it scores 0.83
+    assert highest(rescale=False) == pytest.approx(0.83, abs=0.01)
+
+
+def test_presence_is_the_best_score_of_the_image_and_its_corners(segmenter, scene, monkeypatch):
+    """A thing of 19 x 19 pixels in a corner: none of the whole is bright enough, but of a 60 % corner it is."""
+    monkeypatch.setattr(segmenter.networks["masks"], "generate", None)  # SAM is not asked
+    image = np.full((64, 64, 3), segmenter.networks["scorer"].mean_colour, np.uint8)
+    image[45:, 45:] = 255
+
+    def score(shares):  # of the white thing in each view: the tone is brightness over the mean
+        tones = shares * white
+        tone = tones / np.hypot(tones, 0.3)
+        return 1 / (1 + np.exp(-100 * (tone - 0.3 / np.hypot(tones, 0.3))))
+
+    scorer = segmenter.networks["scorer"]
+    white = scorer.prepare([Image.new("RGB", (9, 9), (255, 255, 255))]).mean().item()
+    found = segmenter.presence([image, image[:32, :32]], ["bright", "", "dark"])
+    shares = (19 / 64) ** 2, (19 / 39) ** 2
+    assert score(shares[0]) < 0.1 < 0.9 < score(shares[1])
+    assert found[0, 0] == pytest.approx(score(shares[1]), abs=0.05) and found[1, 0] < 1e-6
+    assert not found[:, 1].any() and found[:, 2].max() < 1e-6
+
+
+def test_presence_equals_the_packages_own(load, images, tiny):
+    import open_clip
+
+    image, where = images[2], f"local-dir:{tiny(CLIP)}"  # 64 x 64
+    clip, transform = open_clip.create_model_from_pretrained(where)
+    views = [image, *(image[y : y + 39, x : x + 39] for y in (0, 25) for x in (0, 25))]  # 0.6 of 64, and the last pixel
+    tokenizer = open_clip.get_tokenizer(where)
+    with torch.no_grad():
+        seen = clip.eval().encode_image(torch.stack([transform(Image.fromarray(view)) for view in views]), True)
+        asked, others = (clip.encode_text(tokenizer(list(some)), normalize=True) for some in (TEXTS, NEGATIVES))
+        margins = seen @ asked.T - (seen @ others.T).amax(1, keepdim=True)
+        expected = (clip.logit_scale.exp() * margins).sigmoid().amax(0)
+    np.testing.assert_allclose(load().presence([image], TEXTS)[0], expected, atol=1e-4)
 
 
 def test_an_embeddings_length_does_not_matter(segmenter, images):
