@@ -98,7 +98,7 @@ def read_annotation(root: Path) -> tuple[list[Record], str, list[str]]:
         return [], "none", [f"No annotation file ({' or '.join(ANNOTATIONS)}): {BY_NAME}."]
     digest = hashlib.sha256(path.read_bytes()).hexdigest()[:16]  # another annotation pairs otherwise
     try:
-        records = [_record(values) for values in json.loads(path.read_bytes(), parse_constant=int)]
+        records = [_record(values) for values in json.loads(path.read_bytes(), parse_constant=int)]  # NaN is refused
     except (ValueError, KeyError, TypeError, AttributeError, RecursionError) as error:
         return [], digest, [f"{path.name} cannot be read ({type(error).__name__}: {error}): {BY_NAME}."]
     keys = ", ".join(sorted(set().union(*(record.details for record in records)))) or "nothing else"

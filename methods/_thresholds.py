@@ -8,6 +8,7 @@ Conventions:
     refused: share of the matching sounds for which nothing is asked. answered: share of another kind for which
         something is. Both are of all samples of the kind: what a user meets, not what a threshold does alone.
     no scores: a kind without any is beyond what a threshold decides, and no rule looks at it.
+    rules: name -> Rule, in the order in which they are printed.
 
 Reference:
     Silence, noise and off-screen sounds as what one threshold for all has to refuse: Juanola et al., "A Critical
@@ -24,14 +25,21 @@ import numpy as np
 
 MATCHING = "matching"
 DIGITS = 4
+CHOICES = ("loses", "balanced", "acl_san")  # the rules that choose a threshold
+NOTES = """\
+scored: sounds that would be asked about if nothing were refused; about the others nothing is asked anyway (too quiet,
+or there is nothing to ask for). balanced: the least mean of both error rates. ACL-SaN: the largest of the 75th
+percentiles of silence, noise and offscreen. A method that does not look at the image cannot know what is off-screen.
+{folder} is no longer a test set: report scores on other samples."""
 
 Scores = Mapping[str, np.ndarray]
 
 
 @dataclass(frozen=True)
 class Rule:
-    """A threshold and its error rates, in [0, 1]."""
+    """A threshold, in words how it was chosen, and its error rates, in [0, 1]."""
 
+    title: str
     threshold: float
     refused: float
     answered: Mapping[str, float]  # kind of sound, but MATCHING -> share
@@ -67,12 +75,48 @@ def rules(scores: Scores, never: float, now: float, loses: float) -> dict[str, R
         answered = np.mean([_answered(scores[kind], between, never) for kind in others], axis=0)
         found["balanced"] = float(between[np.argmin((refused + answered).round(9))])
         found["acl_san"] = round(max(float(np.percentile(known[kind], 75)) for kind in others), DIGITS)
-    return {name: _rule(scores, max(threshold, never), never) for name, threshold in found.items()}
+    chosen = f"loses at most {_percent(loses)} of the matching"
+    titles = ("never refuses", "as it is set", chosen, "balanced", "ACL-SaN")
+    return {
+        name: _rule(title, scores, max(threshold, never), never)
+        for title, (name, threshold) in zip(titles, found.items(), strict=True)
+    }
 
 
-def _rule(scores: Scores, threshold: float, never: float) -> Rule:
+def as_tables(scores: Scores, of_method: Mapping[str, Rule]) -> str:
+    """How the scores lie, and what each rule makes of them."""
+    lines = [f"{'sound':<12}{'samples':>8}{'scored':>8}{'median':>10}   5th to 95th percentile"]
+    for kind, of_kind in scores.items():
+        known = of_kind[~np.isnan(of_kind)]
+        row = f"{kind:<12}{len(of_kind):>8}{len(known):>8}"
+        if len(known):
+            low, median, high = np.percentile(known, (5, 50, 95))
+            row += f"{median:>10.3f}   {low:.3f} to {high:.3f}"
+        lines.append(row)
+    others = [kind for kind in scores if kind != MATCHING]
+    width = max(len(rule.title) for rule in of_method.values())
+    lines += ["", f"{'':<{width}}{'':>12}{'matching':>12}   still answered"]
+    lines += [f"{'rule':<{width}}{'threshold':>12}{'refused':>12}" + "".join(f"{kind:>12}" for kind in others)]
+    for rule in of_method.values():
+        shares = [_percent(share) for share in (rule.refused, *(rule.answered[kind] for kind in others))]
+        lines.append(f"{rule.title:<{width}}" + "".join(f"{cell:>12}" for cell in (rule.threshold, *shares)))
+    return "\n".join(lines)
+
+
+def as_yaml(setting: str, rule: Rule, rests_on: str) -> str:
+    """The lines for a config, NAME.KEY and what they rest on."""
+    name, key = setting.split(".")
+    answered = ", ".join(f"{_percent(share)} of {kind}" for kind, share in rule.answered.items())
+    return f"""\
+  {name}:
+    # measured on {rests_on}, by the rule: {rule.title}
+    # refuses {_percent(rule.refused)} of them, answers {answered}
+    {key}: {rule.threshold}"""
+
+
+def _rule(title: str, scores: Scores, threshold: float, never: float) -> Rule:
     answered = {kind: float(_answered(of_kind, threshold, never)) for kind, of_kind in scores.items()}
-    return Rule(threshold, 1 - answered.pop(MATCHING), answered)
+    return Rule(title, threshold, 1 - answered.pop(MATCHING), answered)
 
 
 def _answered(of_kind: np.ndarray, thresholds: float | np.ndarray, never: float) -> np.ndarray:
@@ -80,3 +124,7 @@ def _answered(of_kind: np.ndarray, thresholds: float | np.ndarray, never: float)
     known = np.sort(of_kind[~np.isnan(of_kind)])
     below = np.where(np.asarray(thresholds) > never, np.searchsorted(known, thresholds), 0)
     return (len(known) - below) / len(of_kind)
+
+
+def _percent(share: float) -> str:
+    return f"{100 * share:.0f} %"

@@ -2,18 +2,18 @@
 
     python -m methods.calibrate DIR --config base
 
-Each sample of a folder is heard as it is, with silence, with noise and with the sound of something that is not in view;
-where its mask is blank, its own sound is such a one. No segmenter is loaded: what is asked is settled before it is.
-`methods/_thresholds.py` has the rules.
+Each sample of a folder is heard as it is; one whose sound is of something in view also with silence, with noise and
+with the sound of something else. Where a mask is blank, the sample's own sound is one of these three. No segmenter is
+loaded: what is asked is settled before it is. `methods/_thresholds.py` has the rules.
 """
 
 from __future__ import annotations
 
 import argparse
-import json
 import sys
 from collections import defaultdict
 from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
@@ -25,21 +25,28 @@ from datasets.batches import cut_batches
 from datasets.check import check_headers
 from datasets.controls import AudioControls
 from datasets.folder import FolderDataset
-from methods._threshold_tables import NOTES, RULES, Calibration, as_json, as_tables, as_yaml
-from methods._thresholds import MATCHING, rules
+from methods._thresholds import CHOICES, MATCHING, NOTES, Rule, Scores, as_tables, as_yaml, rules
 from methods.base import Method
 from models.config import Config, load_config
 from models.loading import load_models
 from models.remembering import Memory
 from utils.cli import THRESHOLD, Parser, add_config_options, at_least
 from utils.errors import UserError, run_script
-from utils.files import make_folder, write_text_atomic
 from utils.media.sounds import why_unheard
 from utils.runs.engine import predict_blind
-from utils.types import Sample
+from utils.types import Entry, Sample
 
-SILENCE, NOISE, OFFSCREEN = "silence", "noise", "offscreen"  # controls of datasets.controls
+OTHERS = (SILENCE, NOISE, OFFSCREEN) = ("silence", "noise", "offscreen")  # audio controls, and scenarios of IS3+
 BATCH = 16  # samples at a time
+
+
+@dataclass(frozen=True, eq=False)
+class Calibration:
+    """What was measured of one method: its setting to be set, METHOD.KEY, and what `methods._thresholds` knows."""
+
+    setting: str
+    scores: Scores
+    rules: Mapping[str, Rule]
 
 
 class NoSegmenter:
@@ -64,34 +71,28 @@ def main(argv: Sequence[str] | None = None) -> dict[str, Calibration]:
         UserError: a name, a setting or the folder is wrong.
     """
     arguments = parse_arguments(argv)
-    if arguments.json:
-        make_folder(arguments.json.parent)
-        if arguments.json.is_dir():
-            raise UserError(f"expected a file to write at {arguments.json}, found a folder; add a file name")
     config = load_config(arguments.config, arguments.set, methods.available())
     limits = choose(arguments.methods, config)
     dataset, controls = open_folder(arguments.folder, arguments.limit, arguments.seed)
     print(f"config {config.name}: {config.summary}", flush=True)
     memory = Memory()
-    models = load_models(config, [role for name in limits for role in roles_of(name)], arguments.device, memory)
-    networks, asked = {**models, "segmenter": NoSegmenter()}, {}
-    for name, (setting, never) in limits.items():
-        values = {**config.methods.get(name, {}), setting: never}
+    roles = [role for name in limits for role in roles_of(name)]
+    networks = {**load_models(config, roles, arguments.device, memory), "segmenter": NoSegmenter()}
+    asked = {}
+    for name, (key, never) in limits.items():
+        values = {**config.methods.get(name, {}), key: never}
         asked[name] = methods.create(name, networks, values, seed=arguments.seed, memory=memory)
     found = {}
     for name, scores in measure(asked, dataset, controls, memory).items():
-        setting, never = limits[name]
-        now = {**methods.settings(name), **config.methods.get(name, {})}[setting]
-        found[name] = Calibration(setting, scores, rules(scores, never, now, arguments.loses), arguments.loses)
-    for name, calibration in found.items():
-        print(f"\n{name}.{calibration.setting}\n\n{as_tables(calibration)}")
-    print(f"\n{NOTES.format(folder=arguments.folder)}\n\nfor {config.path}; by another rule with --rule NAME:\n")
-    print(as_yaml(found, arguments.rule, arguments.folder))
-    if arguments.json:
-        values = {"config": config.name, "data": dataset.describe(), "seed": arguments.seed}
-        values["models"] = {role: getattr(model, "provenance", None) for role, model in models.items()}
-        values["methods"] = {name: as_json(calibration) for name, calibration in found.items()}
-        write_text_atomic(arguments.json, json.dumps(values, indent=1) + "\n")
+        key, never = limits[name]
+        now = {**methods.settings(name), **config.methods.get(name, {})}[key]
+        found[name] = Calibration(f"{name}.{key}", scores, rules(scores, never, now, arguments.loses))
+        print(f"\n{name}.{key}\n\n{as_tables(scores, found[name].rules)}")
+    print(f"\n{NOTES.format(folder=arguments.folder)}")
+    print(f"\nfor {config.path}; by another rule with --rule NAME:\n\nmethods:")
+    for one in found.values():
+        rests_on = f"{arguments.folder}, {len(one.scores[MATCHING])} matching sounds"
+        print(as_yaml(one.setting, one.rules[arguments.rule], rests_on))
     return found
 
 
@@ -103,14 +104,14 @@ def parse_arguments(argv: Sequence[str] | None) -> argparse.Namespace:
     add("folder", type=Path, metavar="DIR", help="holds image/ wav/ gt_seg/, paired by stem; not what you test on")
     add_config_options(parser)
     add("--methods", nargs="+", default=[], metavar="NAME", help="default: all that can refuse and have their networks")
-    add("--loses", type=THRESHOLD, default=0.1, metavar="X", help="share of the matching sounds (default: %(default)s)")
+    about = "share of the matching sounds that the rule of that name may refuse (default: %(default)s)"
+    add("--loses", type=THRESHOLD, default=0.1, metavar="X", help=about)
     about = "whose threshold is written out for the config: %(choices)s (default: %(default)s)"
-    add("--rule", choices=RULES, default="loses", metavar="NAME", help=about)
+    add("--rule", choices=CHOICES, default="loses", metavar="NAME", help=about)
     add("--limit", type=at_least(1), metavar="N", help="only the first N samples by name")
     about = "of the noise, the choice of other sounds, and methods that draw numbers (default: %(default)s)"
     add("--seed", type=at_least(0), default=0, metavar="N", help=about)
     add("--device", default="auto", help="auto (cuda, else mps, else cpu), or one of these (default: %(default)s)")
-    add("--json", type=Path, metavar="PATH", help="also write every score and rule there")
     return parser.parse_args(argv)
 
 
@@ -120,7 +121,7 @@ def choose(names: Sequence[str], config: Config) -> dict[str, tuple[str, float]]
     for name in names:
         if methods.abstains_below(name) is None:
             raise UserError(f"expected methods that refuse by a score, found {name}; choose from: {', '.join(able)}")
-    names = dict.fromkeys(names) or [name for name in able if config.roles.keys() >= set(roles_of(name))]
+    names = dict.fromkeys(names) or [name for name in able if config.roles.keys() >= roles_of(name)]
     if not names:
         raise UserError(f"{config.path} has the roles of none of these: {', '.join(able)}; take another config")
     for name in names:
@@ -128,9 +129,9 @@ def choose(names: Sequence[str], config: Config) -> dict[str, tuple[str, float]]
     return {name: able[name] for name in names}
 
 
-def roles_of(name: str) -> list[str]:
+def roles_of(name: str) -> set[str]:
     """The roles that decide what a method asks for."""
-    return [role for role in methods.requires(name) if role != "segmenter"]
+    return {*methods.requires(name)} - {"segmenter"}
 
 
 def open_folder(path: Path, limit: int | None, seed: int) -> tuple[FolderDataset, AudioControls]:
@@ -139,11 +140,14 @@ def open_folder(path: Path, limit: int | None, seed: int) -> tuple[FolderDataset
     if report.errors:
         raise UserError(report.refusal())
     dataset = FolderDataset(path, limit)
-    controls = AudioControls(dataset, (SILENCE, NOISE), seed)
-    if OFFSCREEN in controls.refused:
-        print(f"without sounds of other samples: {controls.refused[OFFSCREEN]}", flush=True)
-        return dataset, controls
-    return dataset, AudioControls(dataset, (SILENCE, NOISE, OFFSCREEN), seed)
+    entries = dataset.entries()[0]
+    samples = (dataset[row] for row in range(len(dataset)))
+    if not any(own_kind(sample, entries[sample.id]) == MATCHING for sample in samples):
+        raise UserError(f"expected samples in {path} whose sound is of something in view, found only blank masks")
+    refused = AudioControls(dataset, (), seed).refused.get(OFFSCREEN)
+    if refused:
+        print(f"without sounds of other samples: {refused}", flush=True)
+    return dataset, AudioControls(dataset, OTHERS[: 2 if refused else 3], seed)
 
 
 def measure(
@@ -151,32 +155,34 @@ def measure(
 ) -> dict[str, dict[str, np.ndarray]]:
     """Method -> kind of sound -> the score of the first query for each sample, not-a-number where there is none."""
     found: dict[str, dict[str, list[float]]] = {name: defaultdict(list) for name in asked}
-    groups = [entry.group for entry in dataset.entries()[0].values()]
+    entries = dataset.entries()[0]
     for method in asked.values():
         method.prepare()
     with tqdm(total=len(dataset), unit="sample") as progress:
-        for rows in cut_batches(groups, BATCH):
+        for rows in cut_batches([entry.group for entry in entries.values()], BATCH):
             samples = [dataset[row] for row in rows]
+            kinds = [own_kind(sample, entries[sample.id]) for sample in samples]
+            matching = [sample for sample, kind in zip(samples, kinds, strict=True) if kind == MATCHING]
+            heard = [*zip(kinds, samples, strict=True)]
+            heard += [(kind, controls.apply(kind, one)) for kind in controls.names[1:] for one in matching]
             memory.forget()
-            for control in controls.names:
-                heard = [controls.apply(control, sample) for sample in samples]
-                kinds = [own_kind(sample) if control == "original" else control for sample in samples]
+            for start in range(0, len(heard), BATCH):
+                some = heard[start : start + BATCH]
                 for name, method in asked.items():
-                    for kind, prediction in zip(kinds, predict_blind(method, heard), strict=True):
-                        found[name][kind].append(prediction.queries[0].score if prediction.queries else np.nan)
+                    answers = predict_blind(method, [sample for _, sample in some])
+                    for (kind, _), answer in zip(some, answers, strict=True):
+                        found[name][kind].append(answer.queries[0].score if answer.queries else np.nan)
             progress.update(len(rows))
-    order = (MATCHING, SILENCE, NOISE, OFFSCREEN)
-    if any(MATCHING not in of_method for of_method in found.values()):
-        raise UserError(
-            f"expected samples in {dataset.root} whose sound is of something in view, found only blank masks"
-        )
+    order = (MATCHING, *OTHERS)
     return {name: {kind: np.array(of[kind]) for kind in order if kind in of} for name, of in found.items()}
 
 
-def own_kind(sample: Sample) -> str:
+def own_kind(sample: Sample, entry: Entry) -> str:
     """What a sample's own sound is to its image."""
-    if sample.gt_mask is None or sample.gt_mask.any():
+    if sample.gt_mask.any():
         return MATCHING
+    if entry.scenario in OTHERS:
+        return entry.scenario
     return SILENCE if why_unheard(sample.waveform, sample.sampling_rate) else OFFSCREEN
 
 

@@ -119,9 +119,8 @@ class Classify(Method):
         for tag in tags:
             if counted == self.top_k:
                 break
-            label, probability = self._narrowest(tag, tags)
-            if self._visible(tag[0]):  # without the member, the tag itself would be asked for
-                probability = tag[1]
+            label, _ = self._narrowest(tag, tags)
+            probability = tag[1]  # without the member, the tag itself would be asked for
             visible = self._visible(label)[: self.max_things]
             new = [thing for thing in visible if thing not in asked]
             asked |= dict.fromkeys(new, probability)

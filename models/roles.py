@@ -24,8 +24,8 @@ from utils.types import Query
 class AudioTextEncoder(Protocol):
     """Sounds and sentences in one space (CLAP and its kin).
 
-    Rows are L2-normalised unless a setting of the family says otherwise; then its `normalized`, optional, is False: a
-    product of two rows is a score of any size, and `pseudo_word_encoder` raises UserError.
+    Rows are L2-normalised unless a setting of the family says otherwise; then a product of two is a score of any size,
+    and `pseudo_word_encoder` raises UserError.
     """
 
     embed_dim: int

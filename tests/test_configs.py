@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+import shlex
 
 import pytest
 
@@ -95,9 +96,10 @@ def test_every_override_printed_beside_a_config_is_understood():
     printed = {name: re.sub(r"\\\n\s*", "", text) for name, text in printed.items()}  # lines that go on
     found = 0
     for name, text in printed.items():
-        for words in re.findall(r"--set ((?:[a-z_]+\.[a-z_.]+=[^\s`]+ ?)+)", text):
+        for words in re.findall(r"--set ((?:[a-z_]+\.[a-z_.]+=(?:'[^']+'|[^\s`]+) ?)+)", text):
             # The pages say in words which config they speak of: one at least must take it.
-            assert any(_takes(one, words.split()) for one in ((name,) if name in RESEARCH else config_names())), words
+            names = (name,) if name in RESEARCH else config_names()
+            assert any(_takes(one, shlex.split(words)) for one in names), words
             found += 1
     assert found >= 6
 

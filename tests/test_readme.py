@@ -107,6 +107,7 @@ def test_no_marker_of_a_number_to_come_is_left():
 
 
 def test_every_file_the_readme_names_is_there():
-    named = re.findall(r"`((?:models|datasets|methods|configs|utils|tests)/[\w./]+\.(?:py|md|yaml|txt|json|sh))`", README + NETWORKS)
+    path = r"`((?:models|datasets|methods|configs|utils|tests)/[\w./]+\.(?:py|md|yaml|txt|json|sh|csv))`"
+    named = re.findall(path, README + NETWORKS)
     assert len(named) >= 4
     assert [name for name in named if "NAME" not in name and not (ROOT / name).exists()] == []

@@ -19,7 +19,7 @@ from torch.nn.functional import interpolate
 from models.network import MAX_BATCH, Pretrained
 from models.segmenter.crops import Placement, letterboxed, placed
 from models.segmenter.open_clip import empty_openai_clip
-from models.segmenter.score_maps import TextOnly, cut_at, stretched, strongest, with_words
+from models.segmenter.score_maps import TextOnly, cut_at, of_words, stretched, strongest
 from models.weights import located
 from utils.cli import BETWEEN, one_of
 from utils.errors import UserError
@@ -57,7 +57,6 @@ class AsdaSegmenter(TextOnly, Pretrained):
     """
 
     family = "asda"
-    version = 2
     accepts_sentences = True
     dtypes = ("float32",)  # in which it was written
     remedy = "name a checkpoint that this very checkout has trained"
@@ -122,15 +121,11 @@ class AsdaSegmenter(TextOnly, Pretrained):
             score_maps.append(cut_at(strongest(values, size), self.threshold))
         return score_maps
 
+    @of_words
     def presence(self, images: Sequence[np.ndarray], texts: Sequence[str]) -> np.ndarray:
         """See `models.roles.Segmenter`; a map's peak: the whole forward pass, as no part of it tells this alone."""
-        found, asked = np.zeros((len(images), len(texts)), dtype=np.float32), with_words(texts)
-        if not asked:
-            return found
-        for row, image in zip(found, images, strict=True):
-            peaks = [maps.amax((1, 2)) for maps in self._maps(image, [texts[column] for column in asked])]
-            row[asked] = cut_at(torch.cat(peaks).cpu().numpy(), self.threshold)
-        return found
+        peaks = [torch.cat([maps.amax((1, 2)) for maps in self._maps(image, texts)]) for image in images]
+        return cut_at(torch.stack(peaks).cpu().numpy(), self.threshold)
 
     def pixel_values(self, images: Sequence[np.ndarray]) -> torch.Tensor:
         """Images as ASDA's loader prepares them: (N, 3, 416, 416) float32."""

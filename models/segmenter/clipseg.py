@@ -9,7 +9,7 @@ import numpy as np
 import torch
 
 from models.network import MAX_BATCH, TEXTS_AT_ONCE, Pretrained, blocks_by_length
-from models.segmenter.score_maps import cut_at, query_embeds, stretched, strongest, with_words
+from models.segmenter.score_maps import cut_at, of_words, query_embeds, stretched, strongest
 from utils.cli import BETWEEN, at_least
 from utils.errors import UserError
 from utils.types import Query
@@ -31,7 +31,6 @@ class ClipSegmenter(Pretrained):
     """
 
     family = "clipseg"
-    version = 2
     accepts_sentences = True
     network_class = "CLIPSegForImageSegmentation"
     processor_class = "CLIPSegProcessor"
@@ -72,16 +71,13 @@ class ClipSegmenter(Pretrained):
                 score_maps[index] = cut_at(strongest((stretched(one, size) for one in some), size), self.threshold)
         return score_maps
 
+    @of_words
     def presence(self, images: Sequence[np.ndarray], texts: Sequence[str]) -> np.ndarray:
         """See `models.roles.Segmenter`; the peak of a map as the decoder draws it, in its own few pixels."""
-        found, asked = np.zeros((len(images), len(texts)), dtype=np.float32), with_words(texts)
-        if not asked:
-            return found
-        embeds = self._embeds([Query(texts[column]) for column in asked])
-        for row, encoded in zip(found, self.remembered.encode_images(images), strict=True):
-            peaks = [self._decode([encoded], [0] * len(some), some).amax((1, 2)) for some in embeds.split(MAX_BATCH)]
-            row[asked] = cut_at(torch.cat(peaks).cpu().numpy(), self.threshold)
-        return found
+        parts, peaks = self._embeds([Query(text) for text in texts]).split(MAX_BATCH), []
+        for encoded in self.remembered.encode_images(images):
+            peaks.append(torch.cat([self._decode([encoded], [0] * len(some), some).amax((1, 2)) for some in parts]))
+        return cut_at(torch.stack(peaks).cpu().numpy(), self.threshold)
 
     def encode_images(self, images: Sequence[np.ndarray]) -> list[tuple[torch.Tensor, ...]]:
         """See `models.roles.Segmenter`; (tokens, width) for each layer that the decoder reads."""

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 import re
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
@@ -16,7 +15,7 @@ from PIL import Image
 from safetensors import safe_open
 
 from models.network import Pretrained
-from models.weights import ANOTHER, weights_among
+from models.weights import ANOTHER, read_json, weights_among
 from utils.errors import UserError
 from utils.language.phrases import thing_of
 
@@ -195,13 +194,10 @@ def shared_heads(folder: Path) -> dict[str, bool]:
         with safe_open(folder / file, "pt") as weights:
             for head in filter(None, map(HEAD.fullmatch, weights.keys())):
                 heads.setdefault(head.groups(), []).append(weights.get_tensor(head[0]))
-    shared: dict[str, bool] = {}
-    for (kind, _), (first, *others) in heads.items():
-        alike = all(torch.equal(first, other) for other in others)
-        shared[SHARED[kind]] = shared.get(SHARED[kind], True) and alike
-    said = json.loads((folder / "config.json").read_text(encoding="utf-8"))
-    for key in shared:
-        if said.get(key) and not shared[key]:
+    different = {kind for (kind, _), (first, *others) in heads.items() if not all(map(first.equal, others))}
+    shared, said = {SHARED[kind]: kind not in different for kind, _ in heads}, read_json(folder / "config.json")
+    for key, alike in shared.items():
+        if said.get(key) and not alike:
             raise UserError(
                 f"cannot load {folder}: expected one head for all layers of the decoder, as its config says "
                 f"({key}: true), found weights with different ones; set it to false there, or {ANOTHER}"

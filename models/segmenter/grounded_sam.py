@@ -12,7 +12,7 @@ from PIL import Image
 
 from models.network import MAX_BATCH, Composite, Pretrained
 from models.segmenter.detector import Detections, TextDetector
-from models.segmenter.score_maps import Calibration, TextOnly, strongest, with_words, within_aspect
+from models.segmenter.score_maps import Calibration, TextOnly, of_words, strongest, within_aspect
 from utils.cli import POSITIVE, THRESHOLD, at_least
 from utils.types import Query
 
@@ -144,13 +144,11 @@ class GroundedSamSegmenter(TextOnly, Composite):
         texts = [self.texts(some) for some in queries]
         return [self._segment(image, asked) for image, asked in zip(images, texts, strict=True)]
 
+    @of_words
     def presence(self, images: Sequence[np.ndarray], texts: Sequence[str]) -> np.ndarray:
         """See `models.roles.Segmenter`; the score of the detector's best box, without the mask network."""
-        found, asked = np.zeros((len(images), len(texts)), dtype=np.float32), with_words(texts)
-        for row, image in zip(found, images, strict=True):
-            boxes = self._detect(within_aspect(image), [texts[column] for column in asked])
-            row[asked] = [max(one.scores.tolist(), default=0.0) for one in boxes]
-        return found
+        found = (self._detect(within_aspect(image), texts) for image in images)
+        return np.array([[boxes.scores[0].item() for boxes in of_texts] for of_texts in found])
 
     def _segment(self, image: np.ndarray, texts: Sequence[str]) -> np.ndarray:
         height, width = image.shape[:2]

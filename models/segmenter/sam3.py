@@ -13,7 +13,7 @@ import torch
 
 from models.network import Pretrained, check_complete, quiet
 from models.segmenter.detector import answering
-from models.segmenter.score_maps import Calibration, TextOnly, stretched, strongest, with_words
+from models.segmenter.score_maps import Calibration, TextOnly, of_words, stretched, strongest
 from utils.cli import POSITIVE, THRESHOLD, one_of
 from utils.language.phrases import thing_of
 from utils.types import Query
@@ -113,16 +113,12 @@ class Sam3Segmenter(TextOnly, Pretrained):
             score_maps.append(strongest(values, image.shape[:2]))
         return score_maps
 
+    @of_words
     def presence(self, images: Sequence[np.ndarray], texts: Sequence[str]) -> np.ndarray:
         """See `models.roles.Segmenter`; the network's own probability of it, without the mask decoder."""
-        found, asked = np.zeros((len(images), len(texts)), dtype=np.float32), with_words(texts)
-        if not asked:
-            return found
-        prompts = [self._prompt(thing_of(texts[column])) for column in asked]
+        prompts = [self._prompt(thing_of(text)) for text in texts]
         with answering(self.network.mask_decoder, NO_MASKS):
-            for row, image in zip(found, images, strict=True):
-                row[asked] = [presence for _, presence in self._answers(image, prompts)]
-        return found
+            return np.array([[presence for _, presence in self._answers(image, prompts)] for image in images])
 
     def encode_images(self, images: Sequence[np.ndarray]) -> list[VisionEmbeds]:
         """See `models.roles.Segmenter`."""
@@ -152,17 +148,15 @@ class Sam3Segmenter(TextOnly, Pretrained):
         for found, presence in self._answers(image, prompts):
             if self.source != "semantic":
                 scores = found.pred_logits[0].float().sigmoid() * presence  # (200,)
+                kept = scores > self.instance_calibration.threshold
                 present = presence >= self.semantic_calibration.threshold
-                accepted = scores > self.instance_calibration.threshold
-                if present and accepted.any():
-                    for logits, score in zip(found.pred_masks[0][accepted], scores[accepted].tolist(), strict=True):
-                        yield self.instance_calibration(stretched(logits, size), score)
-                else:
-                    best = scores.argmax()
-                    calibration, value = self.instance_calibration, scores[best].item()
-                    if not present:  # which can be while the score is high
-                        calibration, value = self.semantic_calibration, presence
-                    yield calibration(stretched(found.pred_masks[0][best], size), value)
+                if not (present and kept.any()):
+                    kept = scores.argmax()[None]
+                calibration, values = self.instance_calibration, scores[kept].tolist()
+                if not present:  # which can be while the score is high
+                    calibration, values = self.semantic_calibration, [presence]
+                for logits, value in zip(found.pred_masks[0][kept], values, strict=True):
+                    yield calibration(stretched(logits, size), value)
             if self.source != "instances":
                 yield self.semantic_calibration(stretched(found.semantic_seg[0, 0], size), presence)
 

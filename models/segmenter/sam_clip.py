@@ -14,7 +14,7 @@ from torch.nn.functional import normalize
 from models.network import MAX_BATCH, Composite, Pretrained
 from models.segmenter.crops import BACKGROUNDS, cut, mute_background, squares_around
 from models.segmenter.open_clip import ClipScorer
-from models.segmenter.score_maps import Calibration, query_embeds, strongest, with_words, within_aspect
+from models.segmenter.score_maps import Calibration, of_words, query_embeds, strongest, within_aspect
 from models.segmenter.segment_anything import Regions, SegmentAnything
 from utils.cli import NOT_NEGATIVE, POSITIVE, SHARE, TEXT, THRESHOLD, at_least, one_of, several
 from utils.errors import UserError
@@ -60,7 +60,6 @@ class SamClipSegmenter(Composite):
     """
 
     family = "sam_clip"
-    version = 2
     accepts_sentences = True
     parts: Mapping[str, type[Pretrained]] = {"masks": SegmentAnything, "scorer": ClipScorer}
     accepts_embeddings = True
@@ -128,15 +127,12 @@ class SamClipSegmenter(Composite):
         parts = iter(embeds.split([len(some) for some in queries]))
         return [self._score_map(image, next(parts), negatives) for image, _ in zip(images, queries, strict=True)]
 
+    @of_words
     def presence(self, images: Sequence[np.ndarray], texts: Sequence[str]) -> np.ndarray:
         """See `models.roles.Segmenter`; the best score of the image and its corners as CLIP sees them, without SAM."""
-        found, asked = np.zeros((len(images), len(texts)), dtype=np.float32), with_words(texts)
-        if not asked:
-            return found
-        embeds, negatives = self._embeds([Query(texts[column]) for column in asked])
-        for row, views in zip(found, self.networks["scorer"].encode_images(images), strict=True):
-            row[asked] = self.scores(torch.from_numpy(views).to(embeds), embeds, negatives).amax(dim=0).cpu()
-        return found
+        embeds, negatives = self._embeds([Query(text) for text in texts])
+        seen = torch.from_numpy(np.stack(self.networks["scorer"].encode_images(images))).to(embeds)
+        return np.stack([self.scores(views, embeds, negatives).amax(dim=0).cpu() for views in seen])
 
     def encode_text(self, texts: Sequence[str]) -> np.ndarray:
         """(N, text_embed_dim) float32, rows L2-normalised."""

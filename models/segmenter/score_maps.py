@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
-from typing import ClassVar
+from functools import wraps
+from typing import Any, ClassVar
 
 import numpy as np
 import torch
@@ -44,9 +45,8 @@ class Calibration:
     rescale: bool = True
     temperature: float = 4.0
 
-    def __call__(self, mask_logits: torch.Tensor, score: float | torch.Tensor) -> torch.Tensor:
-        """(...) float logits of one instance, and its score, (): (...) float32 in [0, 1]."""
-        score = float(score)
+    def __call__(self, mask_logits: torch.Tensor, score: float) -> torch.Tensor:
+        """(...) float logits of one instance -> (...) float32 in [0, 1]."""
         probability = (mask_logits.float() / self.temperature).sigmoid()
         if score <= self.threshold:
             of_rejected = NEAR_MISS / max(self.threshold, 1e-9)  # whose score is 0 where the threshold is
@@ -102,9 +102,18 @@ def cut_at(score_map: np.ndarray, threshold: float) -> np.ndarray:
     return np.where(score_map > threshold, above, 0.5 * score_map / threshold).astype(np.float32)
 
 
-def with_words(texts: Sequence[str]) -> list[int]:
-    """The numbers of the texts that have any words: an empty one asks for nothing, though a network may answer it."""
-    return [number for number, text in enumerate(texts) if text.strip()]
+def of_words(presence: Callable[..., Any]) -> Callable[..., np.ndarray]:
+    """Decorates a family's `presence`, rows of numbers: 0 of a text without words, which a network might answer."""
+
+    @wraps(presence)
+    def asked(self: Any, images: Sequence[np.ndarray], texts: Sequence[str]) -> np.ndarray:
+        found = np.zeros((len(images), len(texts)), dtype=np.float32)
+        columns = [column for column, text in enumerate(texts) if text.strip()]
+        if found[:, columns].size:
+            found[:, columns] = presence(self, images, [texts[column] for column in columns])
+        return found
+
+    return asked
 
 
 def within_aspect(image: np.ndarray) -> np.ndarray:

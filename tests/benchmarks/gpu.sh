@@ -75,7 +75,7 @@ print(f"{where(device)}{memory}, torch {torch.__version__}, transformers {transf
 stage networks 0 "$PYTHON" -m tests.checkpoints --config base "${tiny[@]}" --out "$networks"
 [[ -z $failed ]] || exit 1
 stage "precision of pocket" 99 "${precision[@]}" --config pocket
-stage "precision of base" 99 "${precision[@]}" --config "$config"
+stage "precision of base" 99 "${precision[@]}" --config "$config" --most 1
 stage "memory halving" 99 "$PYTHON" -m tests.benchmarks.halving --device "$DEVICE" --config "$config"
 stage tests 1 "$PYTHON" -m pytest -m cuda
 stage speed 99 "$PYTHON" -m tests.benchmarks.evaluation --device "$DEVICE" --config "$config" --samples "$samples" \

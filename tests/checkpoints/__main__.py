@@ -45,7 +45,7 @@ def main(argv: Sequence[str] | None = None) -> Path:
         raise UserError(f"no architecture is known here for {', '.join(unknown)}; known: {', '.join(known)}")
     roles: dict[str, dict[str, Any]] = {source.role: dict(config.roles[source.role]) for source in found}
     for source in found:
-        folder = arguments.out.resolve() / source.weights.replace("/", "--")
+        folder = arguments.out.resolve() / (source.weights.replace("/", "--") + "-tiny" * arguments.tiny)
         print(f"{source.role:<16} {source.weights} -> {folder}", flush=True)
         published.write(source.weights, folder, tiny=arguments.tiny)
         here = {"weights": str(folder), "license": LICENSE, "dtype": source.dtype}
@@ -73,7 +73,7 @@ def write_config(path: Path, networks: str, roles: dict[str, Any], kept: Mapping
         known = methods.settings(name)
         opened = {key: value for key, value in NOTHING_IS_TOO_LITTLE.items() if key in known}
         settings[name] = {**kept.get(name, {}), **opened}
-    summary = f"{networks} with RANDOM WEIGHTS: for time and memory only"
+    summary = f"{networks} with RANDOM WEIGHTS, which know nothing"
     content = {"summary": summary, "roles": roles, "methods": settings}
     write_text_atomic(path, yaml.safe_dump(content, sort_keys=False, allow_unicode=True))
 

@@ -35,9 +35,7 @@ def build(hub_id: str, tiny: bool):
     network = MMGroundingDinoForObjectDetection(configured(MMGroundingDinoConfig, PUBLISHED[hub_id], tiny))
     save = saved(network, tiny)
     for name, parameter in network.named_parameters():
-        if (
-            "class_embed" in name
-        ):  # as initialised nothing scores above 0.3, and what is to outline its boxes would rest
+        if "class_embed" in name:  # as initialised nothing scores above 0.3, and what outlines boxes would rest
             init.constant_(parameter, BIAS[tiny])
     return save
 

@@ -73,8 +73,10 @@ def answer_only(network, logits):
     words, head = network.get_input_embeddings().weight, network.get_output_embeddings().weight
     for name, tensor in network.named_parameters():
         if "language_model" in name:
-            ends = name.endswith(("o_proj.weight", "down_proj.weight"))
-            tensor.fill_(0 if ends else 1) if ends or "norm" in name else None
+            if "norm" in name:
+                tensor.fill_(1)
+            elif name.endswith(("o_proj.weight", "down_proj.weight")):
+                tensor.zero_()
     words.fill_(1)
     head.zero_()
     for token, logit in logits.items():

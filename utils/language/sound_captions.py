@@ -27,8 +27,8 @@ PLACES = {
 def things_heard(captioner: Any, sentence: str, parser: str = DEFAULT_PARSER) -> list[str]:
     """The things that a sentence on a sound says are heard, as `nouns_said` finds them, in its order, each once.
 
-    Left out are PLACES, and what AudioSet has a label for and no phrase (`audioset.sound_phrase`): "rain", "footsteps",
-    "water splash" (-> "water").
+    Left out are PLACES, by the last word ("train station", not "garage door"), and what AudioSet has a label for and no
+    phrase (`audioset.sound_phrase`): "rain", "footsteps", "water splash" (-> "water").
     """
     return list(dict.fromkeys(filter(None, map(_thing_of, nouns_said(captioner, sentence, parser)))))
 

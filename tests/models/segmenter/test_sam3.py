@@ -7,8 +7,6 @@ import torch
 from safetensors.torch import load_file, save_file
 from torch.nn.functional import interpolate
 
-from models.network import load_once
-from models.remembering import Memory
 from models.segmenter.sam3 import Sam3Segmenter
 from models.segmenter.score_maps import NEAR_MISS
 from utils.errors import UserError
@@ -149,19 +147,7 @@ def test_presence_is_the_networks_own_and_draws_no_mask(segmenter, library, imag
                 answered(library, image, phrase)[0].presence_logits.sigmoid().item() for phrase in ("dog", "guitar")
             )
             np.testing.assert_allclose(row, [dog, 0, guitar, dog], atol=1e-6)
-        np.testing.assert_array_equal(segmenter.presence(images[2:3], texts[::-1]), found[2:3, ::-1])
-        assert segmenter.presence([], texts).shape == (0, 4) and segmenter.presence(images, []).shape == (5, 0)
-        assert not segmenter.presence(images, ["", " "]).any()
     np.testing.assert_array_equal(segmenter.segment(images[:1], [queries("dog")])[0], before)
-
-
-def test_presence_and_masks_share_what_was_encoded(tiny, hub_id, images):
-    segmenter, calls = load_once(Sam3Segmenter, {"weights": tiny(hub_id)}, {}, memory=Memory()), []
-    handle = segmenter.network.vision_encoder.register_forward_hook(lambda *_: calls.append(1))
-    segmenter.presence(images[:1], ["dog", "guitar"])
-    segmenter.segment(images[:1], [queries("dog")])
-    handle.remove()
-    assert len(calls) == 1
 
 
 def bright(segmenter, score, presence):
