@@ -10,7 +10,7 @@ Networks that know nothing say nearly the same of everything, and a high cosine 
 distance between the two precisions over the distance between different inputs in float32: 0.1 moves an answer a tenth
 as far as another sound or image does, 1 leaves nothing of the input. An answer may move by --most of that, and its
 cosine may not fall below LEAST_COSINE. On a processor bfloat16 moved the bundled networks by 0.02 (cosine 0.9995), tiny
-random ones by 0.15 (0.986), and random ones of the published sizes by 0.04 (0.9998), but their sentences, which a text
+random ones by 0.08 (0.9987), and random ones of the published sizes by 0.04 (0.9998), but their sentences, which a text
 encoder that knows nothing tells apart by one part in a thousand, by 0.32: of those, no less than 1 is too far.
 """
 
