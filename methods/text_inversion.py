@@ -104,7 +104,7 @@ class TextInversion(Method):
 
     def prepare(self) -> None:
         """See `Method.prepare`."""
-        _ = self._inverter, self._bridge if self.hands_embedding else self._word_embeds
+        _ = self._bridge if self.hands_embedding else self._word_embeds
 
     def invert(self, audio_embeds: Sequence[np.ndarray]) -> list[dict[str, Any]]:
         """For each sound, (D,) float32 L2-normalised, what `methods._inversion.Inversion` says of its sentence."""
