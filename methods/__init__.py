@@ -37,6 +37,16 @@ def requires(name: str) -> tuple[str, ...]:
     return tuple(dict.fromkeys((*found.requires, "segmenter") if found.segments else found.requires))
 
 
+def asks(name: str) -> tuple[str, ...]:
+    """Returns the roles that decide what the method `name` asks for; the segmenter only where it is one of these."""
+    return tuple(_find(name).requires)
+
+
+def needs_bank(name: str) -> bool:
+    """Returns whether the method `name` wants a bank of sounds beside the audio-text encoder."""
+    return _find(name).needs_bank
+
+
 def listens(name: str) -> bool:
     """Returns whether the sound can change what the method `name` answers; False for baselines."""
     return _find(name).listens

@@ -23,11 +23,13 @@ class Method(ABC):
     implements `propose`. Its file, `methods/NAME.py`, is all there is to write: NAME is its name on the command line.
 
     Attributes:
-        requires: role names (see `models/roles.py`) besides the segmenter, e.g. ("audio_text", "image_captioner").
+        requires: role names (see `models/roles.py`) besides the segmenter, e.g. ("audio_text", "image_captioner"); the
+            segmenter too, as the last, where `propose` asks it.
         segments: whether a segmenter makes its maps.
         listens: whether the sound can change its answer; False for the baselines that any method has to beat.
         abstains_below: the setting that a proposal's first score is compared with: below it, nothing is asked for; None
             where a method has none. `python -m methods.calibrate` measures where to put it.
+        needs_bank: whether it asks `audio_text.bank()` how unrelated sounds are heard, see `models/sound_bank.py`.
         version: raised where answers of its own `recall` change, so that none of a cache on disk is taken.
         models: role name -> loaded model, for every role in `requires` and "segmenter".
         memory: of the run, see `recall`; None for none.
@@ -37,6 +39,7 @@ class Method(ABC):
     segments: ClassVar[bool] = True
     listens: ClassVar[bool] = True
     abstains_below: ClassVar[str | None] = None
+    needs_bank: ClassVar[bool] = False
     version: ClassVar[int] = 1
     memory: Any = None
 

@@ -3,8 +3,9 @@
     python -m methods.calibrate DIR --config base
 
 Each sample of a folder is heard as it is; one whose sound is of something in view also with silence, with noise and
-with the sound of something else. Where a mask is blank, the sample's own sound is one of these three. No segmenter is
-loaded: what is asked is settled before it is. `methods/_thresholds.py` has the rules.
+with the sound of something else. Where a mask is blank, the sample's own sound is one of these three. A segmenter is
+loaded only for a method that asks it what is in view, and draws nothing: what is asked for is settled before.
+`methods/_thresholds.py` has the rules.
 """
 
 from __future__ import annotations
@@ -50,10 +51,17 @@ class Calibration:
 
 
 class NoSegmenter:
-    """Stands where methods expect a segmenter: no score depends on what it answers."""
+    """Stands where methods expect a segmenter, and draws nothing: no score depends on a map.
+
+    Args:
+        segmenter: says what is in view; None where no method asks.
+    """
 
     accepts_sentences = accepts_embeddings = True
     text_embed_dim = 1
+
+    def __init__(self, segmenter: Any = None) -> None:
+        self.presence = getattr(segmenter, "presence", None)
 
     def segment(self, images: Sequence[np.ndarray], queries: Sequence[Any]) -> list[np.ndarray]:
         """See `models.roles.Segmenter`."""
@@ -76,8 +84,8 @@ def main(argv: Sequence[str] | None = None) -> dict[str, Calibration]:
     dataset, controls = open_folder(arguments.folder, arguments.limit, arguments.seed)
     print(f"config {config.name}: {config.summary}", flush=True)
     memory = Memory()
-    roles = [role for name in limits for role in roles_of(name)]
-    networks = {**load_models(config, roles, arguments.device, memory), "segmenter": NoSegmenter()}
+    models = load_models(config, [role for name in limits for role in methods.asks(name)], arguments.device, memory)
+    networks = {**models, "segmenter": NoSegmenter(models.get("segmenter"))}
     asked = {}
     for name, (key, never) in limits.items():
         values = {**config.methods.get(name, {}), key: never}
@@ -98,7 +106,7 @@ def main(argv: Sequence[str] | None = None) -> dict[str, Calibration]:
 
 def parse_arguments(argv: Sequence[str] | None) -> argparse.Namespace:
     """The command line; argparse ends the program with code 2 on a wrong one."""
-    about = "Measures the score below which a method had better ask for nothing. No segmenter is loaded."
+    about = "Measures the score below which a method had better ask for nothing. Nothing is segmented."
     parser = Parser(prog="python -m methods.calibrate", usage="%(prog)s DIR [options]", description=about)
     add = parser.add_argument
     add("folder", type=Path, metavar="DIR", help="holds image/ wav/ gt_seg/, paired by stem; not what you test on")
@@ -121,7 +129,7 @@ def choose(names: Sequence[str], config: Config) -> dict[str, tuple[str, float]]
     for name in names:
         if methods.abstains_below(name) is None:
             raise UserError(f"expected methods that refuse by a score, found {name}; choose from: {', '.join(able)}")
-    names = dict.fromkeys(names) or [name for name in able if config.roles.keys() >= roles_of(name)]
+    names = dict.fromkeys(names) or [name for name in able if can_be_asked(name, config)]
     if not names:
         raise UserError(f"{config.path} has the roles of none of these: {', '.join(able)}; take another config")
     for name in names:
@@ -129,9 +137,10 @@ def choose(names: Sequence[str], config: Config) -> dict[str, tuple[str, float]]
     return {name: able[name] for name in names}
 
 
-def roles_of(name: str) -> set[str]:
-    """The roles that decide what a method asks for."""
-    return {*methods.requires(name)} - {"segmenter"}
+def can_be_asked(name: str, config: Config) -> bool:
+    """Whether a config has the networks, and the bank of sounds, that decide what a method asks for."""
+    has_bank = "bank" in config.roles.get("audio_text", {})
+    return config.roles.keys() >= set(methods.asks(name)) and (has_bank or not methods.needs_bank(name))
 
 
 def open_folder(path: Path, limit: int | None, seed: int) -> tuple[FolderDataset, AudioControls]:

@@ -24,8 +24,7 @@ import numpy as np
 
 from methods.base import Method, sounds_of
 from utils.cli import LEVEL, PROMPT, SIMILARITY, SOUND_PROMPT, one_or_several
-from utils.language.audioset import sound_phrase
-from utils.language.phrases import DEFAULT_PARSER, PARSER, asking, fill, nouns_said
+from utils.language.phrases import DEFAULT_PARSER, PARSER, asking, nouns_said, sound_sentence
 from utils.media.sounds import SILENCE_DB, why_unheard
 from utils.trails import abstain, ask_for, candidates, silence
 from utils.types import Proposal, Sample
@@ -76,7 +75,7 @@ class CrossModal(Method):
         if compared:
             audio_embeds = audio_text.encode_audio(*sounds_of([samples[i] for i in compared]))
             words = list(dict.fromkeys(noun for i in compared for noun in nouns[i]))
-            sentences = [_sentence(prompt, word) for word in words for prompt in self.audio_prompts]
+            sentences = [sound_sentence(prompt, word) for word in words for prompt in self.audio_prompts]
             text_embeds = self._averaged(audio_text.encode_text(sentences))  # (number of words, D)
             embed_of = dict(zip(words, text_embeds, strict=True))
             for i, audio_embed in zip(compared, audio_embeds, strict=True):
@@ -110,7 +109,3 @@ class CrossModal(Method):
         return ask_for(
             [asking(self.prompt, noun, similarity)], heard=f"a sound most like {noun}", seen=caption, candidates=weighed
         )
-
-
-def _sentence(prompt: str, noun: str) -> str:
-    return fill(prompt, noun).replace("{sound}", sound_phrase(noun) or noun)

@@ -28,9 +28,9 @@ from typing import TYPE_CHECKING, Annotated, Any
 import numpy as np
 
 from methods.base import Method, sounds_of, unless_silent
-from utils.cli import LEVEL, NOT_NEGATIVE, POSITIVE, PROMPT, SIMILARITY, TEXT, Range, at_least, one_of, several
+from utils.cli import LEVEL, NOT_NEGATIVE, POSITIVE, PROMPT, SIMILARITY, at_least, one_of
 from utils.errors import UserError
-from utils.language.phrases import AUDIOSET, fill, read_vocabulary
+from utils.language.phrases import AUDIOSET, VOCABULARY, fill, read_vocabulary
 from utils.media.sounds import SILENCE_DB
 from utils.trails import abstain, ask_for, candidates
 from utils.types import Proposal, Query, Sample
@@ -38,7 +38,6 @@ from utils.types import Proposal, Query, Sample
 if TYPE_CHECKING:
     from methods._inversion import Bridge, Inverter
 
-VOCABULARY = Range("words, or the name of a file", lambda x: isinstance(x, (str, PathLike)) or several(TEXT).holds(x))
 SHOWN = 5  # words in the trail
 
 

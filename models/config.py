@@ -24,6 +24,7 @@ ROOT = Path(__file__).resolve().parents[1]
 ROLES = ("audio_text", "audio_tagger", "audio_captioner", "image_captioner", "segmenter")
 WEIGHTS_KEYS = ("weights", "revision", "license", "dtype", "trust_remote_code")  # where a network comes from, and how
 DTYPES = ("float32", "bfloat16", "float16")  # the first is the default
+BANKED = "audio_text"  # the role beside which a bank of sounds is named, see `models.sound_bank`
 CONFIG_KEYS = ("summary", "roles", "methods")
 MAX_VALUES = 100_000  # of a YAML file, those that an alias repeats counted again
 
@@ -36,7 +37,8 @@ class Config:
         name, path: of the file; the name without extension.
         summary: one line, what this config is good for.
         roles: role -> {"family", **WEIGHTS_KEYS, **settings of the family's class}; a family of several networks has
-            one mapping of WEIGHTS_KEYS for each of its parts instead, under the part's name.
+            one mapping of WEIGHTS_KEYS for each of its parts instead, under the part's name. "audio_text" may name a
+            "bank" of sounds.
         methods: method name -> settings that differ from the defaults in the method's class, unchecked.
     """
 
@@ -96,7 +98,7 @@ def load_config(
         name_or_path: name of a file in configs/ ("pocket"), or the path of a YAML file.
         overrides: "ROLE.key=value" or "METHOD.key=value", the value in YAML: "segmenter.weights=my/folder", or
             "segmenter.detector.weights=my/folder" for a part. Another family for a role starts from nothing; other
-            weights drop revision, license and trust_remote_code.
+            weights drop revision, license, trust_remote_code and bank.
         methods: the names that settings may be given to; None leaves those of the config unread.
         used: the roles to look into beside those that overrides name, None for all; no other's family is imported.
 
@@ -231,7 +233,7 @@ def _apply(
         if key == "family" and not parts:
             section.clear()
         elif key == "weights":  # what is said of one network's weights does not hold for another's
-            for said in ("revision", "license", "trust_remote_code"):
+            for said in ("revision", "license", "trust_remote_code", "bank"):
                 section.pop(said, None)
     section[key] = found
 
@@ -242,7 +244,11 @@ def _check_role(role: str, entry: Mapping[str, Any]) -> None:
     _check_known([entry["family"]], known, "family", f"role {role}")
     model_class, where = family_class(role, entry["family"]), f"role {role} ({entry['family']})"
     parts, settings = parts_of(model_class), settings_of(model_class)
-    _check_known(entry, ("family", *(parts or WEIGHTS_KEYS), *settings), "setting", where)
+    further = ("bank",) if role == BANKED else ()
+    _check_known(entry, ("family", *(parts or WEIGHTS_KEYS), *settings, *further), "setting", where)
+    _require(
+        isinstance(entry.get("bank", ""), str), f"{role}.bank must be the path of a file; found {entry.get('bank')!r}"
+    )
     for part in parts:
         _require(isinstance(entry.get(part), dict), f"{where} needs its part {part} to be a mapping with weights")
         _check_known(entry[part], WEIGHTS_KEYS, "setting", f"{where}, part {part}")

@@ -5,9 +5,9 @@ from __future__ import annotations
 from collections.abc import Iterable
 from typing import Any
 
-from models.config import Config, family_class, files_of, sources
+from models.config import BANKED, Config, family_class, files_of, sources
 from models.remembering import Memory
-from models.weights import local_path
+from models.weights import local_path, located, sha256
 from utils.errors import UserError
 
 
@@ -24,7 +24,7 @@ def load_models(
 
     Returns:
         Role -> model that fulfils the role's contract, with `.provenance`; what it answers is checked, see
-        `models.remembering.Remembering`.
+        `models.remembering.Remembering`. Of the audio-text encoder, `bank()` reads the bank of sounds.
 
     Raises:
         UserError: the config has nobody for a role, or a network cannot be loaded completely.
@@ -48,9 +48,19 @@ def load_models(
     loaded: dict[str, Any] = {}  # a network that plays several roles, or parts of them, is loaded once
     for role in roles:
         entry = dict(config.roles[role])
-        model_class = family_class(role, entry.pop("family"))
+        model_class, bank = family_class(role, entry.pop("family")), entry.pop("bank", None)
         models[role] = load_once(model_class, entry, loaded, device, memory)
+        if role == BANKED:
+            models[role].bank = lambda: _bank(config, models)
+        if bank and located(bank).is_file():
+            models[role].provenance["bank"] = sha256([located(bank)])
     return models
+
+
+def _bank(config: Config, models: dict[str, Any]) -> Any:
+    from models.sound_bank import bank_of  # which most methods never enter
+
+    return bank_of(config, models)
 
 
 def resolve_device(device: str = "auto") -> str:

@@ -26,6 +26,8 @@ class AudioTextEncoder(Protocol):
 
     Rows are L2-normalised unless a setting of the family says otherwise; then a product of two is a score of any size,
     and `pseudo_word_encoder` raises UserError.
+
+    `bank()`, which `load_models` adds, returns the `models.sound_bank.SoundBank` of the config, or raises UserError.
     """
 
     embed_dim: int

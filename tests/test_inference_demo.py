@@ -380,7 +380,7 @@ def test_a_threshold_is_a_share(scene, capsys, threshold):
 
 def test_help_answers_at_once_and_lists_the_methods():
     done = subprocess.run([sys.executable, "inference_demo.py", "--help"], cwd=ROOT, capture_output=True, text=True)
-    names = "caption, centre, classify, cross_modal, everything, image_only,"
+    names = "caption, centre, classify, consensus, cross_modal, everything, image_only,"
     assert done.returncode == 0 and names in " ".join(done.stdout.split())
     code = "import sys, inference_demo; print({'torch', 'transformers', 'librosa', 'datasets'} & set(sys.modules))"
     done = subprocess.run([sys.executable, "-c", code], cwd=ROOT, capture_output=True, text=True)

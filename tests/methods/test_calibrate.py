@@ -207,7 +207,7 @@ def test_no_method_sees_the_ground_truth_nor_names(folder, monkeypatch):
         (["DIR", "--methods", "clasify"], 'there is no method "clasify"; choose from: '),
         (
             ["DIR", "--methods", "cross_modal", "image_only"],
-            "expected methods that refuse by a score, found image_only; choose from: classify, cross_modal, text_inv",
+            "expected methods that refuse by a score, found image_only; choose from: classify, consensus, cross_mo",
         ),
         (["DIR", "--set", "cross_modal.min_similarity=-2"], "cross_modal.min_similarity must be a number from -1 up"),
         (["DIR", "--limit", "1"], "whose sound is of something in view, found only blank masks"),

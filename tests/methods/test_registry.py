@@ -74,7 +74,14 @@ def test_what_a_method_abstains_below_and_the_value_that_refuses_nothing():
     found = {name: methods.abstains_below(name) for name in methods.available()}
     assert found["classify"] == ("min_probability", 0.0)
     assert found["cross_modal"] == found["text_inversion"] == ("min_similarity", -1.0)
-    assert {name for name, limit in found.items() if limit} == {"classify", "cross_modal", "text_inversion"}
+    assert found["consensus"] == found["several"] == ("min_in_view", 0.0)
+    assert sum(map(bool, found.values())) == 5
+
+
+def test_which_roles_decide_what_is_asked_for_and_who_wants_a_bank_of_sounds():
+    assert methods.asks("cross_modal") == ("audio_text", "image_captioner")
+    assert methods.asks("consensus") == methods.requires("consensus")  # it asks the segmenter what is in view
+    assert [name for name in methods.available() if methods.needs_bank(name)] == ["consensus", "several"]
 
 
 def test_the_seed_goes_to_methods_that_have_one_unless_it_is_set(fakes):

@@ -27,7 +27,7 @@ from importlib.metadata import entry_points
 from pathlib import Path
 from typing import Any
 
-from utils.cli import Range
+from utils.cli import TEXT, Range, several
 from utils.errors import UserError
 from utils.language import audioset, imagenet
 from utils.types import Query
@@ -36,6 +36,9 @@ DEFAULT_PARSER = "hanta"
 PARSER = Range(
     f'"{DEFAULT_PARSER}" or an installed spaCy pipeline (pip install spacy && python -m spacy download NAME)',
     lambda x: x in [DEFAULT_PARSER, *entry_points(group="spacy_models").names],
+)
+VOCABULARY = Range(
+    "words, or the name of a file", lambda x: isinstance(x, (str, os.PathLike)) or several(TEXT).holds(x)
 )
 Token = tuple[str, str]  # word, universal part of speech: "NOUN", "VERB", "ADJ", ...
 WORDS = re.compile(r"[^\W_]+(?:-[^\W_]+)*|'s?|[^\w\s]")
@@ -216,6 +219,12 @@ def check_prompt(prompt: str, setting: str) -> str:
 def fill(prompt: str, word: str) -> str:
     """Puts a word in the open place; braces in the word stay as they are."""
     return prompt.replace(SLOT, word)
+
+
+def sound_sentence(prompt: str, *nouns: str) -> str:
+    """What nouns are encoded as when they are compared with a sound, "{sound}" being how each is heard."""
+    heard = " and ".join(audioset.sound_phrase(noun) or noun for noun in nouns)
+    return fill(prompt, " and ".join(nouns)).replace("{sound}", heard)
 
 
 def asking(prompt: str, noun: str, score: float = 1.0) -> Query:
