@@ -26,6 +26,7 @@ STAND_INS = {
     "input.wav": str(EXAMPLES / "wav/farm_dog.wav"),
     "/your/dataset/path/": str(EXAMPLES),
     "data/test": str(EXAMPLES),
+    "data/all": str(EXAMPLES),
     "data/stamps": str(EXAMPLES),
 }
 PRINTED = sorted(set(re.findall(r"^    (python (?:inference_demo|eval)\.py.*)$", README + NETWORKS, re.MULTILINE)))
