@@ -98,7 +98,7 @@ def add_eval_options(parser: argparse.ArgumentParser, baselines: Sequence[str], 
     about = "size of the cache at most, the oldest go first (default: %(default)g)"
     add("--cache_gb", type=POSITIVE, default=10.0, metavar="X", help=about)
     add = parser.add_argument_group("what is measured").add_argument
-    about = "paper, avsbench, ssl, pairs, dataset, negatives (default: all that the data allow)"
+    about = "paper, avsbench, sweep, ssl, pairs, dataset, negatives (default: all that the data allow)"
     add("--protocols", nargs="+", default=[], metavar="NAME", help=about)
     add("--explain", nargs="*", metavar="NAME", help="say what each column of these protocols means, and end")
     about = "also score the same images with another sound: silence, noise, swap, offscreen"

@@ -107,9 +107,19 @@ def set_f() -> Statistic:
 
 def best_f() -> Statistic:
     """The best of 255 thresholds for the mean F of all samples with foreground."""
+    return _best_of_mean(_f_curves)
+
+
+def best_iou() -> Statistic:
+    """The best of the 19 thresholds 0.05, 0.1, ..., 0.95 for the mean of AVSBench's IoU over all samples."""
+    return _best_of_mean(lambda group: np.array([one.iou_curve[1:] for one in group], float))
+
+
+def _best_of_mean(curves_of: Callable[[Group], np.ndarray]) -> Statistic:
+    """curves_of: the samples of a group that count -> (samples, thresholds); one threshold for all groups."""
 
     def totals(group: Group) -> np.ndarray:
-        curves = _curves(group)
+        curves = curves_of(group)
         return np.append(curves.sum(0), len(curves))
 
     return totals, lambda totals: _divide(totals[..., :-1].max(-1), totals[..., -1])
@@ -119,13 +129,13 @@ def best_f_of_group() -> Statistic:
     """Mean over groups of the best of 255 thresholds for each; a group without any foreground counts 0."""
 
     def totals(group: Group) -> np.ndarray:
-        curves = _curves(group)
+        curves = _f_curves(group)
         return np.array([curves.mean(0).max() if len(curves) else 0.0, 1.0])
 
     return totals, _first_over_second
 
 
-def _curves(group: Group) -> np.ndarray:
+def _f_curves(group: Group) -> np.ndarray:
     """(samples with foreground, 255) float64."""
     curves = [one.f_curve for one in group if not one.gt_empty]
     return np.array(curves, float).reshape(-1, 255)

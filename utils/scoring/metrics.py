@@ -17,6 +17,7 @@ References:
     A. Senocak et al.: Sound Source Localization is All about Cross-Modal Alignment, ICCV 2023, and its successor with
         IS3: both objects of an image at once.
     J. Zhou et al.: Audio-Visual Segmentation, ECCV 2022 (AVSBench): IoU with empty ground truth, F over 255 thresholds.
+    S. Park et al.: Can CLIP Help Sound Source Localization?, WACV 2024 (ACL-SSL): that IoU at 19 thresholds.
 """
 
 from __future__ import annotations
@@ -69,22 +70,22 @@ def intersection_and_union(mask: np.ndarray, gt_mask: np.ndarray) -> tuple[int, 
     return int(np.count_nonzero(mask & gt_mask)), int(np.count_nonzero(mask | gt_mask))
 
 
-def iou_curve(score_map: np.ndarray, gt_mask: np.ndarray, thresholds: np.ndarray) -> np.ndarray:
-    """(T,) float64: IoU(t) of [P > t] for each of T ascending thresholds; 0 for 0 / 0."""
-    _check_score_map(score_map, gt_mask)
-    thresholds = thresholds.astype(score_map.dtype)  # as `score_map > threshold` compares them
-    passed = np.searchsorted(thresholds, score_map, side="left")  # thresholds < P, (H, W)
-    kept, hits = (_count_from_top(values, len(thresholds)) for values in (passed.ravel(), passed[gt_mask]))
-    union = np.count_nonzero(gt_mask) + kept - hits
-    return hits / np.maximum(union, 1)
-
-
 def avsbench_iou(mask: np.ndarray, gt_mask: np.ndarray) -> float:
     """|M & G| / |M or G|; for empty G the share of pixels rightly left empty, 1 - |M| / HW."""
     _check_masks(mask, gt_mask)
     if not gt_mask.any():
         return 1 - np.count_nonzero(mask) / mask.size
     return iou(mask, gt_mask)
+
+
+def avsbench_iou_curve(score_map: np.ndarray, gt_mask: np.ndarray, thresholds: np.ndarray) -> np.ndarray:
+    """(T,) float64: AVSBench's IoU of [P > t], see `avsbench_iou`, for each of T ascending thresholds."""
+    _check_score_map(score_map, gt_mask)
+    thresholds = thresholds.astype(score_map.dtype)  # as `score_map > threshold` compares them
+    passed = np.searchsorted(thresholds, score_map, side="left")  # thresholds < P, (H, W)
+    kept, hits = (_count_from_top(values, len(thresholds)) for values in (passed.ravel(), passed[gt_mask]))
+    area = np.count_nonzero(gt_mask)
+    return hits / (area + kept - hits) if area else 1 - kept / gt_mask.size
 
 
 def avsbench_f_curve(score_map: np.ndarray, gt_mask: np.ndarray) -> np.ndarray:

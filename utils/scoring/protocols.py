@@ -20,6 +20,7 @@ from utils.scoring.columns import (
     area_under_success,
     best_f,
     best_f_of_group,
+    best_iou,
     every_member,
     mean_over_samples,
     ratio,
@@ -131,6 +132,24 @@ def _avsbench(setting: Setting) -> list[Column]:
     return columns if setting.largest_group > 1 else columns[:2]
 
 
+def _sweep(setting: Setting) -> list[Column]:
+    return [
+        oracle(
+            "mIoU (best of 19)",
+            "The best of the thresholds 0.05, 0.1, ..., 0.95, one for the whole set, for the mean IoU of all samples; "
+            "for empty ground truth the share of pixels rightly left empty. It is chosen on the ground truth, and anew "
+            "in every draw of the interval.",
+            best_iou(),
+        ),
+        oracle(
+            "F (best of 255)",
+            "The best of 255 thresholds for the mean F over all samples with foreground, whichever threshold is best "
+            "for IoU: the same number as F max (whole set) of avsbench, with the same warning.",
+            best_f(),
+        ),
+    ]
+
+
 def _ssl(setting: Setting) -> list[Column]:
     columns = []
     for name, get, how in (
@@ -213,6 +232,12 @@ PROTOCOLS: Mapping[str, Protocol] = {
         "AVSBench (ECCV 2022): a sample with nothing to find is scored for leaving the image empty; F is a maximum "
         "over thresholds, so its number depends on what the maximum is taken over, which its name says.",
         _avsbench,
+    ),
+    "sweep": Protocol(
+        "AVSBench as TACO (arXiv 2412.01488) reports it, with the evaluator of ACL-SSL (WACV 2024): one threshold for "
+        "the whole set, the one that turns out best on it. Maps are cut as the method gives them, as ACL-SSL's are; "
+        "TACO stretches each of its maps to [0, 1] before.",
+        _sweep,
     ),
     "ssl": Protocol(
         "Sound source localisation (LVS, EZ-VSL and after): the threshold comes from the map itself. Theirs are "

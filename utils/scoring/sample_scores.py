@@ -12,7 +12,7 @@ from utils.scoring import metrics
 from utils.types import Prediction, Sample
 
 FIXED_THRESHOLD = 0.5
-CURVE_THRESHOLDS = np.linspace(0, 0.95, 20)  # of the plot "IoU at every fixed threshold"
+CURVE_THRESHOLDS = np.linspace(0, 0.95, 20)  # of the plot "IoU at every fixed threshold", and all but 0 of `sweep`
 EVAL_SIZE = (224, 224)  # (H, W)
 Resolution = Literal["224", "native"]
 
@@ -26,7 +26,7 @@ class SampleScores:
         iou_adaptive, f_adaptive: at the oracle's threshold.
         iou_median, iou_relative: at thresholds taken from the map alone.
         f_curve: (255,) float32, one F per AVSBench threshold.
-        iou_curve: (20,) float32, IoU at each of CURVE_THRESHOLDS.
+        iou_curve: (20,) float32, AVSBench's IoU at each of CURVE_THRESHOLDS.
         intersection, union, predicted, foreground, pixels: |M & G|, |M or G|, |M|, |G| and HW at the fixed threshold.
         levels: distinct values of the map as the method gave it, counted up to 3: two or fewer are a hard mask.
         confidence: the score of the best query; None where nothing was asked.
@@ -135,7 +135,7 @@ def score_sample(
         iou_median=metrics.iou(score_map > metrics.median_threshold(score_map), gt_mask),
         iou_relative=metrics.iou(score_map > metrics.relative_threshold(score_map), gt_mask),
         f_curve=metrics.avsbench_f_curve(score_map, gt_mask).astype(np.float32),
-        iou_curve=metrics.iou_curve(score_map, gt_mask, CURVE_THRESHOLDS).astype(np.float32),
+        iou_curve=metrics.avsbench_iou_curve(score_map, gt_mask, CURVE_THRESHOLDS).astype(np.float32),
         intersection=intersection,
         union=union,
         predicted=int(np.count_nonzero(fixed)),

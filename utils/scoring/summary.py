@@ -174,8 +174,8 @@ def _described(name: str, columns: Sequence[Column], refused: str | None) -> dic
 
 
 def _curve(of_method: Sequence[SampleScores]) -> dict[str, Any]:
-    """Mean IoU at every fixed threshold."""
-    mean = np.mean([one.iou_curve for one in of_method], axis=0, dtype=float)
+    """Mean IoU at every fixed threshold; 0 for empty ground truth."""
+    mean = np.mean([one.iou_curve * (not one.gt_empty) for one in of_method], axis=0, dtype=float)
     return {"thresholds": [round(float(t), 4) for t in CURVE_THRESHOLDS], "iou": mean.tolist()}
 
 

@@ -13,6 +13,7 @@ from utils.scoring.columns import (
     area_under_success,
     best_f,
     best_f_of_group,
+    best_iou,
     every_member,
     mean_over_samples,
     ratio,
@@ -31,6 +32,7 @@ STATISTICS = {
     "set F": set_f(),
     "best F": best_f(),
     "best F of groups": best_f_of_group(),
+    "best IoU": best_iou(),
     "worst": every_member(lambda get: share_of_samples(lambda one: get(one) >= 0.5), lambda one: one.iou_fixed),
     "area of worst": every_member(area_under_success, lambda one: one.iou_fixed),
 }
@@ -64,6 +66,7 @@ def scores(make_scores):
         make_scores(
             rng.random(),
             f_curve=rng.random(255).astype(np.float32),
+            iou_curve=rng.random(20).astype(np.float32),
             intersection=int(rng.integers(0, 5)),
             union=int(rng.integers(5, 9)),
             predicted=int(rng.integers(0, 9)),

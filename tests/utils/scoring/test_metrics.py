@@ -10,10 +10,10 @@ from utils.scoring.metrics import (
     adaptive_threshold,
     avsbench_f_curve,
     avsbench_iou,
+    avsbench_iou_curve,
     f_score,
     intersection_and_union,
     iou,
-    iou_curve,
     median_threshold,
     relative_threshold,
 )
@@ -134,9 +134,9 @@ def test_a_soft_right_map_is_perfect_at_the_fixed_threshold_and_one_pixel_short_
 
 
 @given(TIED_MAPS, MASKS)
-def test_the_iou_curve_is_the_iou_at_each_threshold_ties_included(score_map, gt_mask):
-    expected = [iou(score_map > float(threshold), gt_mask) for threshold in CURVE_THRESHOLDS]
-    assert iou_curve(score_map, gt_mask, CURVE_THRESHOLDS) == pytest.approx(expected)
+def test_the_iou_curve_is_avsbench_s_iou_at_each_threshold_ties_included(score_map, gt_mask):
+    expected = [avsbench_iou(score_map > float(threshold), gt_mask) for threshold in CURVE_THRESHOLDS]
+    assert avsbench_iou_curve(score_map, gt_mask, CURVE_THRESHOLDS) == pytest.approx(expected)
     assert score_sample(score_map, gt_mask).iou_curve == pytest.approx(expected, abs=1e-7)
 
 

@@ -115,6 +115,18 @@ def test_the_curve_at_the_fixed_threshold_is_j(make_scores):
     assert curve["iou"] == pytest.approx(np.linspace(0.4, 0, 20), abs=1e-7)
 
 
+def test_the_curve_counts_empty_ground_truth_as_zero_and_the_sweep_does_not(make_scores):
+    found = run({"original": {"m": [make_scores(0.5), make_scores(0.9, foreground=0)]}}, [Entry("a"), Entry("b")])
+    assert found["curves"]["m"]["iou"] == pytest.approx([0.25] * 20)
+    assert found["scores"]["m"]["sweep"]["mIoU (best of 19)"]["value"] == pytest.approx(0.7)
+
+
+def test_hard_masks_have_numbers_where_thresholds_are_the_same_for_all(make_scores):
+    found = run({"original": {"hard": [make_scores(0.4, levels=2)] * 8}}, [Entry(f"g{i}") for i in range(8)])
+    values = [one["value"] for one in found["scores"]["hard"]["sweep"].values()]
+    assert values == pytest.approx([0.4, 0.4])
+
+
 def test_best_and_worst_have_something_to_find(answers, entries):
     rows = run(answers, entries)["samples"]["listens"]
     assert [len(rows[kind]) for kind in ("best", "worst")] == [8, 8]
