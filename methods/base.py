@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 from abc import ABC, abstractmethod
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import replace
 from time import perf_counter
 from typing import Any, ClassVar
@@ -12,7 +12,7 @@ from typing import Any, ClassVar
 import numpy as np
 
 from utils.media.sounds import why_unheard
-from utils.trails import abstain, silence
+from utils.trails import abstain, complete, silence
 from utils.types import Prediction, Proposal, Sample
 
 
@@ -25,7 +25,7 @@ class Method(ABC):
     Attributes:
         requires: role names (see `models/roles.py`) besides the segmenter, e.g. ("audio_text", "image_captioner"); the
             segmenter too, as the last, where `propose` asks it.
-        segments: whether a segmenter makes its maps.
+        segments: whether a segmenter makes its maps; where not, the method has `make_maps`.
         listens: whether the sound can change its answer; False for the baselines that any method has to beat.
         abstains_below: the setting that a proposal's first score is compared with: below it, nothing is asked for; None
             where a method has none. `python -m methods.calibrate` measures where to put it.
@@ -62,7 +62,16 @@ class Method(ABC):
 
         Returns:
             One Proposal per sample, in order. No queries and a trail with a "reason" where nothing is to be segmented.
+            What a trail lacks is derived from the queries (`utils.trails.complete`).
         """
+
+    def make_maps(self, samples: Sequence[Sample], proposals: Sequence[Proposal]) -> list[np.ndarray]:
+        """Makes the maps where no segmenter does (`segments = False`).
+
+        Returns:
+            One (H, W) float32 in [0, 1] per sample, in order, of its image's size.
+        """
+        raise NotImplementedError(f"{type(self).__name__} says segments = False; expected make_maps, found none")
 
     def predict(self, samples: Sequence[Sample]) -> list[Prediction]:
         """Runs the strategy and the segmenter on samples, any number, of any sizes.
@@ -76,11 +85,16 @@ class Method(ABC):
         proposals = self.propose(samples)
         if len(proposals) != len(samples):
             raise ValueError(f"expected {len(samples)} proposals of {type(self).__name__}, found {len(proposals)}")
+        reason = "the method asked for nothing" if self.segments else "the method makes its map itself"
+        proposals = [complete(proposal, reason) for proposal in proposals]
         proposed = perf_counter()
-        score_maps = self.models["segmenter"].segment(
-            [sample.image for sample in samples], [proposal.queries for proposal in proposals]
-        )
-        asked = [self._widened(*one) for one in zip(samples, proposals, score_maps, strict=True)]
+        if self.segments:
+            score_maps = self.models["segmenter"].segment(
+                [sample.image for sample in samples], [proposal.queries for proposal in proposals]
+            )
+            asked = [self._widened(*one) for one in zip(samples, proposals, score_maps, strict=True)]
+        else:
+            asked = list(zip(proposals, self.make_maps(samples, proposals), strict=True))
         spent = {"propose": proposed - start, "segment": perf_counter() - proposed}
         seconds = {stage: round(total / len(samples), 4) for stage, total in spent.items()}
         return [
@@ -138,13 +152,9 @@ class Drawn(Method):
         """See `Method.propose`."""
         return [abstain(self.reason, heard="(does not listen)") for _ in samples]
 
-    def predict(self, samples: Sequence[Sample]) -> list[Prediction]:
-        """See `Method.predict`."""
-        seconds = {"propose": 0.0, "segment": 0.0}
-        return [
-            Prediction(self.draw(sample.image.shape[:2]), (), {**proposal.trail, "seconds": seconds})
-            for sample, proposal in zip(samples, self.propose(samples), strict=True)
-        ]
+    def make_maps(self, samples: Sequence[Sample], proposals: Sequence[Proposal]) -> list[np.ndarray]:
+        """See `Method.make_maps`."""
+        return [self.draw(sample.image.shape[:2]) for sample in samples]
 
 
 def sounds_of(samples: Sequence[Sample]) -> tuple[list[np.ndarray], list[int]]:
@@ -153,7 +163,7 @@ def sounds_of(samples: Sequence[Sample]) -> tuple[list[np.ndarray], list[int]]:
 
 
 def unless_silent(
-    samples: Sequence[Sample], silence_db: float, propose: Callable[[Sequence[Sample]], Sequence[Proposal]]
+    samples: Sequence[Sample], silence_db: float, propose: Callable[[Sequence[Sample]], Iterable[Proposal]]
 ) -> list[Proposal]:
     """Nothing for what never rises above `silence_db` (dBFS) or is too short; what `propose` says of the others."""
     reasons = [why_unheard(sample.waveform, sample.sampling_rate, silence_db) for sample in samples]

@@ -6,14 +6,17 @@ import json
 import os
 import re
 import shlex
+import shutil
 import subprocess
 import sys
+import textwrap
 from pathlib import Path
 
 import pytest
 
 import eval as evaluation
 import inference_demo
+import methods
 from models.checkpoints import catalogue
 from models.config import ROLES, families, load_config, sources
 
@@ -31,6 +34,7 @@ STAND_INS = {
 }
 PRINTED = sorted(set(re.findall(r"^    (python (?:inference_demo|eval)\.py.*)$", README + NETWORKS, re.MULTILINE)))
 COMMANDS = [command for command in PRINTED if "--config" not in command]
+METHODS = dict(re.findall(r"`(\w+)\.py`:\n\n((?:    .*\n|\n)+)", README))
 RESEARCH = [command for command in PRINTED if "--config" in command and "runs/random" not in command]
 
 
@@ -59,6 +63,25 @@ def test_a_printed_command_runs(command, tmp_path, monkeypatch, capsys):
         assert list(tmp_path.glob("*_mask.png"))
     else:
         assert json.loads((tmp_path / "results.json").read_text())["data"]["samples"] == samples
+
+
+def test_a_printed_method_is_a_whole_one(tmp_path, monkeypatch, capsys):
+    assert list(METHODS) == ["in_view", "colourful"]
+    shutil.copytree(methods.FOLDER, tmp_path / "methods")
+    for name, code in METHODS.items():
+        assert len(code.strip().splitlines()) <= 20
+        (tmp_path / "methods" / f"{name}.py").write_text(textwrap.dedent(code), encoding="utf-8")
+    monkeypatch.setattr(methods, "FOLDER", tmp_path / "methods")
+    monkeypatch.setattr(methods, "__path__", [str(tmp_path / "methods")])
+    monkeypatch.chdir(ROOT)
+    demo = inference_demo.main(["--methods", *METHODS, "--output", str(tmp_path)])
+    told = capsys.readouterr().out
+    assert re.search(
+        r"in_view\n  heard +most like dog\n  weighed +dog +0\.9\d\d  =+\n  asked +\"dog\"\n  seconds .*\n  found ", told
+    )
+    assert re.search(r"colourful\n  asked +nothing: the method makes its map itself\n  seconds .*\n  found ", told)
+    assert "None" not in told
+    assert all(0.05 < answer.mask.mean() < 0.4 for answer in demo.answers.values())
 
 
 def test_the_published_command_runs_as_a_program(tmp_path):

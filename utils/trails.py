@@ -1,8 +1,9 @@
 """The record of how a method came to its query: the same keys whatever the method, and their story in words.
 
-Conventions, for every trail:
-    heard: str, a short sentence on the sound.
-    seen: str or None, what an image captioner said; None where the method does not look at the image.
+Conventions, for every trail; candidates, query and reason follow from the queries where a method leaves them out:
+    heard: str, a short sentence on the sound; not there where the method does not say.
+    seen: str or None, what an image captioner said; None where the method does not look at the image; not there where
+        it does not say.
     candidates: list of {"text": str, "score": float}, best first: what was weighed for the query; [] where nothing was.
     query: str or None, what the segmenter is asked ("; " between several).
     reason: str or None, why nothing is asked, in plain words; None exactly where there is a query.
@@ -47,6 +48,23 @@ def abstain(
     return Proposal((), _trail(heard, seen, candidates, None, reason, further))
 
 
+def complete(proposal: Proposal, reason: str) -> Proposal:
+    """A proposal whose trail has the keys that follow from its queries; what the method itself put there stays.
+
+    Args:
+        proposal: with any trail, {} too.
+        reason: why nothing is asked, for a method that does not say it.
+    """
+    queries, trail = tuple(proposal.queries), proposal.trail
+    told = {key: trail[key] for key in ("heard", "seen") if key in trail}
+    derived = {
+        "candidates": candidates([query.text for query in queries], [query.score for query in queries]),
+        "query": "; ".join(query.text for query in queries) if queries else None,
+        "reason": None if queries else reason,
+    }
+    return Proposal(queries, {**told, **derived, **trail})
+
+
 def silence(reason: str, seen: str | None = None) -> Proposal:
     """The proposal for a sound of which nothing can be told; `utils.media.sounds.why_unheard` gives the reason."""
     return abstain(reason, heard="nothing", seen=seen)
@@ -73,20 +91,21 @@ def describe_trail(trail: Mapping[str, Any]) -> list[tuple[str, str]]:
 
     Returns:
         (label, text) for each line, in the order of the story: heard, seen, weighed (a line each candidate, the label
-        only on the first), asked, then the method's own keys and the seconds.
+        only on the first), asked, then the method's own keys and the seconds. No line for what the trail does not have.
     """
     further = dict(trail)
-    heard, seen, rows, query, reason = (
-        further.pop(key, None) for key in ("heard", "seen", "candidates", "query", "reason")
-    )
+    heard, rows, query, reason = (further.pop(key, None) for key in ("heard", "candidates", "query", "reason"))
     seconds = further.pop("seconds", {})
-    unseen = "(does not look at the image)" if seen is None else "(an empty caption)"
-    lines = [("heard", heard), ("seen", seen or unseen)]
+    lines = [("heard", heard)] if heard is not None else []
+    if "seen" in further:
+        seen = further.pop("seen")
+        lines.append(("seen", seen or ("(does not look at the image)" if seen is None else "(an empty caption)")))
     width = max((len(row["text"]) for row in rows or []), default=0)
     for number, row in enumerate(rows or []):
         bar = "=" * round(BAR_WIDTH * min(max(row["score"], 0), 1))
         lines.append(("" if number else "weighed", f"{row['text']:<{width}}  {row['score']:6.3f}  {bar}".rstrip()))
-    lines.append(("asked", f'"{query}"' if query else f"nothing: {reason}"))
+    if query or reason:
+        lines.append(("asked", f'"{query}"' if query else f"nothing: {reason}"))
     lines += [(key, _short(value)) for key, value in further.items()]
     if seconds:
         lines.append(("seconds", ", ".join(f"{stage} {value:.2f}" for stage, value in seconds.items())))

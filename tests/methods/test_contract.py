@@ -91,9 +91,10 @@ def test_one_prediction_a_sample_of_its_images_size(name, make, samples):
 def test_trails_have_the_same_keys_and_are_json(name, make, samples):
     for prediction in make(name).predict(samples):
         trail = prediction.trail
-        assert list(trail)[:5] == ["heard", "seen", "candidates", "query", "reason"]
+        keys = [key for key in ("heard", "seen") if key in trail] + ["candidates", "query", "reason"]
+        assert list(trail)[: len(keys)] == keys
         assert json.loads(json.dumps(trail, allow_nan=False)) == trail
-        assert isinstance(trail["heard"], str)
+        assert isinstance(trail.get("heard", ""), str)
         assert [set(row) for row in trail["candidates"]] == [{"text", "score"}] * len(trail["candidates"])
         scores = [row["score"] for row in trail["candidates"]]
         assert scores == sorted(scores, reverse=True)

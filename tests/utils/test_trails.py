@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-from utils.trails import abstain, ask_for, candidates, describe_trail, silence
-from utils.types import Query
+from utils.trails import abstain, ask_for, candidates, complete, describe_trail, silence
+from utils.types import Proposal, Query
 
 KEYS = ["heard", "seen", "candidates", "query", "reason"]
 
@@ -58,3 +58,22 @@ def test_the_story_of_an_abstention():
         ("asked", "nothing: the sound is silent"),
     ]
     assert ("seen", "(an empty caption)") in describe_trail(abstain("no noun", heard="a sound", seen="").trail)
+
+
+def test_what_queries_tell_completes_a_trail():
+    asked = complete(Proposal([Query("cat", 0.25), Query("dog", 0.5)]), "no idea")
+    assert asked.trail == {"candidates": candidates(["dog", "cat"], [0.5, 0.25]), "query": "cat; dog", "reason": None}
+    nothing = complete(Proposal(trail={"losses": [1.0], "heard": "barking"}), "no idea")
+    assert list(nothing.trail) == ["heard", "candidates", "query", "reason", "losses"]
+    assert describe_trail(nothing.trail)[:2] == [("heard", "barking"), ("asked", "nothing: no idea")]
+    for whole in (
+        ask_for([Query("dog")], "barking"),
+        silence("the sound is silent"),
+        abstain("no noun", "a sound", ""),
+    ):
+        assert complete(whole, "no idea").trail == whole.trail
+
+
+def test_no_story_has_a_line_for_what_is_not_there():
+    assert describe_trail({}) == []
+    assert [label for label, _ in describe_trail(complete(Proposal([Query("dog")]), "").trail)] == ["weighed", "asked"]
