@@ -49,7 +49,7 @@ def test_a_cache_without_a_size_is_refused(size, capsys):
         (["--set", "segmenter.colour=red"], "colour"),
         (["--device", "abacus"], "no device 'abacus'"),
         (["--output_dir", str(ROOT / "eval.py")], "cannot make the folder .*eval.py"),
-        (["--protocols", "iou"], 'no protocol "iou"; choose from: paper, avsbench, ssl, pairs, dataset, negatives'),
+        (["--protocols", "iou"], 'no protocol "iou"; choose from: paper, avsbench, sweep, ssl, pairs, dataset, negatives'),
         (["--audio_control", "louder"], 'no audio control "louder"; choose from: original, silence, noise, swap'),
         (["--audio_control", "offscreen"], "offscreen needs to know what sounds in each sample, found no categories"),
         (["--baselines", "half"], 'no method "half"'),
