@@ -99,7 +99,6 @@ class Candidates(Method):
         UserError: the config has no bank of sounds, or one of other networks.
     """
 
-    requires = ("audio_text", "audio_tagger", "audio_captioner", "image_captioner", "segmenter")
     abstains_below = "min_in_view"
     needs_bank = True
 

@@ -19,6 +19,8 @@ from methods._candidates import Candidates, Weighed
 class Consensus(Candidates):
     """Candidates -> the best, and those within a margin of it that are other things -> "A photo of THING" each."""
 
+    requires = ("audio_text", "audio_tagger", "audio_captioner", "image_captioner", "segmenter")
+
     def choose(self, weighed: Weighed) -> tuple[Sequence[int], dict[str, Any]]:
         """See `Candidates.choose`."""
         chosen: list[int] = []

@@ -27,6 +27,8 @@ AMONG = 6  # candidates that sets are made of
 class Several(Candidates):
     """Candidates -> the sets of the best -> the set with the best score -> "A photo of THING" for each in it."""
 
+    requires = ("audio_text", "audio_tagger", "audio_captioner", "image_captioner", "segmenter")
+
     def choose(self, weighed: Weighed) -> tuple[Sequence[int], dict[str, Any]]:
         """See `Candidates.choose`."""
         among = [i for i, score in enumerate(weighed.scores[:AMONG]) if score >= weighed.scores[0] - self.margin]
