@@ -25,6 +25,10 @@ ROLES = ("audio_text", "audio_tagger", "audio_captioner", "image_captioner", "se
 WEIGHTS_KEYS = ("weights", "revision", "license", "dtype", "trust_remote_code")  # where a network comes from, and how
 DTYPES = ("float32", "bfloat16", "float16")  # the first is the default
 BANKED = "audio_text"  # the role beside which a bank of sounds is named, see `models.sound_bank`
+REFINED = "segmenter"  # whose maps `models.segmenter.refine` looks at again
+REFINEMENTS = ("none", "parts", "guided_filter", "sam")  # the first is the default
+SAM = "sam"  # the part beside a segmenter that has the weights for the last
+OUTLINED = ("grounded_sam", "sam_clip", "sam3")  # families whose masks are Segment Anything's
 CONFIG_KEYS = ("summary", "roles", "methods")
 MAX_VALUES = 100_000  # of a YAML file, those that an alias repeats counted again
 
@@ -38,7 +42,7 @@ class Config:
         summary: one line, what this config is good for.
         roles: role -> {"family", **WEIGHTS_KEYS, **settings of the family's class}; a family of several networks has
             one mapping of WEIGHTS_KEYS for each of its parts instead, under the part's name. "audio_text" may name a
-            "bank" of sounds.
+            "bank" of sounds. "segmenter" may have "refine", one of REFINEMENTS, and for "sam" a part of that name.
         methods: method name -> settings that differ from the defaults in the method's class, unchecked.
     """
 
@@ -83,7 +87,7 @@ def files_of(source: Source) -> tuple[str, ...]:
     if not source.role:
         return ()
     family = family_class(source.role, source.family)
-    return getattr(family.parts[source.part] if source.part else family, "hub_files", ())
+    return getattr(getattr(family, "parts", {}).get(source.part) if source.part else family, "hub_files", ())
 
 
 def load_config(
@@ -149,7 +153,8 @@ def parts_of(model_class: type) -> tuple[str, ...]:
 
 def _networks(entry: Mapping[str, Any], model_class: type) -> list[tuple[str, Mapping[str, Any]]]:
     """The part's name and the keys of each network of a role."""
-    return [(part, entry[part]) for part in parts_of(model_class)] or [("", entry)]
+    own = [(part, entry[part]) for part in parts_of(model_class)] or [("", entry)]
+    return [*own, (SAM, entry[SAM])] if entry.get("refine") == SAM else own
 
 
 def _find(name_or_path: str | Path) -> Path:
@@ -244,12 +249,18 @@ def _check_role(role: str, entry: Mapping[str, Any]) -> None:
     _check_known([entry["family"]], known, "family", f"role {role}")
     model_class, where = family_class(role, entry["family"]), f"role {role} ({entry['family']})"
     parts, settings = parts_of(model_class), settings_of(model_class)
-    further = ("bank",) if role == BANKED else ()
+    further = {BANKED: ("bank",), REFINED: ("refine", SAM)}.get(role, ())
     _check_known(entry, ("family", *(parts or WEIGHTS_KEYS), *settings, *further), "setting", where)
     _require(
         isinstance(entry.get("bank", ""), str), f"{role}.bank must be the path of a file; found {entry.get('bank')!r}"
     )
-    for part in parts:
+    refine = entry.get("refine", REFINEMENTS[0])
+    _require(refine in REFINEMENTS, f"{role}.refine must be one of {', '.join(REFINEMENTS)}; found {refine!r}")
+    _require(
+        refine != SAM or entry["family"] not in OUTLINED,
+        f"{where} has its masks from Segment Anything already, which refine: sam would ask again; leave it out",
+    )
+    for part in (*parts, SAM) if SAM in (refine, *entry) else parts:
         _require(isinstance(entry.get(part), dict), f"{where} needs its part {part} to be a mapping with weights")
         _check_known(entry[part], WEIGHTS_KEYS, "setting", f"{where}, part {part}")
     for part, keys in _networks(entry, model_class):

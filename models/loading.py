@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterable
 from typing import Any
 
-from models.config import BANKED, Config, family_class, files_of, sources
+from models.config import BANKED, REFINED, REFINEMENTS, SAM, Config, family_class, files_of, sources
 from models.remembering import Memory
 from models.weights import local_path, located, sha256
 from utils.errors import UserError
@@ -49,7 +49,14 @@ def load_models(
     for role in roles:
         entry = dict(config.roles[role])
         model_class, bank = family_class(role, entry.pop("family")), entry.pop("bank", None)
+        refine = (entry.pop("refine", REFINEMENTS[0]), entry.pop(SAM, {})) if role == REFINED else REFINEMENTS[:1]
         models[role] = load_once(model_class, entry, loaded, device, memory)
+        if refine[0] != REFINEMENTS[0]:
+            from models.segmenter.refine import refined  # which most configs never enter
+
+            models[role] = refined(
+                models[role], *refine, lambda part, keys: load_once(part, keys, loaded, device, memory)
+            )
         if role == BANKED:
             models[role].bank = lambda: _bank(config, models)
         if bank and located(bank).is_file():

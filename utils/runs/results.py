@@ -40,6 +40,8 @@ class SampleRecord:
         confidence: the best query's score; empty where nothing was asked.
         query: what the segmenter was asked, several joined by "; ".
         reason: why nothing was asked; empty otherwise.
+        lost_to: the kind of error that takes most of the IoU, see `utils.scoring.extent`; empty where none does, and in
+            files of older runs.
     """
 
     id: str
@@ -59,6 +61,7 @@ class SampleRecord:
     confidence: float | None
     query: str
     reason: str
+    lost_to: str = ""
 
 
 @dataclass(frozen=True)
@@ -156,16 +159,18 @@ def read_records(path: Path, control: str = "original") -> list[SampleRecord]:
     """
     path = path / "per_sample.csv" if path.is_dir() else path
     readers = {one.name: READ_AS[one.type] for one in fields(SampleRecord)}
+    needed = [one.name for one in fields(SampleRecord) if one.default is MISSING]  # the others are newer
     try:
         with path.open(newline="", encoding="utf-8") as file:
             rows = csv.DictReader(file)
-            missing = [name for name in readers if name not in (rows.fieldnames or ())]
+            missing = [name for name in needed if name not in (rows.fieldnames or ())]
             if missing:
                 raise UserError(
                     f"expected {path} to have the column {missing[0]}, found none; run eval.py again to make it anew"
                 )
             wanted = (row for row in rows if row["control"] == control)
-            return [SampleRecord(**{name: read(row[name]) for name, read in readers.items()}) for row in wanted]
+            there = {name: read for name, read in readers.items() if name in rows.fieldnames}
+            return [SampleRecord(**{name: read(row[name]) for name, read in there.items()}) for row in wanted]
     except OSError as error:
         raise _unread("per_sample.csv", path, error) from error
     except (ValueError, KeyError, TypeError, csv.Error) as error:

@@ -2,13 +2,15 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass, replace
+from collections.abc import Mapping
+from dataclasses import dataclass, field, replace
 from typing import Literal
 
 import numpy as np
 
 from utils.media.images import resize_mask, resize_score_map
 from utils.scoring import metrics
+from utils.scoring.extent import lost_pixels
 from utils.types import Prediction, Sample
 
 FIXED_THRESHOLD = 0.5
@@ -30,6 +32,7 @@ class SampleScores:
         intersection, union, predicted, foreground, pixels: |M & G|, |M or G|, |M|, |G| and HW at the fixed threshold.
         levels: distinct values of the map as the method gave it, counted up to 3: two or fewer are a hard mask.
         confidence: the score of the best query; None where nothing was asked.
+        lost: kind of error -> pixels, see `utils.scoring.extent`; none where nothing is to be found.
     """
 
     iou_fixed: float
@@ -48,6 +51,7 @@ class SampleScores:
     pixels: int
     levels: int
     confidence: float | None = None
+    lost: Mapping[str, int] = field(default_factory=dict)
 
     @property
     def gt_empty(self) -> bool:
@@ -63,6 +67,11 @@ class SampleScores:
     def area(self) -> float:
         """Share of the image that is foreground at the fixed threshold."""
         return self.predicted / self.pixels
+
+    @property
+    def lost_to(self) -> str:
+        """The kind of error that most is lost to; "" where nothing is."""
+        return max(self.lost, key=self.lost.__getitem__) if any(self.lost.values()) else ""
 
 
 def measure(sample: Sample, prediction: Prediction, threshold: float, resolution: Resolution = "224") -> SampleScores:
@@ -121,6 +130,7 @@ def score_sample(
     Raises:
         ValueError: shapes differ, the score map leaves [0, 1] or is not finite, a mask is not bool, no pixel is left.
     """
+    in_place = score_map, gt_mask, np.False_ if gt_ignore is None else gt_ignore
     if gt_ignore is not None:
         score_map, gt_mask = (metrics.without_ignored(values, gt_ignore) for values in (score_map, gt_mask))
     adaptive = score_map > metrics.adaptive_threshold(score_map, gt_mask)
@@ -142,7 +152,13 @@ def score_sample(
         foreground=int(np.count_nonzero(gt_mask)),
         pixels=gt_mask.size,
         levels=count_levels(score_map),
+        lost=_lost(*in_place, threshold),
     )
+
+
+def _lost(score_map: np.ndarray, gt_mask: np.ndarray, ignore: np.ndarray, threshold: float) -> dict[str, int]:
+    """Kinds of errors depend on where a pixel lies, so they are told on the whole image."""
+    return lost_pixels((score_map > threshold) & ~ignore, gt_mask & ~ignore)
 
 
 def count_levels(score_map: np.ndarray) -> int:

@@ -8,7 +8,7 @@ Everything here is plain JSON (dictionaries of numbers and texts), the layout of
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, field
 from itertools import combinations
 from operator import attrgetter
 from typing import Any
@@ -17,6 +17,7 @@ import numpy as np
 
 from utils.scoring.bootstrap import CONFIDENCE, by_group, difference, draw_weights, estimate
 from utils.scoring.columns import Column, mean_over_samples, share_of_samples
+from utils.scoring.extent import mean_lost
 from utils.scoring.protocols import PROTOCOLS, Setting, applicable, honest
 from utils.scoring.sample_scores import CURVE_THRESHOLDS, SampleScores
 from utils.types import Entry
@@ -48,6 +49,8 @@ class Summary:
         reliability: method -> {"asked", "samples", "bins", "auroc_right", "auroc_in_view"}.
         samples: method -> {"best", "worst"}: [{"id", "iou"}].
         intervals: confidence, draws, seed, unit of the bootstrap, and the headline column.
+        extent: method -> what is found, and lost by kind of error, see `utils.scoring.extent.mean_lost`; absent from
+            older runs.
     """
 
     protocols: dict[str, Any]
@@ -61,6 +64,7 @@ class Summary:
     reliability: dict[str, Any]
     samples: dict[str, Any]
     intervals: dict[str, Any]
+    extent: dict[str, Any] = field(default_factory=dict, kw_only=True)
 
 
 def summarise(
@@ -122,6 +126,7 @@ def summarise(
             "units": len(sizes),
             "headline": {"title": HEADLINE.title, "definition": HEADLINE.definition},
         },
+        extent={name: mean_lost((one.lost, one.union) for one in own) for name, own in original.items()},
     )
 
 

@@ -128,6 +128,14 @@ def test_records_that_cannot_be_read_are_refused_in_one_sentence(tmp_path):
         read_records(tmp_path)
 
 
+def test_records_of_an_older_run_do_not_say_what_is_lost_to(tmp_path):
+    write(tmp_path, replace(RECORD, lost_to="ragged"))
+    path = tmp_path / "per_sample.csv"
+    assert read_records(tmp_path) == [replace(RECORD, lost_to="ragged")]
+    path.write_text(path.read_text(encoding="utf-8").replace(",lost_to", "").replace(",ragged", ""), encoding="utf-8")
+    assert read_records(tmp_path) == [RECORD]
+
+
 @pytest.mark.parametrize("read", [read_records, read_results])
 def test_what_there_is_no_permission_to_read_is_not_said_to_be_missing(unprivileged, read):
     for name in ("per_sample.csv", "results.json"):
@@ -154,7 +162,7 @@ def test_results_are_strict_json_with_fractions(tmp_path):
     found = read_results(tmp_path)
     assert found == read_results(tmp_path / "results.json")
     assert list(found) == [field.name for field in fields(EvalResults)]
-    assert [*found][:3] == ["schema", "command", "date"] and [*found][-4:-2] == ["intervals", "gallery"]
+    assert [*found][:3] == ["schema", "command", "date"] and [*found][-5:-2] == ["intervals", "extent", "gallery"]
     assert found["scores"]["cross_modal"]["paper"]["cIoU"] == {"value": 0.55, "low": None, "high": None}
     assert found["data"] == {"path": "data", "samples": 20, "gt_empty": 2}  # numpy's numbers are numbers
     with pytest.raises(ValueError, match="not JSON compliant"):
