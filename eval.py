@@ -95,11 +95,12 @@ class Run:
         applicable(arguments.protocols, Setting())
         self.entries, self.group_unit = dataset.entries(arguments.group_size)
         self.controls = AudioControls(dataset, arguments.audio_control, arguments.seed or 0, arguments.group_size)
-        self.config = config = load_config(arguments.config, arguments.set, methods.available())
+        overrides = [*(methods.verifying(arguments.methods) if arguments.verify else ()), *arguments.set]
+        self.config = config = load_config(arguments.config, overrides, methods.available())
         for name, settings in config.methods.items():
             methods.check(name, settings)
         self.settings = {name: method_settings(name, config, arguments.seed) for name in names}
-        roles = {role: name for name in reversed(names) for role in methods.requires(name)}
+        roles = {role: name for name in reversed(names) for role in methods.requires(name, self.settings[name])}
         for role, name in roles.items():
             if role not in config.roles and name in arguments.baselines:
                 out = f"name others with --baselines, or add the role with --set {role}.family=... {role}.weights=..."

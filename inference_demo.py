@@ -80,6 +80,8 @@ def main(argv: Sequence[str] | None = None) -> Demo:
     arguments = parse_arguments(argv)
     img_path, wav_path = input_paths(arguments.img_path, arguments.wav_path)
     names = list(dict.fromkeys(arguments.methods))
+    if arguments.verify:
+        arguments.set = [*methods.verifying(names), *arguments.set]
     roles = [role for name in names for role in methods.requires(name)]
     sample, remarks = read_sample(img_path, wav_path)
     make_folder(arguments.output)
@@ -89,6 +91,7 @@ def main(argv: Sequence[str] | None = None) -> Demo:
     for name, settings in config.methods.items():
         if name in named or not config.bundled:
             methods.check(name, settings)
+    roles = [role for name in names for role in methods.requires(name, config.methods.get(name))]
     say = (lambda *_: None) if arguments.json else partial(print, sep="\n", flush=True)  # nothing but JSON
     say(*describe_input(config, img_path, wav_path, sample, remarks))
     memory = Memory()

@@ -7,18 +7,24 @@ is no method's is a UserError, which lists those that are. `python -m methods.ca
 from __future__ import annotations
 
 import inspect
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from importlib import import_module
+from inspect import Parameter
 from pathlib import Path
-from typing import Any
+from typing import Annotated, Any
 
 from methods.base import Method
-from utils.cli import check_setting, settings_of
+from utils.cli import at_least, check_setting, settings_of
 from utils.errors import UserError
 
 FOLDER = Path(__file__).resolve().parent
 NOT_METHODS = {"base", "calibrate"}
 NEVER = (-1.0, 0.0)  # below which no similarity, and no probability, is refused
+VERIFY = "verify"  # the setting that wraps a method in `methods._verify.Verified`: how many further candidates
+VERIFY_ROLES, VERIFY_ROUNDS = ("audio_tagger",), 2  # what that asks besides the segmenter, and at most
+VERIFY_SETTING = Parameter(
+    VERIFY, Parameter.KEYWORD_ONLY, default=0, annotation=Annotated[int, at_least(0, VERIFY_ROUNDS)]
+)
 
 
 def available() -> list[str]:
@@ -27,9 +33,11 @@ def available() -> list[str]:
     return sorted(name for name in names if not name.startswith("_") and name not in NOT_METHODS)
 
 
-def requires(name: str) -> tuple[str, ...]:
-    """Returns every role that the method `name` must be given, the segmenter included where it needs one."""
+def requires(name: str, values: Mapping[str, Any] | None = None) -> tuple[str, ...]:
+    """Returns every role that the method `name` must be given, with these settings, and the segmenter that it needs."""
     found = _find(name)
+    if values and values.get(VERIFY):
+        return tuple(dict.fromkeys((*VERIFY_ROLES, *requires(name))))
     if isinstance(found.requires, str):
         raise UserError(
             f'expected {name}.requires to be names of roles, like ("audio_text",); found {found.requires!r}'
@@ -63,12 +71,17 @@ def abstains_below(name: str) -> tuple[str, float] | None:
 
 def settings(name: str) -> dict[str, Any]:
     """Returns the settings of the method `name` with their defaults."""
-    return {key: setting.default for key, setting in settings_of(_find(name)).items()}
+    return {key: setting.default for key, setting in _settings(name).items()}
+
+
+def verifying(names: Iterable[str]) -> list[str]:
+    """Returns what --verify says to --set: of those of the methods `names` whose masks can be verified."""
+    return [f"{name}.{VERIFY}={VERIFY_ROUNDS}" for name in names if VERIFY in _settings(name)]
 
 
 def check(name: str, values: Mapping[str, Any]) -> None:
     """Refuses settings that the method `name` does not have, and values out of their ranges, with a UserError each."""
-    known = settings_of(_find(name))
+    known = _settings(name)
     for key, value in values.items():
         if key not in known:
             raise UserError(f'the method {name} has no setting "{key}"; it has: {", ".join(known) or "none"}')
@@ -99,9 +112,21 @@ def create(
     check(name, values)
     if seed is not None and "seed" in settings(name):
         values.setdefault("seed", seed)
+    rounds = values.pop(VERIFY, 0)
     method = _find(name)(models, **values)
     method.memory = memory
+    if rounds:
+        from methods._verify import Verified  # not read where nothing is verified
+
+        return Verified(models, method, rounds)
     return method
+
+
+def _settings(name: str) -> dict[str, Parameter]:
+    """A method's own settings; and of one that listens and has a segmenter, how often its masks are verified."""
+    found = _find(name)
+    further = {VERIFY: VERIFY_SETTING} if found.listens and found.segments else {}
+    return settings_of(found) | further
 
 
 def _find(name: str) -> type[Method]:

@@ -11,9 +11,10 @@ from typing import Any, ClassVar
 
 import numpy as np
 
+from utils.language.phrases import asking
 from utils.media.sounds import why_unheard
 from utils.trails import abstain, complete, silence
-from utils.types import Prediction, Proposal, Sample
+from utils.types import Prediction, Proposal, Query, Sample
 
 
 class Method(ABC):
@@ -64,6 +65,16 @@ class Method(ABC):
             One Proposal per sample, in order. No queries and a trail with a "reason" where nothing is to be segmented.
             What a trail lacks is derived from the queries (`utils.trails.complete`).
         """
+
+    def next_queries(self, answer: Proposal | Prediction) -> list[Query]:
+        """What it would ask for next, best first: what was weighed for the answer and not asked for (`--verify`).
+
+        Here, the trail's candidates in the method's `prompt`; nothing where it has none.
+        """
+        prompt, asked = getattr(self, "prompt", None), {query.text for query in answer.queries}
+        rows = answer.trail["candidates"] if prompt else ()
+        queries = [asking(prompt, row["text"], row["score"]) for row in rows]
+        return [query for query in queries if query.text not in asked]
 
     def make_maps(self, samples: Sequence[Sample], proposals: Sequence[Proposal]) -> list[np.ndarray]:
         """Makes the maps where no segmenter does (`segments = False`).

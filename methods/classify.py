@@ -28,7 +28,7 @@ from utils.language import audioset
 from utils.language.phrases import asking
 from utils.media.sounds import SILENCE_DB
 from utils.trails import abstain, ask_for, candidates
-from utils.types import Proposal, Sample
+from utils.types import Prediction, Proposal, Query, Sample
 
 SHOWN = 5  # tags in the trail, at least
 LISTED = 20  # tags looked through for something visible
@@ -83,6 +83,16 @@ class Classify(Method):
     def propose(self, samples: Sequence[Sample]) -> list[Proposal]:
         """See `Method.propose`."""
         return unless_silent(samples, self.silence_db, self._classify)
+
+    def next_queries(self, answer: Proposal | Prediction) -> list[Query]:
+        """See `Method.next_queries`; of labels, what they stand for."""
+        probability = {}  # thing -> of the first label that names it
+        for row in answer.trail["candidates"]:
+            for thing in self._visible(row["text"])[: self.max_things]:
+                probability.setdefault(thing, row["score"])
+        asked = {query.text for query in answer.queries}
+        queries = [asking(self.prompt, *one) for one in probability.items() if one[1] >= self.min_probability]
+        return [query for query in queries if query.text not in asked]
 
     def _classify(self, samples: Sequence[Sample]) -> list[Proposal]:
         tags = self.models["audio_tagger"].tag(*sounds_of(samples), top_k=max(self.top_k, LISTED))

@@ -65,13 +65,15 @@ def add_config_options(parser: argparse.ArgumentParser) -> None:
 
 
 def add_run_options(parser: argparse.ArgumentParser, methods: Sequence[str]) -> None:
-    """Adds --methods, of which the help names these, --config, --set, --device, --seed and --threshold."""
+    """Adds --methods, of which the help names these, --config, --set, --device, --seed, --verify, --threshold."""
     add = parser.add_argument
     about = f"one or several connection strategies: {', '.join(methods)} (default: cross_modal)"
     add("--methods", "--method", nargs="+", default=["cross_modal"], metavar="NAME", help=about)
     add_config_options(parser)
     add("--device", default="auto", help="auto (cuda, else mps, else cpu), or one of these (default: %(default)s)")
     add("--seed", type=at_least(0), metavar="N", help="for the methods that draw numbers (text_inversion)")
+    about = "compare each mask with the sound once more; what fits less gives way to the next candidate"
+    add("--verify", action="store_true", help=about)
     about = "the mask is where the score is above (default: %(default)s)"
     add("--threshold", type=THRESHOLD, default=0.5, metavar="T", help=about)
 
@@ -174,9 +176,11 @@ SECONDS = number("from 0.1 to 3600, of seconds", lambda x: 0.1 <= x <= 3600)
 
 
 def settings_of(owner: type) -> dict[str, inspect.Parameter]:
-    """The settings of a method or a family: the keyword-only arguments of its class."""
+    """The settings of a method or a family: the keyword-only arguments of its class; with `**settings`, its base's."""
     parameters = inspect.signature(owner, eval_str=True).parameters.values()
-    return {parameter.name: parameter for parameter in parameters if parameter.kind is parameter.KEYWORD_ONLY}
+    inherits = any(parameter.kind is parameter.VAR_KEYWORD for parameter in parameters)
+    own = {parameter.name: parameter for parameter in parameters if parameter.kind is parameter.KEYWORD_ONLY}
+    return {**(settings_of(owner.__base__) if inherits else {}), **own}
 
 
 def check_setting(name: str, value: Any, setting: inspect.Parameter) -> None:
