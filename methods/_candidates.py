@@ -153,6 +153,10 @@ class Candidates(Method):
         return np.maximum((by_text + self.tagger_weight * by_tags) / np.hypot(1, self.tagger_weight), 0)
 
     def _propose(self, samples: Sequence[Sample]) -> list[Proposal]:
+        return [self._ask(*found) for found in self._weigh_all(samples)]
+
+    def _weigh_all(self, samples: Sequence[Sample]) -> list[tuple[Weighed, float, str]]:
+        """Of each sample its candidates, how much of what is heard is in view, and the image's caption."""
         sounds, captioner, listener = sounds_of(samples), self.models["image_captioner"], self.models["audio_captioner"]
         audio_embeds = self.models["audio_text"].encode_audio(*sounds)  # (N, D)
         tags = self.models["audio_tagger"].tag(*sounds, top_k=len(self.bank.labels))
@@ -163,13 +167,12 @@ class Candidates(Method):
         further = list(dict.fromkeys(word for own in nouns for word in own if word not in self.vocabulary))
         embeds = [*self._vocabulary_embeds, *(self._embeds(further) if further else ())]
         embed_of = dict(zip((*self.vocabulary, *further), embeds, strict=True))
-        proposals = []
+        found = []
         for sample, own, caption, *heard in zip(samples, nouns, captions, tags, audio_embeds, strict=True):
             words = list(dict.fromkeys((*own, *self.vocabulary)))
             embeds = np.stack([embed_of[word] for word in words])
-            weighed, in_view = self._weigh(sample.image, words, len(set(own)), embeds, *heard)
-            proposals.append(self._ask(weighed, in_view, caption))
-        return proposals
+            found.append((*self._weigh(sample.image, words, len(set(own)), embeds, *heard), caption))
+        return found
 
     def _weigh(
         self,

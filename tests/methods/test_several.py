@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from math import exp, hypot, log, sqrt
 
 import numpy as np
 import pytest
 
 import methods
+from methods.several import turns_of
 
 
 @pytest.fixture
@@ -103,3 +105,26 @@ def test_words_alike_are_explained_together(propose):
 
 def test_a_single_candidate_is_all_there_is(propose):
     assert asked(propose({"dog": (2.0, 1.0, 0.9)}, counting="rest")) == ["dog"]
+
+
+def test_what_wins_a_window_clearly_is_asked_for_too(fakes):
+    """A dog for 2 s, then a drum: as a whole, it sounds like the louder one."""
+    first, second = (fakes.make_sample(thing, ("dog", "drum"), seconds=2.0) for thing in ("dog", "drum"))
+    joined = replace(first, waveform=np.concatenate([first.waveform, 0.6 * second.waveform]))
+    asked = {
+        windows: methods.create("several", fakes.make_models(), {"windows": windows}).predict([joined])[0]
+        for windows in ("whole", "turns")
+    }
+    assert [query.text for query in asked["whole"].queries] == ["A photo of dog"]
+    assert [query.text for query in asked["turns"].queries] == ["A photo of dog", "A photo of drum"]
+    assert asked["turns"].trail["turns"] == "drum (2.0-4.0 s)"
+    assert np.array_equal(asked["turns"].score_map > 0.5, first.gt_mask | second.gt_mask)
+
+
+def test_what_is_faint_or_short_has_no_turn(fakes):
+    first, second = (fakes.make_sample(thing, ("dog", "drum"), seconds=2.0) for thing in ("dog", "drum"))
+    faint = replace(first, waveform=np.concatenate([first.waveform, 0.05 * second.waveform]))
+    for sample in (faint, first):
+        method = methods.create("several", fakes.make_models(), {"windows": "turns"})
+        assert [query.text for query in method.propose([sample])[0].queries] == ["A photo of dog"]
+    assert [when for when, _ in turns_of(faint)] == ["0.0-2.0 s"] and turns_of(first) == []
