@@ -23,9 +23,11 @@ from dataclasses import dataclass
 
 import numpy as np
 
+from utils.scoring.abstaining import REFUSED, first_refusing, hardest, passing
+
 MATCHING = "matching"
 DIGITS = 4
-CHOICES = ("loses", "balanced", "acl_san")  # the rules that choose a threshold
+CHOICES = ("loses", "balanced", "refuses", "acl_san")  # the rules that choose a threshold
 NOTES = """\
 scored: sounds that would be asked about if nothing were refused; about the others nothing is asked anyway (too quiet,
 or there is nothing to ask for). balanced: the least mean of both error rates. ACL-SaN: the largest of the 75th
@@ -59,24 +61,28 @@ def rules(scores: Scores, never: float, now: float, loses: float) -> dict[str, R
         "loses": the largest threshold that refuses no more of the matching scores.
         "balanced": of those halfway between two scores, and `never`, the one with the least mean of both error rates,
             `refused` and the mean of `answered`; of several the least.
+        "refuses": of the same, the least that refuses REFUSED of the last other kind, offscreen where there is one.
         "acl_san": ACL-SaN's, the largest of the other kinds' 75th percentiles.
-        These three are `never` where there are no scores to tell it.
+        These four are `never` where there are no scores to tell it.
     """
     known = {kind: of_kind[~np.isnan(of_kind)] for kind, of_kind in scores.items()}
     matching, others = np.sort(known[MATCHING]), [kind for kind in scores if kind != MATCHING and len(known[kind])]
-    found = {"never": never, "now": now, "loses": never, "balanced": never, "acl_san": never}
+    found = {"never": never, "now": now, "loses": never, "balanced": never, "refuses": never, "acl_san": never}
+    last = hardest(others) if others else "others"
     if len(matching):
         first_kept = matching[math.floor(loses * len(matching) + 1e-9)]
         found["loses"] = math.floor(first_kept * 10**DIGITS) / 10**DIGITS
     if others:
         values = np.unique(np.concatenate(list(known.values())))
-        between = np.unique([never, *((values[1:] + values[:-1]) / 2).round(DIGITS)])
+        all_of_them = math.floor(values[-1] * 10**DIGITS + 1) / 10**DIGITS
+        between = np.unique([never, *((values[1:] + values[:-1]) / 2).round(DIGITS), max(all_of_them, never)])
         refused = 1 - _answered(scores[MATCHING], between, never)
         answered = np.mean([_answered(scores[kind], between, never) for kind in others], axis=0)
         found["balanced"] = float(between[np.argmin((refused + answered).round(9))])
+        found["refuses"] = float(between[first_refusing(1 - _answered(scores[last], between, never))])
         found["acl_san"] = round(max(float(np.percentile(known[kind], 75)) for kind in others), DIGITS)
     chosen = f"loses at most {_percent(loses)} of the matching"
-    titles = ("never refuses", "as it is set", chosen, "balanced", "ACL-SaN")
+    titles = ("never refuses", "as it is set", chosen, "balanced", f"refuses {_percent(REFUSED)} of {last}", "ACL-SaN")
     return {
         name: _rule(title, scores, max(threshold, never), never)
         for title, (name, threshold) in zip(titles, found.items(), strict=True)
@@ -121,9 +127,8 @@ def _rule(title: str, scores: Scores, threshold: float, never: float) -> Rule:
 
 def _answered(of_kind: np.ndarray, thresholds: float | np.ndarray, never: float) -> np.ndarray:
     """The share of samples that each threshold leaves an answer."""
-    known = np.sort(of_kind[~np.isnan(of_kind)])
-    below = np.where(np.asarray(thresholds) > never, np.searchsorted(known, thresholds), 0)
-    return (len(known) - below) / len(of_kind)
+    thresholds = np.asarray(thresholds)
+    return passing(of_kind, np.where(thresholds > never, thresholds, -np.inf)) / len(of_kind)
 
 
 def _percent(share: float) -> str:

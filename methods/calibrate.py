@@ -35,9 +35,10 @@ from utils.cli import THRESHOLD, Parser, add_config_options, at_least
 from utils.errors import UserError, run_script
 from utils.media.sounds import why_unheard
 from utils.runs.engine import predict_blind
+from utils.scoring.abstaining import KIND_OF, NOISE, OFFSCREEN, SILENCE
 from utils.types import Entry, Sample
 
-OTHERS = (SILENCE, NOISE, OFFSCREEN) = ("silence", "noise", "offscreen")  # audio controls, and scenarios of IS3+
+OTHERS = (SILENCE, NOISE, OFFSCREEN)  # audio controls
 BATCH = 16  # samples at a time
 
 
@@ -190,8 +191,8 @@ def own_kind(sample: Sample, entry: Entry) -> str:
     """What a sample's own sound is to its image."""
     if sample.gt_mask.any():
         return MATCHING
-    if entry.scenario in OTHERS:
-        return entry.scenario
+    if entry.scenario in KIND_OF:
+        return KIND_OF[entry.scenario]
     return SILENCE if why_unheard(sample.waveform, sample.sampling_rate) else OFFSCREEN
 
 

@@ -49,7 +49,7 @@ def test_right_answers_score_as_computed_by_hand(data, tmp_path):
         ("avsbench", "IoU", 1),
         ("avsbench", "F max (whole set)", 1),
         ("dataset", "set IoU", 1),
-        ("negatives", "abstained", 1),
+        ("negatives", "N-acc", 1),
         ("negatives", "missed", 0),
         ("negatives", "false area", 0),
     ):

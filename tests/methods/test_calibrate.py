@@ -44,6 +44,7 @@ def test_rules_on_scores_that_overlap():
         "now": (0.55, 0.2, {"offscreen": 1 / 6}),
         "loses": (0.6, 0.2, {"offscreen": 1 / 6}),
         "balanced": (0.45, 0, {"offscreen": 1 / 3}),
+        "refuses": (0.55, 0.2, {"offscreen": 1 / 6}),
         "acl_san": (0.475, 0, {"offscreen": 1 / 3}),
     }
     assert found(scores, loses=0.0)["loses"].threshold == 0.5
@@ -60,6 +61,7 @@ def test_scores_that_are_all_equal_cannot_be_told_apart():
     own = found({"matching": [0.4, 0.4], "noise": [0.4], "offscreen": [0.4, 0.4]})
     assert own["balanced"].threshold == -1
     assert own["loses"].threshold == own["acl_san"].threshold == 0.4
+    assert numbers(own.pop("refuses")) == (0.4001, 1, {"noise": 0, "offscreen": 0})  # with all the others
     assert all(numbers(rule)[1:] == (0, {"noise": 1, "offscreen": 1}) for rule in own.values())
 
 

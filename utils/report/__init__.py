@@ -22,7 +22,7 @@ from markupsafe import Markup
 from PIL import Image
 
 from utils.files import make_folder, write_text_atomic
-from utils.report import sections_extent, sections_run, sections_samples, sections_scores
+from utils.report import sections_abstaining, sections_extent, sections_run, sections_samples, sections_scores
 from utils.report.elements import PERCENT, ReportedRun, cell, counted, header, percent
 from utils.runs.results import read_results
 from utils.scoring.bootstrap import LEAST_GROUPS
@@ -56,6 +56,7 @@ def write_report(folder: Path, results: Mapping[str, Any] | None = None) -> None
         "scores": sections_scores.scores(run),
         "sound": sections_scores.audio_controls(run),
         "extent": sections_extent.extent(run),
+        "abstaining": sections_abstaining.abstaining(run),
         "protocols": sections_scores.protocols(run),
         "scenarios": sections_samples.scenarios(run),
         "categories": sections_samples.categories(run),

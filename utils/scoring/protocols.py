@@ -13,6 +13,7 @@ from operator import attrgetter
 from textwrap import indent, wrap
 
 from utils.errors import UserError
+from utils.scoring.abstaining import KINDS, REFUSED, hardest, j_lost
 from utils.scoring.columns import (
     Column,
     Get,
@@ -43,6 +44,7 @@ class Setting:
         largest_group, smallest_group: number of samples of the largest and of the smallest group; None where all are
             as large as the largest.
         blank: number of samples with empty ground truth.
+        negatives: kinds of sounds that nothing in view makes, of `utils.scoring.abstaining.KINDS`.
     """
 
     threshold: float = 0.5
@@ -50,6 +52,7 @@ class Setting:
     largest_group: int = 1
     blank: int = 0
     smallest_group: int | None = None
+    negatives: Sequence[str] = ()
 
     @property
     def group_size(self) -> str:
@@ -197,23 +200,35 @@ def _dataset(setting: Setting) -> list[Column]:
 
 def _negatives(setting: Setting) -> list[Column]:
     blank, empty = attrgetter("gt_empty"), attrgetter("prediction_empty")
-    answered = f"that get an empty answer at {setting.fixed}."
-    return [
+    answered = f"that get an empty answer at {setting.fixed}"
+    kinds = setting.negatives
+    n_acc = f"Accuracy on negatives, the share of them {answered}. GRES (CVPR 2023) calls it N-acc."
+    columns = [
         honest(
             "false area",
-            f"Share of the image that is found at {setting.fixed} where nothing is to be found; mean over samples with "
-            "empty ground truth.",
+            f"Share of the image that is found at {setting.fixed} where nothing is to be found; mean over negatives.",
             mean_over_samples(attrgetter("area"), blank),
             better="lower",
         ),
-        honest("abstained", f"Share of the samples with empty ground truth {answered}", share_of_samples(empty, blank)),
+        honest("N-acc", n_acc, share_of_samples(empty, blank)),
+        *(_n_acc(kind, answered) for kind in kinds if len(kinds) > 1),
         honest(
             "missed",
-            f"Share of the samples with something to find {answered}",
+            f"Share of the samples with something to find {answered}; 1 - T-acc of GRES.",
             share_of_samples(empty, lambda one: not one.gt_empty),
             better="lower",
         ),
     ]
+    return [*columns, j_lost_column(hardest(kinds))] if kinds else columns
+
+
+def _n_acc(kind: str, answered: str) -> Column:
+    said = {"other": "whose scenario no manifest names"}.get(kind, f"of the kind {kind}")
+    return honest(
+        f"N-acc ({kind})",
+        f"Share of the negatives {said} {answered}.",
+        share_of_samples(attrgetter("prediction_empty"), lambda one: one.kind == kind),
+    )
 
 
 def _no_pairs(setting: Setting) -> str | None:
@@ -221,6 +236,8 @@ def _no_pairs(setting: Setting) -> str | None:
         return None
     return "it needs images that are heard with several sounds, and a manifest that says which belong together"
 
+
+_NO_NEGATIVES = "no sample has an empty ground truth, nor was silence, noise or offscreen asked for by --audio_control"
 
 PROTOCOLS: Mapping[str, Protocol] = {
     "paper": Protocol(
@@ -258,12 +275,28 @@ PROTOCOLS: Mapping[str, Protocol] = {
         _dataset,
     ),
     "negatives": Protocol(
-        "What happens where nothing in view sounds: how much is found all the same, and how often a method rightly "
-        "says nothing.",
+        "What happens where nothing in view sounds: how much is found all the same, how often a method rightly says "
+        "nothing, and what saying it more often would cost. Negatives are the samples with empty ground truth and, of "
+        "the others, what the audio controls silence, noise and offscreen make of them.",
         _negatives,
-        lambda setting: None if setting.blank else "no sample has an empty ground truth",
+        lambda setting: None if setting.blank or setting.negatives else _NO_NEGATIVES,
     ),
 }
+
+
+def j_lost_column(kind: str) -> Column:
+    """The J that refusing most negatives of a kind costs, see `utils.scoring.abstaining`."""
+    share = f"{100 * REFUSED:.0f} %"
+    return oracle(
+        f"J lost ({kind})",
+        f"Share of J that is lost by the least threshold on the confidence that leaves {share} of the {kind} negatives "
+        f"without an answer; 0 where as many have none anyway. The threshold is chosen on these samples, and anew in "
+        f"every draw of the interval. On an OSCR curve (Dhamija et al., NeurIPS 2018), with IoU for correctness, it is "
+        "what is missing at a false positive rate of 20 %, beside no threshold. Undefined where all answers have one "
+        "confidence.",
+        j_lost(kind),
+        better="lower",
+    )
 
 
 def applicable(names: Sequence[str], setting: Setting) -> tuple[dict[str, Sequence[Column]], dict[str, str]]:
@@ -286,7 +319,7 @@ def applicable(names: Sequence[str], setting: Setting) -> tuple[dict[str, Sequen
 
 def explain(names: Sequence[str] = ()) -> str:
     """The definitions of protocols and their columns, for a terminal; raises as `applicable` does."""
-    setting = Setting(group_unit="clip", largest_group=5, blank=1)
+    setting = Setting(group_unit="clip", largest_group=5, blank=1, negatives=KINDS)
     applicable(names, setting)
     paragraphs = []
     for name in dict.fromkeys(names or PROTOCOLS):

@@ -15,10 +15,11 @@ from typing import Any
 
 import numpy as np
 
+from utils.scoring.abstaining import Confrontation, confront, curves
 from utils.scoring.bootstrap import CONFIDENCE, by_group, difference, draw_weights, estimate
 from utils.scoring.columns import Column, mean_over_samples, share_of_samples
 from utils.scoring.extent import mean_lost
-from utils.scoring.protocols import PROTOCOLS, Setting, applicable, honest
+from utils.scoring.protocols import PROTOCOLS, Setting, applicable, honest, j_lost_column
 from utils.scoring.sample_scores import CURVE_THRESHOLDS, SampleScores
 from utils.types import Entry
 
@@ -51,6 +52,8 @@ class Summary:
         intervals: confidence, draws, seed, unit of the bootstrap, and the headline column.
         extent: method -> what is found, and lost by kind of error, see `utils.scoring.extent.mean_lost`; absent from
             older runs.
+        abstaining: method -> what a threshold on its confidence would do, see `utils.scoring.abstaining.curves`, and
+            "j_lost", a number; absent from older runs.
     """
 
     protocols: dict[str, Any]
@@ -65,6 +68,7 @@ class Summary:
     samples: dict[str, Any]
     intervals: dict[str, Any]
     extent: dict[str, Any] = field(default_factory=dict, kw_only=True)
+    abstaining: dict[str, Any] = field(default_factory=dict, kw_only=True)
 
 
 def summarise(
@@ -89,8 +93,11 @@ def summarise(
     original, groups = answers["original"], by_group(range(len(entries)), lambda i: entries[i].group)
     sizes, weights = list(map(len, groups)), draw_weights(len(groups), draws)
     blank = sum(one.gt_empty for one in next(iter(original.values())))
-    columns, refused = applicable(protocols, Setting(threshold, group_unit, max(sizes), blank, min(sizes)))
+    found = confront(answers, entries, groups)
+    setting = Setting(threshold, group_unit, max(sizes), blank, min(sizes), found.kinds)
+    columns, refused = applicable(protocols, setting)
     tables = _tables(original, groups, weights)
+    tables_of = {"negatives": _tables(found.answers, found.groups, weights)}
     listening = {control: _tables(one, groups, weights) for control, one in answers.items() if control != "original"}
     categories = sorted({category for entry in entries for category in entry.categories})
     scenarios = dict.fromkeys(entry.scenario for entry in entries if entry.scenario)
@@ -104,8 +111,11 @@ def summarise(
     return Summary(
         protocols={name: _described(name, columns.get(name, ()), refused.get(name)) for name in (*columns, *refused)},
         scores={
-            method: {name: {one.title: table.number(one) for one in own} for name, own in columns.items()}
-            for method, table in tables.items()
+            method: {
+                name: {one.title: tables_of.get(name, tables)[method].number(one) for one in own}
+                for name, own in columns.items()
+            }
+            for method in tables
         },
         differences=[
             {"first": a, "second": b, "column": HEADLINE.title, **tables[a].minus(tables[b])}
@@ -116,7 +126,7 @@ def summarise(
         controls={name: _against(tables, own) for name, own in {"original": tables, **listening}.items()},
         curves={method: _curve(of_method) for method, of_method in original.items()},
         histograms={method: iou_histogram(of_method) for method, of_method in original.items()},
-        reliability={method: found for method, one in original.items() if (found := reliability(one)) is not None},
+        reliability={method: said for method, one in original.items() if (said := reliability(one)) is not None},
         samples={method: _named(ids, of_method) for method, of_method in original.items()},
         intervals={
             "confidence": CONFIDENCE,
@@ -127,6 +137,7 @@ def summarise(
             "headline": {"title": HEADLINE.title, "definition": HEADLINE.definition},
         },
         extent={name: mean_lost((one.lost, one.union) for one in own) for name, own in original.items()},
+        abstaining=_abstaining(found, tables_of["negatives"]),
     )
 
 
@@ -171,6 +182,14 @@ class _Table:
 def _against(tables: Mapping[str, _Table], heard: Mapping[str, _Table]) -> dict[str, Any]:
     """Methods under an audio control, and how that differs from the original sound."""
     return {name: {**own.overview(), "change": own.minus(tables[name])} for name, own in heard.items()}
+
+
+def _abstaining(found: Confrontation, tables: Mapping[str, _Table]) -> dict[str, Any]:
+    """What refusing more costs each method that has confidences."""
+    return {
+        method: {**one, "j_lost": tables[method].number(j_lost_column(one["kind"]))}
+        for method, one in curves(found).items()
+    }
 
 
 def _described(name: str, columns: Sequence[Column], refused: str | None) -> dict[str, Any]:

@@ -86,7 +86,7 @@ def test_undefined_numbers_and_missing_protocols_are_told(results, make_scores):
     blank = [make_scores(0, foreground=0, intersection=0, union=0, predicted=0)] * 8
     text = format_tables(results({"original": {"m": blank}}))
     assert block(text, "dataset")[2].split() == ["m", "-", "-"]
-    assert block(text, "negatives")[2].split() == ["m", "0.0", "100.0", "-"]
+    assert block(text, "negatives")[3].split() == ["m", "0.0", "100.0", "-", "-"]
     assert "pairs: not shown, it needs images that are heard with several sounds" in text
     assert "\n\n\n" not in text
 

@@ -162,7 +162,7 @@ def test_results_are_strict_json_with_fractions(tmp_path):
     found = read_results(tmp_path)
     assert found == read_results(tmp_path / "results.json")
     assert list(found) == [field.name for field in fields(EvalResults)]
-    assert [*found][:3] == ["schema", "command", "date"] and [*found][-5:-2] == ["intervals", "extent", "gallery"]
+    assert [*found][:3] == ["schema", "command", "date"] and [*found][-5:-2] == ["extent", "abstaining", "gallery"]
     assert found["scores"]["cross_modal"]["paper"]["cIoU"] == {"value": 0.55, "low": None, "high": None}
     assert found["data"] == {"path": "data", "samples": 20, "gt_empty": 2}  # numpy's numbers are numbers
     with pytest.raises(ValueError, match="not JSON compliant"):
