@@ -306,6 +306,7 @@ def test_it_can_be_evaluated(source, random_config, tmp_path):
     assert of_everything["paper"]["J"]["value"] == pytest.approx(6 * 0.5 / 9)
     assert of_everything["pairs"]["iIoU (fixed)"]["value"] == 1.0  # over both objects, not over further sounds
     negatives = {name: one["value"] for name, one in of_everything["negatives"].items()}
-    assert negatives == {"false area": 1.0, "abstained": 0.0, "missed": 0.0}
+    by_kind = {f"N-acc ({kind})": 0.0 for kind in ("silence", "noise", "offscreen")}
+    assert negatives == {"false area": 1.0, "N-acc": 0.0, **by_kind, "missed": 0.0, "J lost (offscreen)": None}
     scenarios = {name: part["samples"] for name, part in results.scenarios.items()}
     assert scenarios == {"pair": 6, "silence": 1, "noise": 1, "offscreen": 1}
