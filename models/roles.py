@@ -28,6 +28,10 @@ class AudioTextEncoder(Protocol):
     and `pseudo_word_encoder` raises UserError.
 
     `bank()`, which `load_models` adds, returns the `models.sound_bank.SoundBank` of the config, or raises UserError.
+
+    Optional: `match_regions(waveforms, sampling_rates, images, regions)` compares each sound with the regions of its
+    image, as `Segmenter.propose_regions` gives them, without words: list of (R,) float32, in natural logarithms of
+    odds, which compare with those of other regions for the same sound.
     """
 
     embed_dim: int
@@ -91,6 +95,9 @@ class Segmenter(Protocol):
     Optional: `encode_images(images)` returns a list with what the network makes of each image's pixels alone, which
     `segment` asks for through `self.remembered` and leaves as it is. A segmenter that has it, itself or in its parts,
     encodes an image once however many methods ask about it (`models/remembering.py`).
+
+    Optional: `propose_regions(images)` returns what could be things, asked for nothing: per image (R, H, W) float32 in
+    [0, 1], above 0.5 inside each of R regions, which may overlap; none of them is empty, R may be 0.
 
     Optional: `known_names(query, k)` returns at most k things that a query is taken for, list[str], the nearest first.
 

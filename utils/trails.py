@@ -14,6 +14,7 @@ Conventions, for every trail; candidates, query and reason follow from the queri
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import replace
 from typing import Any
 
 from utils.types import Proposal, Query
@@ -62,7 +63,7 @@ def complete(proposal: Proposal, reason: str) -> Proposal:
         "query": "; ".join(query.text for query in queries) if queries else None,
         "reason": None if queries else reason,
     }
-    return Proposal(queries, {**told, **derived, **trail})
+    return replace(proposal, queries=queries, trail={**told, **derived, **trail})
 
 
 def silence(reason: str, seen: str | None = None) -> Proposal:

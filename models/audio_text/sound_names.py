@@ -1,4 +1,4 @@
-"""SoundNet's names as a space that sounds and sentences share: what a sound may come from."""
+"""SoundNet's names as a space that sounds, sentences and pictures share: what a sound may come from."""
 
 from __future__ import annotations
 
@@ -7,14 +7,18 @@ from typing import Any, ClassVar
 
 import numpy as np
 import torch
-from torch.nn.functional import normalize
+from torch.nn.functional import adaptive_avg_pool2d, normalize
 
-from models.audio_tagger.soundnet import OBJECTS_WEIGHT, SoundNetTagger, classes_of
+from models.audio_tagger.soundnet import OBJECTS_WEIGHT, SHARPNESS, SoundNetTagger, classes_of
 from models.network import Composite, Pretrained
 from models.pocket.class_names import ClassNames
+from models.pocket.image_classifier import ImageClassifier, check_names
+from models.segmenter.score_maps import within_aspect
 from utils.language import imagenet
 from utils.language.phrases import check_prompt, fill
 
+SCALES = (320, 448)  # pixels of a picture's longer side, as the segmenter sees it
+LEAST = 1e-4  # probability that sound and region have a name in common; less is as good as none
 NOWHERE = -1e-3  # of a sound some 16 long: what nothing is known of is a little less like any sound than zero
 
 
@@ -24,7 +28,8 @@ class SoundNameEncoder(Composite):
     Both lie in a space where unrelated sounds spread alike in all directions, so that the product of a sentence and a
     sound is a z-score: how many deviations more than for unrelated sounds the names of the one are heard in the other.
     The cosine is that over the length of the sound, some 16. Its zero is what unrelated sounds have on average. The
-    last dimension is for sentences that name nothing known; no sound lies there.
+    last dimension is for sentences that name nothing known; no sound lies there. Of a region of a picture an image
+    classifier says how probable each of the same names is.
 
     Conventions:
         names: (N, 1000) in [0, 1], what a sentence names.
@@ -33,11 +38,16 @@ class SoundNameEncoder(Composite):
 
     family = "sound_names"
     remembers = ("encode_text",)  # what is heard, its part "sounds" remembers
-    parts: ClassVar[Mapping[str, type[Pretrained]]] = {"sounds": SoundNetTagger, "words": ClassNames}
+    parts: ClassVar[Mapping[str, type[Pretrained]]] = {
+        "sounds": SoundNetTagger,
+        "words": ClassNames,
+        "classifier": ImageClassifier,
+    }
 
     def __init__(self, networks: Mapping[str, Any], provenance: dict[str, Any]) -> None:
         super().__init__(networks, provenance)
-        self.sounds, self.words = networks["sounds"], networks["words"]
+        self.sounds, self.words, self.classifier = (networks[name] for name in self.parts)
+        check_names(self.classifier)
         self._objects_factor = torch.from_numpy(self.sounds.table("objects_factor"))  # (D, 1000)
         self._groups_factor = torch.from_numpy(self.sounds.table("groups_factor"))  # (G, G)
         classes = torch.from_numpy(classes_of(self.sounds.group_labels))
@@ -46,14 +56,26 @@ class SoundNameEncoder(Composite):
 
     def encode_audio(self, waveforms: Sequence[np.ndarray], sampling_rates: Sequence[int]) -> np.ndarray:
         """See `models.roles.AudioTextEncoder`."""
-        objects, groups = self.sounds.z_scores(self.sounds.encode_audio(waveforms, sampling_rates))
-        spread = [
-            objects @ self.sounds.table("objects_whitening").T,
-            groups @ self.sounds.table("groups_whitening").T,
-            np.full((len(objects), 1), NOWHERE, np.float32),  # silence, which is nothing, has a direction too
-        ]
-        embeds = np.concatenate(spread, 1)
+        embeds = self._spread(waveforms, sampling_rates)
         return (embeds / np.linalg.norm(embeds, axis=1, keepdims=True)).astype(np.float32)
+
+    def match_regions(
+        self,
+        waveforms: Sequence[np.ndarray],
+        sampling_rates: Sequence[int],
+        images: Sequence[np.ndarray],
+        regions: Sequence[np.ndarray],
+    ) -> list[np.ndarray]:
+        """See `models.roles.AudioTextEncoder`: log sum_n p(n | sound) p(n | region) over the 1,000 names.
+
+        Of the sound, p is the softmax of what `encode_audio` says of each name, times SHARPNESS; of the region, the
+        mean of the classifier's over its places and scales.
+        """
+        names = self._embed(torch.eye(self.classifier.num_names)).numpy()  # (1000, embed_dim)
+        z_scores = torch.from_numpy(self._spread(waveforms, sampling_rates) @ names.T)  # (N, 1000)
+        heard = (SHARPNESS * z_scores).softmax(1)
+        seen = (self._names_of(*some) for some in zip(images, regions, strict=True))  # (R, 1000) each
+        return [(own @ sound + LEAST).log().numpy() for own, sound in zip(seen, heard, strict=True)]
 
     def encode_text(self, texts: Sequence[str]) -> np.ndarray:
         """See `models.roles.AudioTextEncoder`."""
@@ -69,6 +91,29 @@ class SoundNameEncoder(Composite):
             return normalize(word_embeddings + beside.to(word_embeddings), dim=1)
 
         return encode, torch.from_numpy(self.encode_text(list(dict.fromkeys(imagenet.things()))))
+
+    def _spread(self, waveforms: Sequence[np.ndarray], sampling_rates: Sequence[int]) -> np.ndarray:
+        """(N, embed_dim) float32, whose product with a row of `encode_text` is a z-score."""
+        objects, groups = self.sounds.z_scores(self.sounds.encode_audio(waveforms, sampling_rates))
+        spread = [
+            objects @ self.sounds.table("objects_whitening").T,
+            groups @ self.sounds.table("groups_whitening").T,
+            np.full((len(objects), 1), NOWHERE, np.float32),  # silence, which is nothing, has a direction too
+        ]
+        return np.concatenate(spread, 1)
+
+    def _names_of(self, image: np.ndarray, regions: np.ndarray) -> torch.Tensor:
+        """(H, W, 3) uint8 and (R, H, W) float32 -> (R, 1000) float32, adding up to 1."""
+        within = within_aspect(image)
+        inside = torch.zeros(len(regions), *within.shape[:2])
+        inside[:, : image.shape[0], : image.shape[1]] = torch.from_numpy(regions > 0.5)
+        names = torch.zeros(len(regions), self.classifier.num_names)
+        for scale in SCALES if len(regions) else ():
+            logits = self.classifier.encode_images([within], scale)[0].logits.cpu()  # (1000, h, w)
+            covered = adaptive_avg_pool2d(inside[None], logits.shape[-2:])[0].flatten(1)  # (R, h w)
+            covered = covered / covered.sum(1, keepdim=True).clamp(min=1e-12)
+            names += covered @ logits.softmax(0).flatten(1).T / len(SCALES)
+        return names
 
     def _embed(self, names: torch.Tensor) -> torch.Tensor:
         """(N, 1000) -> (N, embed_dim), rows L2-normalised."""

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
+from functools import cached_property
 from typing import Annotated, Any, ClassVar
 
 import numpy as np
@@ -13,6 +14,7 @@ from models.network import MAX_BATCH, Composite, Pretrained
 from models.pocket.class_names import ClassNames
 from models.pocket.image_classifier import SMALLEST, ImageClassifier, Seen, check_names
 from models.segmenter.outline_decoder import OutlineNetwork, share_of_query
+from models.segmenter.proposals import distinct, parts_of
 from models.segmenter.score_maps import NEAR_MISS, query_embeds, within_aspect
 from utils.cli import SHARE, at_least, several
 from utils.errors import UserError
@@ -20,6 +22,7 @@ from utils.language import imagenet
 from utils.types import Query
 
 ALIKE_FROM, ALIKE_TO = 0.2, 0.45  # likeness of two names from which one belongs to the other a little, and wholly
+PROPOSED = 9  # things that regions are proposed of
 
 
 class ClassMapSegmenter(Composite):
@@ -109,6 +112,33 @@ class ClassMapSegmenter(Composite):
         asked = torch.from_numpy(self.words.encode(texts))
         rows = [_presence(self._seen(image), asked).numpy() for image in images]
         return np.asarray(rows, np.float32).reshape(len(images), len(texts))
+
+    def propose_regions(self, images: Sequence[np.ndarray]) -> list[np.ndarray]:
+        """See `models.roles.Segmenter`: the outlines of the things likeliest in view, and their connected parts."""
+        return [self._regions(image) for image in images]
+
+    def _regions(self, image: np.ndarray) -> np.ndarray:
+        """(R, H, W) float32 in [0, 1]."""
+        (height, width), size, seen = image.shape[:2], within_aspect(image).shape[:2], self._seen(image)
+        names, asked = self._things
+        shares = [(names.to(one.logits) @ one.logits.softmax(0).flatten(1)).amax(1) for one in seen]
+        likeliest = torch.stack(shares).amax(0).argsort(descending=True, stable=True)
+        chosen: list[int] = []
+        for thing in likeliest.tolist():
+            if all((asked[thing] * names[other]).max() < 1 for other in chosen):  # else it is taken for the other
+                chosen.append(thing)
+            if len(chosen) == PROPOSED:
+                break
+        maps = (self._strongest(seen, asked[[thing]], size)[:height, :width] for thing in chosen)
+        found = distinct(part for one in maps for part in parts_of(one.clamp(0, 1).numpy()))
+        return np.asarray(found, np.float32).reshape(len(found), height, width)
+
+    @cached_property
+    def _things(self) -> tuple[torch.Tensor, torch.Tensor]:
+        """All things that the names are: (T, N) float32 each, their own names, and look-alikes besides."""
+        things = list(dict.fromkeys(imagenet.things()))
+        own = np.array([[thing == name for name in imagenet.things()] for thing in things], np.float32)
+        return torch.from_numpy(own), torch.from_numpy(self.encode_text(things))
 
     def _seen(self, image: np.ndarray) -> list[Seen]:
         image = within_aspect(image)

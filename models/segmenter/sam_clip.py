@@ -146,6 +146,10 @@ class SamClipSegmenter(Composite):
             encoded.append(EmbeddedRegions(regions, self._embed(image, regions)))
         return encoded
 
+    def propose_regions(self, images: Sequence[np.ndarray]) -> list[np.ndarray]:
+        """See `models.roles.Segmenter`: what Segment Anything finds, CLIP unasked."""
+        return [self._regions(image) for image in images]
+
     def scores(self, regions: torch.Tensor, embeds: torch.Tensor, negatives: torch.Tensor) -> torch.Tensor:
         """How well each region fits each query: (P, Q) float32 in [0, 1].
 
@@ -180,6 +184,14 @@ class SamClipSegmenter(Composite):
                 mean = mean + self.mask_weight * scorer.encode_pixels(muted)
             embeds.append(mean / (self.crop_weight + self.mask_weight))
         return torch.cat(embeds)
+
+    def _regions(self, image: np.ndarray) -> np.ndarray:
+        """(R, H, W) float32 in [0, 1]."""
+        (height, width), masks = image.shape[:2], self.networks["masks"]
+        regions = self.remembered.encode_images([image])[0].regions
+        maps = (self.calibration(masks.mask_logits(regions, index), 1.0) for index in range(len(regions)))
+        found = [one[:height, :width].cpu().numpy() for one in maps if (one[:height, :width] > 0.5).any()]
+        return np.asarray(found, np.float32).reshape(len(found), height, width)
 
     def _score_map(self, image: np.ndarray, embeds: torch.Tensor, negatives: torch.Tensor) -> np.ndarray:
         height, width = image.shape[:2]

@@ -36,7 +36,16 @@ def build(hub_id: str, tiny: bool):
     with torch.device("meta"):  # the parts it shares would otherwise be made, and held, two and three times
         network = PeAudioVideoModel(_config(hub_id, tokenizer, tiny))
     extractor = PeAudioFeatureExtractor(return_attention_mask=True)
-    pictures = PeVideoVideoProcessor(size=dict(height=336, width=336))
+    side = 32 if tiny else 336
+    mean = [0.5, 0.5, 0.5]  # PE-Core's
+    pictures = PeVideoVideoProcessor(
+        size=dict(height=side, width=side),
+        do_resize=True,
+        do_rescale=True,
+        do_normalize=True,
+        image_mean=mean,
+        image_std=mean,
+    )
 
     def save(folder: Path) -> None:
         from safetensors.torch import save_file
