@@ -3,10 +3,11 @@
 A segmenter proposes regions without being asked for anything, the audio-text encoder says how well each fits the sound,
 and the best are united. So one of several things of a kind can be chosen, which no word for them tells apart.
 
-    score(r) = match(sound, r) + w log(area of r)
+    score(r) = match(sound, r) + w log(area of r) + log(mean of its map inside r)
 
-A part of a thing, its head, often fits as well as the whole; w prefers the whole. The best region is taken, and others
-apart from it that are within a margin.
+A part of a thing, its head, often fits as well as the whole; w prefers the whole. The last term is how sure the segmenter
+is of the region. The best one is taken, and others apart from it that are within a margin. The defaults were chosen on
+scenes of Stamps-AVS's train split.
 
 Reference:
     None; regions named by what they share an embedding with, as Liang et al., "Open-Vocabulary Semantic Segmentation
@@ -70,7 +71,7 @@ class Regions(Method):
         *,
         area_weight: Annotated[float, NOT_NEGATIVE] = 0.5,
         max_regions: Annotated[int, at_least(1)] = 2,
-        margin: Annotated[float, NOT_NEGATIVE] = 1.0,
+        margin: Annotated[float, NOT_NEGATIVE] = 0.5,
         max_overlap: Annotated[float, SHARE] = 0.3,
         silence_db: Annotated[float, LEVEL] = SILENCE_DB,
     ) -> None:
@@ -99,7 +100,9 @@ class Regions(Method):
             return abstain("nothing in view stands out as a region", heard=HEARD, seen="")
         [match] = self.models["audio_text"].match_regions(*sounds_of([sample]), [sample.image], [regions])
         inside = regions > 0.5
-        scores = match + self.area_weight * np.log(inside.mean((1, 2)))
+        areas = inside.mean((1, 2))
+        sureness = (inside * regions).mean((1, 2)) / areas
+        scores = match + self.area_weight * np.log(areas) + np.log(sureness)
         chosen = self._choose(scores, inside)
         odds = np.exp(scores - scores.max())
         weights = NOT_CHOSEN * odds

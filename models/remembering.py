@@ -30,7 +30,7 @@ if TYPE_CHECKING:
     from models.stage_cache import StageCache
 
 STAGES = ("encode_audio", "encode_text", "tag", "caption", "encode_images")  # of `models.roles`
-NUMBERS = ("encode_audio", "encode_text", "tag", "segment", "presence", "propose_regions", "match_regions")  # that answer in these
+NUMBERS = ("encode_audio", "encode_text", "tag", "segment", "presence", "propose_regions", "match_regions")  # in these
 ENCODED = "encode_images"  # what a segmenter makes of pixels: large, on its device, and no value to keep in a file
 
 

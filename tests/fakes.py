@@ -102,6 +102,15 @@ class FakeAudioText:
         self.asked += texts
         return np.stack([MEANINGS[meant(text)] for text in texts])
 
+    def match_regions(self, waveforms, sampling_rates, images, regions):
+        """By how much of a region has the colour of what is heard."""
+        found = []
+        for waveform, rate, image, own in zip(waveforms, sampling_rates, images, regions, strict=True):
+            number, inside = heard(waveform, rate), own > 0.5
+            there = colour_mask(image, NAMES[number]) if number < len(NAMES) else np.zeros(image.shape[:2], bool)
+            found.append(np.log((inside & there).sum((1, 2)) / inside.sum((1, 2)) + 1e-4).astype(np.float32))
+        return found
+
     def pseudo_word_encoder(self, template):
         assert template.count("{}") == 1
 
@@ -159,6 +168,16 @@ class FakeSegmenter:
         peaks = [[self._map(image, [Query(text)]).max() for text in texts] for image in images]
         known = [meant(text) < len(NAMES) for text in texts]
         return np.asarray(peaks, np.float32).reshape(len(images), len(texts)) * np.asarray(known, np.float32)
+
+    def propose_regions(self, images):
+        """Whatever has the colour of a thing."""
+        found = [
+            [self._map(image, [Query(name)]) for name in NAMES if colour_mask(image, name).any()] for image in images
+        ]
+        return [
+            np.asarray(maps, np.float32).reshape(-1, *image.shape[:2])
+            for maps, image in zip(found, images, strict=True)
+        ]
 
     def encode_text(self, texts):
         return np.stack([SEGMENTER_MEANINGS[meant(text)] for text in texts])

@@ -9,7 +9,7 @@ import numpy as np
 import torch
 from torch.nn.functional import adaptive_avg_pool2d, normalize
 
-from models.audio_tagger.soundnet import OBJECTS_WEIGHT, SHARPNESS, SoundNetTagger, classes_of
+from models.audio_tagger.soundnet import OBJECTS_WEIGHT, SoundNetTagger, classes_of
 from models.network import Composite, Pretrained
 from models.pocket.class_names import ClassNames
 from models.pocket.image_classifier import ImageClassifier, check_names
@@ -18,6 +18,7 @@ from utils.language import imagenet
 from utils.language.phrases import check_prompt, fill
 
 SCALES = (320, 448)  # pixels of a picture's longer side, as the segmenter sees it
+SHARPNESS = 3.0  # what z-scores of single names are multiplied by to make probabilities of them
 LEAST = 1e-4  # probability that sound and region have a name in common; less is as good as none
 NOWHERE = -1e-3  # of a sound some 16 long: what nothing is known of is a little less like any sound than zero
 

@@ -35,7 +35,11 @@ def config(folder, tmp_path_factory):
     """The families of the bundled config; what sees knows nothing, what hears is bundled."""
     eyes = {part: {"weights": str(folder / part)} for part in ("classifier", "outlines", "words")}
     roles = {
-        "audio_text": {"family": "sound_names", "sounds": SOUNDNET, "words": eyes["words"]},
+        "audio_text": {
+            "family": "sound_names",
+            "sounds": SOUNDNET,
+            **{part: eyes[part] for part in ("words", "classifier")},
+        },
         "audio_tagger": {"family": "soundnet", **SOUNDNET},
         "audio_captioner": {"family": "tags", "tagger": SOUNDNET},
         "image_captioner": {"family": "classifier", "classifier": eyes["classifier"], "scales": [64, 96]},

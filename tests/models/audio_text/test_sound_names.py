@@ -6,10 +6,11 @@ import numpy as np
 import pytest
 import torch
 
+from datasets.masks import read_mask
 from models.audio_tagger.soundnet import OBJECTS_WEIGHT
-from models.audio_text.sound_names import SoundNameEncoder
+from models.audio_text.sound_names import SHARPNESS, SoundNameEncoder
 from models.roles import AudioTextEncoder
-from tests.checkpoints.pocket import BUNDLED, example
+from tests.checkpoints.pocket import BUNDLED, EXAMPLES, example
 from utils.language import imagenet
 
 UNKNOWN = "xqzt"
@@ -19,7 +20,7 @@ TEMPLATE = "a sound of {}"
 
 @pytest.fixture(scope="module")
 def encoder():
-    parts = {"sounds": BUNDLED / "soundnet", "words": BUNDLED / "words"}
+    parts = {"sounds": BUNDLED / "soundnet", "words": BUNDLED / "words", "classifier": BUNDLED / "efficientnet_lite2"}
     return SoundNameEncoder.from_pretrained(**{part: {"weights": str(folder)} for part, folder in parts.items()})
 
 
@@ -153,3 +154,26 @@ def test_the_pseudo_word_can_be_optimised(encoder, bark):
 def test_texts_are_the_same_in_any_batch(encoder):
     together = encoder.encode_text(TEXTS)
     np.testing.assert_allclose(together, [encoder.encode_text([text])[0] for text in TEXTS], atol=1e-6)
+
+
+def test_a_region_is_like_what_it_shows(encoder, bark):
+    """The picture of the dog: the dog's region against the rest of it, and by hand from what the two parts say."""
+    image = example("farm_dog")[0]
+    dog = read_mask(EXAMPLES / "gt_seg" / "farm_dog.png").astype(np.float32)
+    regions = np.stack([dog, 1 - dog])
+    [found] = encoder.match_regions([bark[0]], [bark[1]], [image], [regions])
+    assert found.shape == (2,) and found.dtype == np.float32 and found[0] > found[1] + 1
+    z_scores = encoder._spread([bark[0]], [bark[1]]) @ encoder._embed(torch.eye(1000)).numpy().T
+    odds = np.exp(SHARPNESS * z_scores[0].astype(float))
+    whole = [encoder.classifier.encode_images([image], scale)[0].logits.softmax(0).mean((1, 2)) for scale in (320, 448)]
+    [everywhere] = encoder.match_regions([bark[0]], [bark[1]], [image], [np.ones((1, *dog.shape), np.float32)])
+    assert everywhere[0] == pytest.approx(np.log(sum(whole).numpy() / 2 @ odds / odds.sum() + 1e-4), abs=1e-4)
+
+
+def test_no_region_has_no_match(encoder, bark):
+    image = np.zeros((40, 60, 3), np.uint8)
+    assert encoder.match_regions([], [], [], []) == []
+    assert encoder.match_regions([bark[0]], [bark[1]], [image], [np.zeros((0, 40, 60), np.float32)])[0].shape == (0,)
+    thin = np.zeros((1, 40, 900), np.float32)
+    thin[0, 0, 0] = 1  # a single pixel of an image that is made higher for the network
+    assert np.isfinite(encoder.match_regions([bark[0]], [bark[1]], [np.zeros((40, 900, 3), np.uint8)], [thin])[0]).all()

@@ -265,3 +265,19 @@ def test_outlines_that_are_none_or_lack_a_tensor_are_refused(folder, tmp_path):
     (copy / "config.json").write_text(json.dumps(config))
     with pytest.raises(UserError, match="cannot load .* as outlines: .*size mismatch"):
         OutlineNetwork.from_pretrained(copy)
+
+
+def test_regions_are_proposed_without_being_asked_for(bundled, dog):
+    image, gt_mask = dog
+    [regions] = bundled.propose_regions([image])
+    assert regions.dtype == np.float32 and regions.shape[1:] == gt_mask.shape and 1 <= len(regions) <= 40
+    assert regions.min() >= 0 and regions.max() <= 1 and (regions > 0.5).any((1, 2)).all()
+    assert max(iou(region, gt_mask) for region in regions) > 0.75
+    expected = asked(bundled, image, "A photo of dog")  # the likeliest thing is among them, as it is asked for
+    assert min(np.abs(region - expected).max() for region in regions) < 1e-5
+
+
+def test_regions_of_a_very_long_image_are_its_own(segmenter):
+    image = np.random.default_rng(0).integers(0, 256, (20, 700, 3), dtype=np.uint8)
+    assert segmenter.propose_regions([image])[0].shape[1:] == (20, 700)
+    assert segmenter.propose_regions([]) == []

@@ -233,3 +233,16 @@ def test_settings_reach_the_networks(load, segmenter, images):
 def test_regions_are_scored_by_something(load):
     with pytest.raises(UserError, match="expected crop_weight or mask_weight above 0, found 0 for both"):
         load(crop_weight=0.0, mask_weight=0.0)
+
+
+def test_regions_are_those_of_segment_anything(segmenter, load, images):
+    for image in images:
+        [regions] = segmenter.propose_regions([image])
+        found = segmenter.networks["masks"].generate(image, **segmenter.generation)
+        masks = [segmenter.networks["masks"].mask_logits(found, index).numpy() > 0 for index in range(len(found))]
+        masks = [mask for mask in masks if mask.any()]
+        assert regions.dtype == np.float32 and regions.shape == (len(masks), *image.shape[:2])
+        assert regions.min() >= 0 and regions.max() <= 1
+        assert all(np.array_equal(region > 0.5, mask) for region, mask in zip(regions, masks, strict=True))
+    [none] = load(pred_iou_thresh=1.0).propose_regions(images[:1])
+    assert none.shape == (0, *images[0].shape[:2])
