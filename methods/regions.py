@@ -5,9 +5,9 @@ and the best are united. So one of several things of a kind can be chosen, which
 
     score(r) = match(sound, r) + w log(area of r) + log(mean of its map inside r)
 
-A part of a thing, its head, often fits as well as the whole; w prefers the whole. The last term is how sure the segmenter
-is of the region. The best one is taken, and others apart from it that are within a margin. The defaults were chosen on
-scenes of Stamps-AVS's train split.
+A part of a thing, its head, often fits as well as the whole; w prefers the whole. The last term is how sure the
+segmenter is of the region. The best one is taken, and others apart from it that are within a margin. The defaults were
+chosen on scenes of Stamps-AVS's train split.
 
 Reference:
     None; regions named by what they share an embedding with, as Liang et al., "Open-Vocabulary Semantic Segmentation

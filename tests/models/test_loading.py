@@ -51,6 +51,22 @@ def test_only_what_is_asked_for_is_loaded_and_each_once(config, monkeypatch):
     assert len(loaded) == 1 and loaded[0]["device"] == resolve_device("auto")
 
 
+@pytest.mark.parametrize(
+    ("role", "ask", "able"),
+    [
+        ("audio_text", lambda model: model.match_regions([], [], [], []), "pe_av_pictures, sound_names"),
+        ("segmenter", lambda model: model.propose_regions([]), "sam_clip, class_map"),
+    ],
+)
+def test_what_a_family_lacks_is_said_with_those_that_have_it(config, role, ask, able):
+    family = config.roles[role]["family"]
+    said = (
+        f"{role} that can .*, found the family {family} in .*; of these families one can: {able} \\(--set {role}.family"
+    )
+    with pytest.raises(UserError, match=said):
+        ask(load_models(config, [role], device="cpu")[role])
+
+
 def test_models_remember(config):
     model = load_models(config, ["audio_text"], device="cpu", memory=Memory())["audio_text"]
     calls = []
