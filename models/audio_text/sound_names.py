@@ -57,7 +57,7 @@ class SoundNameEncoder(Composite):
 
     def encode_audio(self, waveforms: Sequence[np.ndarray], sampling_rates: Sequence[int]) -> np.ndarray:
         """See `models.roles.AudioTextEncoder`."""
-        embeds = self._spread(waveforms, sampling_rates)
+        embeds = self._spread(self.sounds.encode_audio(waveforms, sampling_rates))
         return (embeds / np.linalg.norm(embeds, axis=1, keepdims=True)).astype(np.float32)
 
     def match_regions(
@@ -73,7 +73,9 @@ class SoundNameEncoder(Composite):
         mean of the classifier's over its places and scales.
         """
         names = self._embed(torch.eye(self.classifier.num_names)).numpy()  # (1000, embed_dim)
-        z_scores = torch.from_numpy(self._spread(waveforms, sampling_rates) @ names.T)  # (N, 1000)
+        z_scores = torch.from_numpy(
+            self._spread(self.sounds.encode_audio(waveforms, sampling_rates)) @ names.T
+        )  # (N, 1000)
         heard = (SHARPNESS * z_scores).softmax(1)
         seen = (self._names_of(*some) for some in zip(images, regions, strict=True))  # (R, 1000) each
         return [(own @ sound + LEAST).log().numpy() for own, sound in zip(seen, heard, strict=True)]
@@ -93,9 +95,9 @@ class SoundNameEncoder(Composite):
 
         return encode, torch.from_numpy(self.encode_text(list(dict.fromkeys(imagenet.things()))))
 
-    def _spread(self, waveforms: Sequence[np.ndarray], sampling_rates: Sequence[int]) -> np.ndarray:
-        """(N, embed_dim) float32, whose product with a row of `encode_text` is a z-score."""
-        objects, groups = self.sounds.z_scores(self.sounds.encode_audio(waveforms, sampling_rates))
+    def _spread(self, heard: np.ndarray) -> np.ndarray:
+        """What `sounds` heard -> (N, embed_dim) float32, whose product with a row of `encode_text` is a z-score."""
+        objects, groups = self.sounds.z_scores(heard)
         spread = [
             objects @ self.sounds.table("objects_whitening").T,
             groups @ self.sounds.table("groups_whitening").T,

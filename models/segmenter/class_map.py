@@ -14,7 +14,6 @@ from models.network import MAX_BATCH, Composite, Pretrained
 from models.pocket.class_names import ClassNames
 from models.pocket.image_classifier import SMALLEST, ImageClassifier, Seen, check_names
 from models.segmenter.outline_decoder import OutlineNetwork, share_of_query
-from models.segmenter.proposals import distinct, parts_of
 from models.segmenter.score_maps import NEAR_MISS, query_embeds, within_aspect
 from utils.cli import SHARE, at_least, several
 from utils.errors import UserError
@@ -119,6 +118,8 @@ class ClassMapSegmenter(Composite):
 
     def _regions(self, image: np.ndarray) -> np.ndarray:
         """(R, H, W) float32 in [0, 1]."""
+        from models.segmenter.proposals import distinct, parts_of  # which most methods never enter
+
         (height, width), size, seen = image.shape[:2], within_aspect(image).shape[:2], self._seen(image)
         names, asked = self._things
         shares = [(names.to(one.logits) @ one.logits.softmax(0).flatten(1)).amax(1) for one in seen]

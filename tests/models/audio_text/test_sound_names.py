@@ -163,7 +163,9 @@ def test_a_region_is_like_what_it_shows(encoder, bark):
     regions = np.stack([dog, 1 - dog])
     [found] = encoder.match_regions([bark[0]], [bark[1]], [image], [regions])
     assert found.shape == (2,) and found.dtype == np.float32 and found[0] > found[1] + 1
-    z_scores = encoder._spread([bark[0]], [bark[1]]) @ encoder._embed(torch.eye(1000)).numpy().T
+    z_scores = (
+        encoder._spread(encoder.sounds.encode_audio([bark[0]], [bark[1]])) @ encoder._embed(torch.eye(1000)).numpy().T
+    )
     odds = np.exp(SHARPNESS * z_scores[0].astype(float))
     whole = [encoder.classifier.encode_images([image], scale)[0].logits.softmax(0).mean((1, 2)) for scale in (320, 448)]
     [everywhere] = encoder.match_regions([bark[0]], [bark[1]], [image], [np.ones((1, *dog.shape), np.float32)])
