@@ -24,7 +24,7 @@ GREY = (128, 128, 128)  # beyond the image
 
 
 class PeAvPicturesEncoder(PeAvEncoder):
-    """`PeAvEncoder` with the video branch of the same checkpoint, in float32 some 1.5 GB more.
+    """`PeAvEncoder` with the video branch of the same checkpoint; of -large, some half a billion weights more.
 
     A region is shown to it as a video of one frame: a square around it with some context, the background blurred
     (`models/segmenter/crops.py`). A sound and a video have the published logit, scale x product of what the two heads
