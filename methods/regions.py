@@ -1,7 +1,7 @@
 """Regions: no words at all; what in the picture fits the sound, in a space that both share.
 
 A segmenter proposes regions without being asked for anything, the audio-text encoder says how well each fits the sound,
-and the best are united. So one of several things of a kind can be chosen, which no word for them tells apart.
+and the best are united. So of two things that one word would name, the one that fits the sound better can be chosen.
 
     score(r) = match(sound, r) + w log(area of r) + log(mean of its map inside r)
 
