@@ -13,7 +13,7 @@ import shlex
 import sys
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
-from functools import partial
+from functools import cache, partial
 from pathlib import Path
 from typing import Any
 
@@ -24,7 +24,7 @@ import methods
 from models.config import Config, load_config
 from models.loading import load_models
 from models.remembering import Memory
-from utils.cli import Parser, add_run_options
+from utils.cli import Parser, add_run_options, add_video_options
 from utils.errors import UserError, run_script
 from utils.files import file_name, make_folder
 from utils.media.drawing import draw_overlay, grey, save_png, shades, side_by_side
@@ -78,6 +78,8 @@ def main(argv: Sequence[str] | None = None) -> Demo:
         UserError: a name, a setting or a file is wrong.
     """
     arguments = parse_arguments(argv)
+    if arguments.video:
+        return main_video(arguments)
     img_path, wav_path = input_paths(arguments.img_path, arguments.wav_path)
     names = list(dict.fromkeys(arguments.methods))
     if arguments.verify:
@@ -117,6 +119,30 @@ def main(argv: Sequence[str] | None = None) -> Demo:
     return demo
 
 
+def main_video(arguments: argparse.Namespace) -> Mapping[str, Any]:
+    """See `main`, for a video."""
+    from utils.demo.run_video import run_video
+
+    names = list(dict.fromkeys(arguments.methods))
+    roles = [role for name in names for role in methods.requires(name)]
+    config, memory = load_config(arguments.config, arguments.set, methods.available(), roles), Memory()
+    for name in names:
+        methods.check(name, config.methods.get(name, {}))
+
+    @cache
+    def models() -> Mapping[str, Any]:
+        return load_models(config, roles, arguments.device, memory=memory)
+
+    @cache
+    def method(name: str) -> methods.Method:
+        return methods.create(name, models(), config.methods.get(name), seed=arguments.seed, memory=memory)
+
+    def predict(samples: Sequence[Sample], name: str) -> list[Prediction]:
+        return method(name).predict(samples)
+
+    return run_video(arguments, names, predict, memory.forget, f"{config.name}: {config.summary}")
+
+
 def parse_arguments(argv: Sequence[str] | None) -> argparse.Namespace:
     """The command line; argparse ends the program with code 2 on a wrong one."""
     parser = Parser(
@@ -125,6 +151,7 @@ def parse_arguments(argv: Sequence[str] | None) -> argparse.Namespace:
     add = parser.add_argument
     add("--img_path", type=Path, metavar="FILE", help="an image, anything Pillow opens")
     add("--wav_path", type=Path, metavar="FILE", help="a sound, anything libsndfile or FFmpeg reads")
+    add_video_options(parser)
     add_run_options(parser, methods.available())
     about = "where the pictures go (default: %(default)s)"
     add("--output", type=Path, default=Path("outputs/demo"), metavar="DIR", help=about)

@@ -78,6 +78,17 @@ def add_run_options(parser: argparse.ArgumentParser, methods: Sequence[str]) -> 
     add("--threshold", type=THRESHOLD, default=0.5, metavar="T", help=about)
 
 
+def add_video_options(parser: argparse.ArgumentParser) -> None:
+    """Adds what a video takes: --video, --fps, --look and --masks."""
+    add = parser.add_argument_group("a video").add_argument
+    about = "a video, anything FFmpeg reads; its own sound, or that of --wav_path, is heard around each moment"
+    add("--video", type=Path, metavar="FILE", help=about)
+    add("--fps", type=FPS, default=4.0, metavar="N", help="frames a second that get a mask (default: %(default)g)")
+    about = "seconds from one look of the networks to the next, 0 for every frame (default: %(default)g)"
+    add("--look", type=NOT_NEGATIVE, default=0.75, metavar="S", help=about)
+    add("--masks", action="store_true", help="write the mask of each frame too, numbered from 1 as in AVSBench")
+
+
 def add_eval_options(parser: argparse.ArgumentParser, baselines: Sequence[str], needs_data: bool) -> None:
     """Adds what eval.py alone takes: what it reads, where its results go, and what is measured how."""
     add = parser.add_argument
@@ -172,6 +183,7 @@ THRESHOLD = number("from 0 to below 1", lambda x: 0 <= x < 1)
 BETWEEN = number("above 0 and below 1", lambda x: 0 < x < 1)
 SIMILARITY = number("from -1 up", lambda x: -1 <= x < math.inf)
 LEVEL = number("from -.inf to 0, of dBFS", lambda x: x <= 0)
+FPS = number("above 0, at most 60", lambda x: 0 < x <= 60)
 SECONDS = number("from 0.1 to 3600, of seconds", lambda x: 0.1 <= x <= 3600)
 
 

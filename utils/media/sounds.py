@@ -223,6 +223,15 @@ def _loudest_of_cancelling(covariance: np.ndarray, products: np.ndarray) -> int 
     return int(np.argmax(energies)) + 1 if max(covariance.sum(), 0.0) < CANCELLING * energies.sum() else None
 
 
+def one_channel(block: np.ndarray) -> np.ndarray:
+    """A part of a sound, (n, C) finite floats, as `read_recording` makes one channel of a whole: (n,) float32."""
+    channels = block.T.astype(np.float64)
+    deviations = channels - channels.mean(1, keepdims=True) if len(block) else channels
+    loudest = _loudest_of_cancelling(deviations @ deviations.T, channels @ channels.T)
+    mono = channels[loudest - 1] if loudest else channels.mean(0)
+    return (mono / max(1.0, np.abs(mono).max(initial=0.0))).astype(np.float32)
+
+
 def _refuse_a_spike(waveform: np.ndarray, peak: float, sampling_rate: int) -> None:
     """Raises `Unreadable` where dividing by the peak would leave nothing of the rest."""
     if peak <= FAR_BEYOND:
