@@ -9,7 +9,7 @@ from __future__ import annotations
 import math
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass, replace
-from itertools import chain, islice
+from itertools import groupby, islice
 
 import numpy as np
 from PIL import Image
@@ -148,20 +148,30 @@ def answered(looks: Iterator[Look], sound: SoundTrack, predict: Predict, name: s
 
 
 def calmed(looks: Iterable[Look]) -> Iterator[Look]:
-    """Outvotes a look that differs from the one before and the one after it: at each pixel, the median of the three."""
-    before = this = None
-    for after in chain(looks, [None]):
-        if this is not None:
-            neighbours = [one for one in (before, after) if one is not None and one.shot == this.shot]
-            yield _agreed(this, *neighbours) if len(neighbours) == 2 else this
-        before, this = this, after
+    """Outvotes a look that differs from those beside it: at each pixel, the median of three looks of a shot.
+
+    They are the one before, the look itself and the one after; at the ends of a shot, its first or last three.
+    """
+    for _, shot in groupby(looks, lambda look: look.shot):
+        three = list(islice(shot, 3))
+        if len(three) < 3:
+            yield from three
+            continue
+        yield _agreed(three, 0)
+        yield _agreed(three, 1)
+        for look in shot:
+            three = [*three[1:], look]
+            yield _agreed(three, 1)
+        yield _agreed(three, 2)
 
 
-def _agreed(this: Look, before: Look, after: Look) -> Look:
-    maps = [look.prediction.score_map for look in (before, this, after)]
-    asked = [_asked(look.prediction) for look in (before, this, after)]
-    said = before.prediction if asked[0] == asked[2] != asked[1] else this.prediction
-    return replace(this, prediction=replace(said, score_map=np.median(maps, axis=0).astype(np.float32)))
+def _agreed(three: Sequence[Look], own: int) -> Look:
+    predictions = [look.prediction for look in three]
+    score_map = np.median([one.score_map for one in predictions], axis=0).astype(np.float32)
+    asked = [_asked(one) for one in predictions]
+    two = max(asked, key=asked.count)  # the first of them where all differ
+    said = predictions[own] if asked.count(two) == 1 or asked[own] == two else predictions[asked.index(two)]
+    return replace(three[own], prediction=replace(said, score_map=score_map))
 
 
 def between_looks(looks: Iterable[Look], threshold: float) -> Iterator[tuple[Frame, np.ndarray, Moment]]:

@@ -28,7 +28,7 @@ from utils.errors import UserError
 from utils.files import require_file
 
 LONGEST_SIDE = 2048  # pixels of an image; networks look at 1333 and less
-LOSSY_FORMATS = {"JPEG", "MPO", "WEBP", "AVIF"}
+LOSSY_FORMATS = {"JPEG", "MPO", "WEBP", "AVIF", "HEIF"}
 UNREADABLE = (OSError, SyntaxError, ValueError, EOFError, RuntimeError, struct.error, Image.DecompressionBombError)
 TURNS = {number: Image.Transpose(turn) for number, turn in enumerate((0, 3, 1, 5, 4, 6, 2), 2)}  # EXIF's numbers
 NOT_FINITE = "it holds values that are not finite numbers"
@@ -55,7 +55,14 @@ def opened(file: str | os.PathLike | BinaryIO) -> Iterator[Image.Image]:
     """A picture whose pixels are not decoded yet; what Pillow only warns of is kept from the terminal."""
     with warnings.catch_warnings():
         warnings.simplefilter("ignore")
-        with Image.open(file) as image:
+        try:
+            image = Image.open(file)
+        except UnidentifiedImageError:
+            from pillow_heif import register_heif_opener  # of iPhones; takes a while, and is rarely needed
+
+            register_heif_opener()
+            image = Image.open(file)
+        with image:
             yield image
 
 

@@ -167,6 +167,8 @@ def test_a_flicker_is_outvoted_and_a_change_is_not():
     scores = [0.9, 0.1, 0.9, 0.9, 0.2, 0.2, 0.2]
     found = [look.prediction.score_map[0, 0] for look in calmed(seen(scores))]
     np.testing.assert_allclose(found, [0.9, 0.9, 0.9, 0.9, 0.2, 0.2, 0.2], atol=1e-6)
+    for scores in ([0.1, 0.9, 0.9], [0.9, 0.9, 0.1]):  # at the ends of a shot too
+        assert [round(float(look.prediction.score_map[0, 0]), 6) for look in calmed(seen(scores))] == [0.9] * 3
     words = [look.prediction.trail["query"] for look in calmed(seen([1] * 4, words=["dog", "cat", "dog", "cat"]))]
     assert [word[-3:] for word in words] == ["dog", "dog", "cat", "cat"]
 

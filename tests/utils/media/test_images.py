@@ -207,6 +207,20 @@ def test_cmyk_jpeg_is_rgb(tmp_path):
     assert np.abs(read_image(tmp_path / "a.jpg").astype(int) - (200, 40, 40)).max() <= 3
 
 
+@pytest.mark.parametrize("orientation", [1, 6])
+def test_what_an_iphone_takes_is_read_upright(orientation, tmp_path):
+    heif = pytest.importorskip("pillow_heif")
+    exif = Image.Exif()
+    exif[0x0112] = orientation
+    large = np.kron(RGB, np.ones((16, 16, 1), np.uint8))
+    heif.from_pillow(Image.fromarray(large)).save(tmp_path / "a.heic", quality=95, exif=exif.tobytes())
+    wanted = np.rot90(large, -1) if orientation == 6 else large
+    image, size = read_image_and_size(tmp_path / "a.heic")
+    assert image.shape == wanted.shape and size == wanted.shape[:2]
+    assert np.abs(image.astype(int) - wanted).mean() < 8
+    assert np.abs(np.asarray(open_image(tmp_path / "a.heic").convert("RGB")).astype(int) - wanted).mean() < 8
+
+
 def test_the_first_frame_of_an_animation_is_read(tmp_path):
     frames = [Image.new("RGB", (5, 4), level) for level in ("white", "black")]
     frames[0].save(tmp_path / "a.gif", save_all=True, append_images=frames[1:])

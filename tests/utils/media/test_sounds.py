@@ -18,6 +18,7 @@ from utils.media.sounds import (
     SILENCE_DB,
     is_silent,
     level_db,
+    one_channel,
     read_audio,
     read_recording,
     why_unheard,
@@ -261,6 +262,8 @@ def encode(path: Path, codec: str, video: bool = False) -> None:
     [
         ("a.m4a", "aac", "AAC in QuickTime / MOV"),
         ("a.aac", "aac", r"AAC in raw ADTS AAC"),
+        ("a.mka", "aac", "AAC in Matroska / WebM"),
+        ("a.3gp", "aac", "AAC in QuickTime / MOV"),
         ("named.wav", "aac", "AAC in QuickTime / MOV"),
         ("video.mp4", "aac", "AAC in QuickTime / MOV"),
         ("a.webm", "libopus", "OPUS in Matroska / WebM"),
@@ -281,6 +284,21 @@ def test_what_libsndfile_does_not_know_goes_through_ffmpeg(name, codec, kind, tm
         np.testing.assert_allclose(recording.waveform, 0.75 * np.tile(TONE, 5), atol=1e-4)
     else:
         assert np.sqrt(np.mean(np.square(recording.waveform))) == pytest.approx(0.265, abs=0.03)
+
+
+def test_opus_and_what_a_phone_calls_ogg_are_read_by_libsndfile(tmp_path):
+    for name in ("a.opus", "a.ogg"):
+        encode(tmp_path / name, "libopus")
+        recording = read_recording(tmp_path / name)
+        assert (recording.remarks, recording.sampling_rate) == ([], 48000)
+        assert np.sqrt(np.mean(np.square(recording.waveform))) == pytest.approx(0.265, abs=0.03)
+
+
+def test_one_channel_of_a_part_is_that_of_a_whole():
+    np.testing.assert_allclose(one_channel(np.stack([TONE, TONE / 2], 1)), 0.75 * TONE, atol=1e-6)
+    np.testing.assert_allclose(one_channel(np.stack([TONE, -TONE / 2 * 1.9], 1)), TONE, atol=1e-6)  # they cancel
+    assert np.abs(one_channel(4 * TONE[:, None])).max() == pytest.approx(1)
+    assert one_channel(np.zeros((0, 2), np.float32)).shape == (0,)
 
 
 def test_a_video_without_sound_says_so(tmp_path):

@@ -28,7 +28,7 @@ def make(
 ):
     """A video of one frame a shade, shown from its tick (1 / unit s) on; with a mono sound at RATE from a second on."""
     with av.open(str(path), "w") as container:
-        stream = container.add_stream(codec, rate=unit)
+        stream = container.add_stream("libx264", rate=unit)
         stream.height, stream.width, stream.pix_fmt = *size, "yuv420p"
         stream.codec_context.time_base = Fraction(1, unit)
         if aspect:
