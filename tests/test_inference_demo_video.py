@@ -19,7 +19,7 @@ from utils.media.videos import writing
 
 @pytest.fixture
 def scene(tmp_path, fakes, monkeypatch):
-    """clip.mp4, a dog beside a violin for four seconds: first the dog sounds, then the violin; fakes behind the demo."""
+    """clip.mp4, four seconds of a dog beside a violin: first the dog sounds, then the violin; fakes behind the demo."""
     loaded = []
 
     def load_models(config, roles, device, memory):
@@ -53,7 +53,7 @@ def test_the_mask_changes_with_the_sound(scene, capsys):
     for number, sample in ((1, scene[0][0]), (8, scene[0][1])):
         mask = np.asarray(Image.open(f"outputs/demo/clip_cross_modal_masks/clip_{number}.png")) > 0
         assert (mask & sample.gt_mask).sum() / (mask | sample.gt_mask).sum() > 0.9
-    rows = list(csv.DictReader(open("outputs/demo/clip_cross_modal_timeline.csv")))
+    rows = list(csv.DictReader(Path("outputs/demo/clip_cross_modal_timeline.csv").open()))
     assert [rows[i]["looked_for"] for i in (0, 7)] == ["A photo of dog", "A photo of violin"]
     assert len(answers["cross_modal"].moments) == 8
     out = capsys.readouterr().out

@@ -22,6 +22,7 @@ from utils.types import Prediction, Sample
 Predict = Callable[[Sequence[Sample]], Sequence[Prediction]]
 
 BATCH = 8  # looks that are predicted together
+CALM = 1.75  # seconds from the first to the last of three looks that are calmed
 QUIET_SECONDS = 0.5  # that have to be silent around a frame for it to show nothing
 THUMB = 32  # pixels a side of what frames are compared by
 CUT = 40.0  # of 255, by which all places of a frame differ on average from the frame before after a cut
@@ -150,9 +151,11 @@ def answered(looks: Iterator[Look], sound: SoundTrack, predict: Predict, name: s
 def calmed(looks: Iterable[Look]) -> Iterator[Look]:
     """Outvotes a look that differs from those beside it: at each pixel, the median of three looks of a shot.
 
-    They are the one before, the look itself and the one after; at the ends of a shot, its first or last three.
+    They are the one before, the look itself and the one after; at the ends of a shot, its first or last three. Three
+    that are further apart than CALM seconds may rightly differ, as a frame a second of AVSBench, and are left alone.
     """
-    for _, shot in groupby(looks, lambda look: look.shot):
+    for _, of_shot in groupby(looks, lambda look: look.shot):
+        shot = iter(of_shot)
         three = list(islice(shot, 3))
         if len(three) < 3:
             yield from three
@@ -166,6 +169,8 @@ def calmed(looks: Iterable[Look]) -> Iterator[Look]:
 
 
 def _agreed(three: Sequence[Look], own: int) -> Look:
+    if three[2].time - three[0].time > CALM:
+        return three[own]
     predictions = [look.prediction for look in three]
     score_map = np.median([one.score_map for one in predictions], axis=0).astype(np.float32)
     asked = [_asked(one) for one in predictions]

@@ -150,15 +150,16 @@ def test_a_slow_change_is_seen(tmp_path):
     assert {id(picture) for picture in pictures} == {id(views[number]) for number in (0, 4, 8)}
 
 
-def seen(scores, shots=None, words=None) -> list[Look]:
-    """Looks a second apart, each with a frame half a second before it."""
+def seen(scores, shots=None, words=None, apart=0.5) -> list[Look]:
+    """Looks half a second apart, each with a frame a quarter of a second before it."""
     found = []
     for number, score in enumerate(scores):
         shot = (shots or [0] * len(scores))[number]
         asked = Query(f"A photo of {(words or ['dog'] * len(scores))[number]}")
         prediction = Prediction(np.full((2, 3), score, np.float32), (asked,), ask_for([asked], "a sound").trail)
         first = number == 0 or found[-1].shot != shot
-        frames = [Frame(number - half, np.zeros((2, 3, 3), np.uint8)) for half in ((0,) if first else (0.5, 0))]
+        times = [number * apart] if first else [(number - 0.5) * apart, number * apart]
+        frames = [Frame(time, np.zeros((2, 3, 3), np.uint8)) for time in times]
         found.append(Look(shot, frames, frames[0].image, 0, 1, [False] * len(frames), prediction))
     return found
 
@@ -173,6 +174,11 @@ def test_a_flicker_is_outvoted_and_a_change_is_not():
     assert [word[-3:] for word in words] == ["dog", "dog", "cat", "cat"]
 
 
+def test_frames_a_second_apart_may_differ():
+    found = [look.prediction.score_map[0, 0] for look in calmed(seen([0.9, 0.1, 0.9], apart=1))]
+    np.testing.assert_allclose(found, [0.9, 0.1, 0.9], atol=1e-6)
+
+
 def test_nothing_reaches_over_a_cut():
     found = list(calmed(seen([0.9, 0.1, 0.9], shots=[0, 1, 2])))
     np.testing.assert_allclose([look.prediction.score_map[0, 0] for look in found], [0.9, 0.1, 0.9], atol=1e-6)
@@ -180,7 +186,7 @@ def test_nothing_reaches_over_a_cut():
 
 def test_frames_between_looks_have_a_map_between():
     found = list(between_looks(seen([0.0, 1.0, 0.5]), 0.5))
-    assert [frame.time for frame, *_ in found] == [0, 0.5, 1, 1.5, 2]
+    assert [frame.time for frame, *_ in found] == [0, 0.25, 0.5, 0.75, 1]
     np.testing.assert_allclose([score_map[0, 0] for _, score_map, _ in found], [0, 0.5, 1, 0.75, 0.5])
     assert [moment.share for *_, moment in found] == [0, 0, 1, 1, 0]
     assert [moment.sure for *_, moment in found] == pytest.approx([0, 0.5, 1, 0.75, 0.5])

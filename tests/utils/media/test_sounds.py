@@ -160,7 +160,9 @@ def test_sounds_that_are_not_finite_are_refused(tmp_path):
 )
 def test_a_spike_that_would_erase_the_rest_is_refused(samples, at, tmp_path):
     soundfile.write(tmp_path / "a.wav", np.array(samples), 16000, "FLOAT")
-    with pytest.raises(UserError, match="cannot read the sound .*a.wav: the value .* at .* s is far beyond all others, where full") as caught:
+    with pytest.raises(
+        UserError, match="cannot read the sound .*a.wav: the value .* at .* s is far beyond all others, where full"
+    ) as caught:
         read_audio(tmp_path / "a.wav")
     assert f"{np.float32(samples[at]):.3g} at {at / 16000:.3f} s" in str(caught.value)
 
