@@ -53,7 +53,7 @@ def test_the_mask_changes_with_the_sound(scene, capsys):
     for number, sample in ((1, scene[0][0]), (8, scene[0][1])):
         mask = np.asarray(Image.open(f"outputs/demo/clip_cross_modal_masks/clip_{number}.png")) > 0
         assert (mask & sample.gt_mask).sum() / (mask | sample.gt_mask).sum() > 0.9
-    rows = list(csv.DictReader(Path("outputs/demo/clip_cross_modal_timeline.csv").open()))
+    rows = list(csv.DictReader(Path("outputs/demo/clip_cross_modal_timeline.csv").read_text().splitlines()))
     assert [rows[i]["looked_for"] for i in (0, 7)] == ["A photo of dog", "A photo of violin"]
     assert len(answers["cross_modal"].moments) == 8
     out = capsys.readouterr().out

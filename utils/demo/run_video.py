@@ -66,6 +66,8 @@ def run_video(
         answers[name] = annotate(video, sound, partial(answer, name), pace, stem, arguments.masks)
         spent = perf_counter() - start
         say("", name, *(_line(f"  {label}", value) for label, value in describe(answers[name], pace.fps, spent)))
+        if video.undecodable:
+            say(_line("  passed over", f"{video.undecodable} parts of the file, which cannot be decoded"))
     if arguments.json:
         print(json.dumps(as_json(answers, arguments), indent=2, allow_nan=False))
     return answers

@@ -83,7 +83,7 @@ def test_the_mask_follows_the_sound_and_silence_shows_none(clip, tmp_path):
         mask = np.asarray(Image.open(tmp_path / f"out_masks/clip_{number}.png"))
         assert mask.shape == (48, 80) and mask.mean() / 255 == one.share
     assert not (tmp_path / "out_masks/clip_25.png").exists()
-    rows = list(csv.DictReader((tmp_path / "out_timeline.csv").open()))
+    rows = list(csv.DictReader((tmp_path / "out_timeline.csv").read_text().splitlines()))
     assert len(rows) == 24
     assert rows[1] == {
         "seconds": "0.250",

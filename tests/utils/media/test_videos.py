@@ -123,6 +123,19 @@ def test_a_video_that_is_cut_short_ends_there(tmp_path):
     assert 10 < len(frames) < 40 and shades_of(frames)[:4] == [40, 80, 120, 160]
 
 
+def test_what_cannot_be_decoded_is_passed_over(tmp_path):
+    path = make(tmp_path / "a.mkv", [40, 80, 120, 160] * 40)
+    video = open_video(path)
+    with av.open(str(path)) as container:
+        sizes = [(packet.pos, packet.size) for packet in container.demux(video=0) if packet.size]
+    content = bytearray(path.read_bytes())
+    at, size = sizes[90]
+    content[at : at + size + 8] = b"\xff" * (size + 8)
+    path.write_bytes(content)
+    frames = list(video.frames(10))
+    assert 80 <= len(frames) <= 160 and shades_of(frames)[:8] == [40, 80, 120, 160] * 2
+
+
 def test_the_sound_around_a_moment_is_that_of_the_videos_clock(tmp_path):
     sound = np.concatenate([np.zeros(RATE, np.float32), tone(1)])
     path = make(tmp_path / "a.mkv", [100] * 30, sound=sound, sound_at=0.5)
