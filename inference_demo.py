@@ -3,17 +3,21 @@
 Usage:
     python inference_demo.py
     python inference_demo.py --methods cross_modal --img_path input.jpg --wav_path input.wav
+
+In a notebook (from elsewhere, `sys.path.append("PATH/OF/THE/CLONE")` first):
+    from inference_demo import segment
+    answer = segment("input.jpg", "input.wav")
+    answer.mask, answer.trail, answer.show()
 """
 
 from __future__ import annotations
 
 import argparse
-import json
-import shlex
 import sys
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field
-from functools import cache, partial
+from contextlib import nullcontext
+from dataclasses import dataclass
+from functools import lru_cache, partial
 from pathlib import Path
 from typing import Any
 
@@ -24,154 +28,223 @@ import methods
 from models.config import Config, load_config
 from models.loading import load_models
 from models.remembering import Memory
-from utils.cli import Parser, add_run_options, add_video_options
+from utils.cli import DEFAULT_CONFIG, Parser, add_demo_options, add_page_options, add_video_options, more_help
 from utils.errors import UserError, run_script
-from utils.files import file_name, make_folder
-from utils.media.drawing import draw_overlay, grey, save_png, shades, side_by_side
-from utils.media.images import read_image_and_size, resize_mask, resize_score_map
-from utils.media.sounds import level_db, read_recording, why_unheard
-from utils.trails import describe_trail
-from utils.types import Prediction, Sample
+from utils.files import digest, make_folder
+from utils.media.drawing import save_pictures, side_by_side
+from utils.media.images import read_image_and_size, resize_score_map
+from utils.media.sounds import read_recording
+from utils.trails import caption, describe_answer, describe_sample, line, near_miss, published_networks
+from utils.types import Answer, Prediction, Sample
 
 EXAMPLES = Path(__file__).resolve().parent / "datasets" / "examples"
 EXAMPLE = "farm_dog"  # a stem of EXAMPLES
-RESEARCH_CONFIGS = ("base", "paper", "large")  # published networks, for what the bundled ones do not know
-NAMES_SHOWN = 5
-LABEL_WIDTH = 15  # characters
-
-
-@dataclass(frozen=True, eq=False)
-class Answer:
-    """What one method made of the input.
-
-    Attributes:
-        prediction: score map, queries and trail.
-        mask: (H, W) bool, at the image's own size.
-        files: "overlay", "mask" and "score_map", each the path of a PNG of the image's own size; of a large image, the
-            overlay has the size that it is worked on.
-        near_miss: what was nearly found and what to try, labels and texts; empty where something was found.
-    """
-
-    prediction: Prediction
-    mask: np.ndarray
-    files: Mapping[str, Path]
-    near_miss: Mapping[str, str] = field(default_factory=dict)
+SESSIONS = 2  # that `segment` keeps, each with its networks
 
 
 @dataclass(frozen=True, eq=False)
 class Demo:
-    """What a run of the demo made.
+    """What the methods made of one picture and one sound.
 
     Attributes:
-        answers: method name -> its answer, in the order asked for.
+        paths: of the two.
+        answers: method name -> its answer, saved (`files`), in the order asked for.
         comparison: path of the picture with all methods side by side; None for one method.
     """
 
+    paths: tuple[Path, Path]
     answers: Mapping[str, Answer]
     comparison: Path | None
 
 
-def main(argv: Sequence[str] | None = None) -> Demo:
-    """Runs what a command line describes: arguments without the script's name, or the process's own.
+class Session:
+    """The networks and methods of one config, loaded when they are first needed, and kept.
+
+    Args:
+        config, overrides, device, seed: as --config, --set, --device and --seed take them, or a UserError.
+    """
+
+    def __init__(
+        self,
+        config: str | Path = DEFAULT_CONFIG,
+        overrides: Sequence[str] = (),
+        device: str = "auto",
+        seed: int | None = None,
+    ) -> None:
+        self.config: Config = load_config(config, overrides, methods.available(), ())
+        self.overrides, self.seed = tuple(overrides), seed
+        self.memory, self.models = Memory(), dict[str, Any]()
+        shared = {"memory": self.memory, "models": self.models, "loaded": {}}
+        self.load = partial(load_models, self.config, device=device, **shared)  # roles that are not there yet
+        self._methods: dict[tuple[str, int | None], methods.Method] = {}
+
+    @property
+    def about(self) -> str:
+        """The config's name, and what it is, in words."""
+        return f"{self.config.name}: {self.config.summary}"
+
+    def check(self, names: Sequence[str]) -> list[str]:
+        """Refuses (UserError), before a network is loaded, names, roles and settings; returns the roles needed."""
+        roles = list(dict.fromkeys(role for name in names for role in self.requires(name)))
+        load_config(self.config.path, self.overrides, methods.available(), roles)
+        named = {*names, *(override.partition(".")[0] for override in self.overrides)}
+        for name, settings in self.config.methods.items():
+            if name in named or not self.config.bundled:
+                methods.check(name, settings)
+        return roles
+
+    def requires(self, name: str) -> tuple[str, ...]:
+        """The roles that the method of this name needs, as it is set."""
+        return methods.requires(name, self.config.methods.get(name))
+
+    def method(self, name: str, seed: int | None = None) -> methods.Method:
+        """The method of this name, with the session's seed unless another is given."""
+        seed = self.seed if seed is None else seed
+        if (name, seed) not in self._methods:
+            if not self.models.keys() >= {*self.requires(name)}:
+                self.load(self.check([name]))
+            own = {"values": self.config.methods.get(name), "seed": seed, "memory": self.memory}
+            self._methods[name, seed] = methods.create(name, self.models, **own)
+        return self._methods[name, seed]
+
+    def predict(self, samples: Sequence[Sample], name: str, seed: int | None = None) -> list[Prediction]:
+        """One prediction per sample, in order; see `methods.base.Method.predict`."""
+        return self.method(name, seed).predict(samples)
+
+    def answer(self, sample: Sample, name: str, threshold: float = 0.5, seed: int | None = None) -> Answer:
+        """What a method answers to one sample; the mask is where the score is above `threshold`, from 0 to below 1."""
+        return self.finish(sample, name, threshold, self.predict([sample], name, seed)[0], seed=seed)
+
+    def finish(
+        self, sample: Sample, name: str, threshold: float, prediction: Prediction, *paths: Path, seed: int | None = None
+    ) -> Answer:
+        """What a prediction comes to at the picture's own size; where that is nothing, what was nearly found."""
+        mask, near = resize_score_map(prediction.score_map, sample.size, partial(np.less, threshold)), {}
+        if not mask.any():
+            near = near_miss(prediction, self.models.get("segmenter"), threshold)
+            if paths and methods.listens(name):
+                near |= published_networks(self.config.name, name, sample, *paths)
+        roles = {role: dict(self.config.roles.get(role, {})) for role in self.requires(name)}
+        seed, settings = self.seed if seed is None else seed, self.config.methods.get(name)
+        made_of = digest(name, roles, settings, threshold, seed, sample)
+        return Answer(name, sample, prediction, mask, caption(prediction.trail, mask.any()), made_of, near)
+
+
+def segment(
+    image: Any,
+    sound: Any,
+    method: str = "cross_modal",
+    *,
+    config: str | Path = DEFAULT_CONFIG,
+    device: str = "auto",
+    threshold: float = 0.5,
+    seed: int | None = None,
+    settings: Mapping[str, Any] | None = None,
+) -> Answer:
+    """Which thing in this picture makes this sound? Networks stay loaded from one call to the next.
+
+    Args:
+        image: path of a picture, (H, W, 3) uint8 RGB, or a PIL image, taken as Pillow shows it.
+        sound: path of a sound, or (waveform, sampling_rate): (T,), (T, C) or (C, T) float in [-1, 1] or int16, and Hz.
+        method, config, device, threshold, seed: as the options of these names take them.
+        settings: what to set otherwise, {"cross_modal.min_similarity": 0.2}.
 
     Raises:
-        UserError: a name, a setting or a file is wrong.
+        UserError: what was expected, what was found and what to do.
+    """
+    from utils.demo.inputs import checked, overrides_of, sample_of
+
+    sample, overrides = sample_of(image, sound), overrides_of(settings)
+    checked(threshold, seed)
+    path = load_config(config, overrides, methods.available(), ()).path.resolve()
+    session = _session(path, path.stat().st_mtime_ns, overrides, str(device))
+    return session.answer(sample, method, threshold, seed)
+
+
+@lru_cache(SESSIONS)
+def _session(config: Path, changed: int, overrides: tuple[str, ...], device: str) -> Session:
+    """The session that is kept for a config as it was when its file was changed last."""
+    return Session(config, overrides, device)
+
+
+def main(argv: Sequence[str] | None = None) -> Demo | list[Demo]:
+    """Runs what a command line describes: arguments without the script's name, or the process's own.
+
+    Returns:
+        What was made of the picture and the sound; where several are given, a list.
+
+    Raises:
+        UserError: a name, a setting or a file is wrong; where several are given, the others are answered before.
     """
     arguments = parse_arguments(argv)
+    names, threshold, folder = list(dict.fromkeys(arguments.methods)), arguments.threshold, arguments.output
+    verifying = methods.verifying(names) if arguments.verify else ()
+    session = Session(arguments.config, [*verifying, *arguments.set], arguments.device, arguments.seed)
+    roles = session.check(names)
+    if arguments.serve or arguments.space:
+        from utils.demo.serving import serve_page
+
+        summaries = {name: about for name, about in methods.summaries().items() if methods.listens(name)}
+        return serve_page(arguments, session, summaries, EXAMPLES.parents[1])
     if arguments.video:
-        return main_video(arguments)
-    img_path, wav_path = input_paths(arguments.img_path, arguments.wav_path)
-    names = list(dict.fromkeys(arguments.methods))
-    if arguments.verify:
-        arguments.set = [*methods.verifying(names), *arguments.set]
-    roles = [role for name in names for role in methods.requires(name)]
-    sample, remarks = read_sample(img_path, wav_path)
-    make_folder(arguments.output)
+        from utils.demo.run_video import run_video
 
-    config = load_config(arguments.config, arguments.set, methods.available(), roles)
-    named = {*names, *(override.partition(".")[0] for override in arguments.set)}
-    for name, settings in config.methods.items():
-        if name in named or not config.bundled:
-            methods.check(name, settings)
-    roles = [role for name in names for role in methods.requires(name, config.methods.get(name))]
-    say = (lambda *_: None) if arguments.json else partial(print, sep="\n", flush=True)  # nothing but JSON
-    say(*describe_input(config, img_path, wav_path, sample, remarks))
-    memory = Memory()
-    models = load_models(config, roles, arguments.device, memory=memory)
-    answers = {}
-    for name in names:
-        method = methods.create(name, models, config.methods.get(name), seed=arguments.seed, memory=memory)
-        prediction = method.predict([sample])[0]
-        size = sample.own_size or sample.image.shape[:2]
-        mask = resize_score_map(prediction.score_map, size, partial(np.less, arguments.threshold))
-        files = write_pictures(name, sample, prediction, mask, arguments.output)
-        missed = {}
-        if not mask.any():
-            missed = near_miss(prediction, models, arguments.threshold)
-            missed |= published_networks(config, name, sample, img_path, wav_path)
-        answers[name] = Answer(prediction, mask, files, missed)
-        say("", *describe_answer(name, answers[name]))
-    demo = Demo(answers, write_comparison(sample, answers, arguments.output) if len(answers) > 1 else None)
-    if demo.comparison:
-        say("", _line("side by side", demo.comparison))
+        return run_video(arguments, names, session.predict, session.memory.forget, session.about)
+    pair, several = input_paths(arguments.img_path, arguments.wav_path), None
+    if pair is None:
+        from utils.demo.several import Several
+
+        several = Several(arguments, session.config)
+        session.load(roles)
+    say = (lambda *_: None) if arguments.json or several else partial(print, sep="\n", flush=True)
+    demos = []
+    with several or nullcontext():
+        for paths in several.pairs if several else [pair]:
+            with several.attempt(paths) if several else nullcontext():
+                sample, remarks = read_sample(*paths)
+                make_folder(folder)
+                say(line("config", session.about))
+                say(*describe_sample(sample, paths, remarks))
+                session.load(roles)
+                answers: dict[str, Answer] = {}
+                for name in names:
+                    prediction = session.method(name).predict([sample])[0]
+                    answers[name] = session.finish(sample, name, threshold, prediction, *paths).save(folder)
+                    say("", *describe_answer(answers[name]))
+                demos.append(Demo(paths, answers, save_comparison(sample, answers, folder)))
+                if several:
+                    several.keep(demos[-1])
+                elif demos[-1].comparison:
+                    say("", line("side by side", demos[-1].comparison))
     if arguments.json:
-        print(json.dumps(as_json(demo, config, arguments.threshold, img_path, wav_path), indent=2, allow_nan=False))
-    return demo
+        from utils.demo.records import as_json
 
-
-def main_video(arguments: argparse.Namespace) -> Mapping[str, Any]:
-    """See `main`, for a video."""
-    from utils.demo.run_video import run_video
-
-    names = list(dict.fromkeys(arguments.methods))
-    roles = [role for name in names for role in methods.requires(name)]
-    config, memory = load_config(arguments.config, arguments.set, methods.available(), roles), Memory()
-    for name in names:
-        methods.check(name, config.methods.get(name, {}))
-
-    @cache
-    def models() -> Mapping[str, Any]:
-        return load_models(config, roles, arguments.device, memory=memory)
-
-    @cache
-    def method(name: str) -> methods.Method:
-        return methods.create(name, models(), config.methods.get(name), seed=arguments.seed, memory=memory)
-
-    def predict(samples: Sequence[Sample], name: str) -> list[Prediction]:
-        return method(name).predict(samples)
-
-    return run_video(arguments, names, predict, memory.forget, f"{config.name}: {config.summary}")
+        print(as_json(demos if several else demos[0], session.config, threshold))
+    return demos if several else demos[0]
 
 
 def parse_arguments(argv: Sequence[str] | None) -> argparse.Namespace:
     """The command line; argparse ends the program with code 2 on a wrong one."""
-    parser = Parser(
-        description="Shows what sounds in an image, and how that was found. Without arguments: a bundled example."
-    )
-    add = parser.add_argument
-    add("--img_path", type=Path, metavar="FILE", help="an image, anything Pillow opens")
-    add("--wav_path", type=Path, metavar="FILE", help="a sound, anything libsndfile or FFmpeg reads")
+    about = "Shows what sounds in an image, and how that was found. Without arguments: a bundled example."
+    parser = Parser(description=about, epilog=lambda: more_help(methods.summaries()))
+    add_demo_options(parser, methods.available())
     add_video_options(parser)
-    add_run_options(parser, methods.available())
-    about = "where the pictures go (default: %(default)s)"
-    add("--output", type=Path, default=Path("outputs/demo"), metavar="DIR", help=about)
-    add("--json", action="store_true", help="print the result as JSON and nothing else")
+    add_page_options(parser)
     return parser.parse_args(argv)
 
 
-def input_paths(img_path: Path | None, wav_path: Path | None) -> tuple[Path, Path]:
-    """The image and the sound to use: both as given, or both of the bundled example.
+def input_paths(images: Sequence[Path] | None, sounds: Sequence[Path] | None) -> tuple[Path, Path] | None:
+    """The image and the sound to use: both as given, or both of the bundled example; None for several and for folders.
 
     Raises:
         UserError: only one of them is given.
     """
-    if img_path and wav_path:
-        return img_path, wav_path
-    if img_path or wav_path:
-        given, missing = ("--img_path", "--wav_path") if img_path else ("--wav_path", "--img_path")
-        raise UserError(
-            f"expected an image and a sound, found {given} alone; give {missing} too, or neither for an example"
-        )
+    if images and sounds:
+        is_one = len(images) == len(sounds) == 1 and not images[0].is_dir() and not sounds[0].is_dir()
+        return (images[0], sounds[0]) if is_one else None
+    if images or sounds:
+        given, missing = ("--img_path", "--wav_path") if images else ("--wav_path", "--img_path")
+        raise UserError(f"expected image and sound, found {given} alone; give {missing} too, or neither for an example")
     examples = EXAMPLES.relative_to(Path.cwd()) if EXAMPLES.is_relative_to(Path.cwd()) else EXAMPLES
     return examples / "image" / f"{EXAMPLE}.jpg", examples / "wav" / f"{EXAMPLE}.wav"
 
@@ -184,102 +257,14 @@ def read_sample(img_path: Path, wav_path: Path) -> tuple[Sample, list[str]]:
     return Sample(name, image, sound.waveform, sound.sampling_rate, own_size=own_size), sound.remarks
 
 
-def write_pictures(
-    name: str, sample: Sample, prediction: Prediction, mask: np.ndarray, folder: Path
-) -> dict[str, Path]:
-    """Writes overlay, mask and score map as SAMPLE_METHOD_overlay.png and so on; returns their paths."""
-    pictures = {
-        "overlay": draw_overlay(sample.image, resize_mask(mask, sample.image.shape[:2]), prediction.score_map),
-        "mask": grey(mask),
-        "score_map": Image.fromarray(resize_score_map(prediction.score_map, mask.shape, shades)),
-    }
-    return {
-        kind: save_png(picture, folder / file_name(sample.id, f"_{name}_{kind}.png"))
-        for kind, picture in pictures.items()
-    }
-
-
-def write_comparison(sample: Sample, answers: Mapping[str, Answer], folder: Path) -> Path:
-    """Writes the image and every method's overlay as one picture; returns its path."""
+def save_comparison(sample: Sample, answers: Mapping[str, Answer], folder: Path) -> Path | None:
+    """Writes the image and every method's overlay as one picture; returns its path, None for one method."""
+    if len(answers) == 1:
+        return None
     pictures = [("image", Image.fromarray(sample.image))]
-    for name, answer in answers.items():
-        pictures.append((f"{name}\n{caption_of(answer)}", Image.open(answer.files["overlay"])))
-    return save_png(side_by_side(pictures), folder / file_name(sample.id, "_comparison.png"))
-
-
-def caption_of(answer: Answer) -> str:
-    """What was asked for, and whether nothing came of it."""
-    asked = answer.prediction.trail.get("query")
-    return asked + ("" if answer.mask.any() else ": nothing found") if asked else "nothing asked for"
-
-
-def describe_input(config: Config, img_path: Path, wav_path: Path, sample: Sample, remarks: Sequence[str]) -> list[str]:
-    """Lines on what is used and what it is good for."""
-    (height, width), size = sample.own_size or sample.image.shape[:2], sample.image.shape[:2]
-    reduced = f", worked on at {size[1]} x {size[0]}" if size != (height, width) else ""
-    seconds, level = len(sample.waveform) / sample.sampling_rate, level_db(sample.waveform, sample.sampling_rate)
-    loudness = f"loudest moment {level:.0f} dBFS" if level > float("-inf") else "nothing but silence"
-    about = ", ".join([f"{seconds:.1f} s", f"{sample.sampling_rate} Hz", loudness, *remarks])
-    return [
-        _line("config", f"{config.name}: {config.summary}"),
-        _line("image", f"{img_path}  ({width} x {height} pixels{reduced})"),
-        _line("sound", f"{wav_path}  ({about})"),
-    ]
-
-
-def describe_answer(name: str, answer: Answer) -> list[str]:
-    """Lines on what a method heard, saw, weighed, asked for and found, and where the pictures are."""
-    found = ("found", f"{answer.mask.mean():.1%} of the image, {answer.mask.sum()} pixels")
-    rows = [*describe_trail(answer.prediction.trail), found, *answer.files.items(), *answer.near_miss.items()]
-    return [name, *(_line(f"  {label}" if label else "", value) for label, value in rows)]
-
-
-def near_miss(prediction: Prediction, models: Mapping[str, Any], threshold: float) -> dict[str, str]:
-    """What was nearly found where no pixel is above the threshold: label -> text."""
-    if not prediction.queries:
-        return {}
-    query, known = prediction.queries[0], getattr(models.get("segmenter"), "known_names", None)
-    rows = {"highest score": f"{prediction.score_map.max(initial=0):.2f}; a pixel counts above {threshold:g}"}
-    if known:
-        nothing = f'"{query.text}" means nothing to this segmenter'
-        rows["nearest names"] = ", ".join(known(query, NAMES_SHOWN)) or nothing
-    return rows
-
-
-def published_networks(config: Config, name: str, sample: Sample, img_path: Path, wav_path: Path) -> dict[str, str]:
-    """How to ask published networks the same; nothing where that cannot help."""
-    heard = methods.listens(name) and not why_unheard(sample.waveform, sample.sampling_rate)
-    if config.name in RESEARCH_CONFIGS or not heard:
-        return {}
-    fetch = f"python -m models.fetch --config {RESEARCH_CONFIGS[0]}"
-    command = ["python", "inference_demo.py", "--config", RESEARCH_CONFIGS[0], "--methods", name]
-    return {"or try": f"{fetch} && {shlex.join([*command, '--img_path', str(img_path), '--wav_path', str(wav_path)])}"}
-
-
-def as_json(demo: Demo, config: Config, threshold: float, img_path: Path, wav_path: Path) -> dict[str, Any]:
-    """The whole result as JSON takes it."""
-    answers = {
-        name: {
-            "queries": [{"text": query.text, "score": float(query.score)} for query in answer.prediction.queries],
-            "trail": answer.prediction.trail,
-            "mask_share": float(answer.mask.mean()),
-            "files": {kind: str(path) for kind, path in answer.files.items()},
-            "near_miss": dict(answer.near_miss),
-        }
-        for name, answer in demo.answers.items()
-    }
-    return {
-        "config": {"name": config.name, "path": str(config.path), "summary": config.summary},
-        "img_path": str(img_path),
-        "wav_path": str(wav_path),
-        "threshold": threshold,
-        "methods": answers,
-        "comparison": str(demo.comparison) if demo.comparison else None,
-    }
-
-
-def _line(label: str, value: object) -> str:
-    return f"{label:<{LABEL_WIDTH}} {value}"
+    pictures += [(f"{name}\n{answer.caption}", answer.overlay) for name, answer in answers.items()]
+    made_of = digest(*(answer.made_of for answer in answers.values()))
+    return save_pictures({"comparison": side_by_side(pictures)}, folder, sample.id, "", made_of)["comparison"]
 
 
 if __name__ == "__main__":

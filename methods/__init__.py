@@ -6,6 +6,7 @@ is no method's is a UserError, which lists those that are. `python -m methods.ca
 
 from __future__ import annotations
 
+import ast
 import inspect
 from collections.abc import Iterable, Mapping
 from importlib import import_module
@@ -31,6 +32,18 @@ def available() -> list[str]:
     """Returns the names of all methods, sorted; files whose name starts with "_" are not methods."""
     names = (path.stem for path in FOLDER.glob("*.py"))
     return sorted(name for name in names if not name.startswith("_") and name not in NOT_METHODS)
+
+
+def summaries() -> dict[str, str]:
+    """Returns, by name, the line that each method's file begins with; the files are read, not run."""
+    found = {}
+    for name in available():
+        try:
+            tree = ast.parse((FOLDER / f"{name}.py").read_text(encoding="utf-8"))
+            found[name] = (ast.get_docstring(tree) or "(its file does not say)").partition("\n")[0]
+        except (SyntaxError, ValueError) as error:
+            found[name] = f"(its file cannot be read: {error})"
+    return found
 
 
 def requires(name: str, values: Mapping[str, Any] | None = None) -> tuple[str, ...]:
@@ -141,4 +154,9 @@ def _find(name: str) -> type[Method]:
     if len(found) != 1:
         names = ", ".join(value.__name__ for value in found) or "none"
         raise UserError(f"expected exactly one subclass of Method in {module.__file__}, found: {names}")
+    if not found[0].segments and found[0].make_maps is Method.make_maps:
+        raise UserError(
+            f"{found[0].__name__} in {module.__file__} says segments = False, so it makes its maps itself; expected a "
+            "method make_maps, found none; add it, or leave out segments = False and a segmenter makes them"
+        )
     return found[0]

@@ -11,6 +11,7 @@ from typing import Any, ClassVar
 
 import numpy as np
 
+from utils.errors import UserError
 from utils.language.phrases import asking
 from utils.media.sounds import why_unheard
 from utils.trails import abstain, complete, silence
@@ -82,7 +83,7 @@ class Method(ABC):
         Returns:
             One (H, W) float32 in [0, 1] per sample, in order, of its image's size.
         """
-        raise NotImplementedError(f"{type(self).__name__} says segments = False; expected make_maps, found none")
+        raise UserError(f"{type(self).__name__} says segments = False; expected a method make_maps, found none; add it")
 
     def predict(self, samples: Sequence[Sample]) -> list[Prediction]:
         """Runs the strategy and the segmenter on samples, any number, of any sizes.

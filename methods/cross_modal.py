@@ -105,7 +105,7 @@ class CrossModal(Method):
         if self.min_similarity > -1 and similarity < self.min_similarity:
             least = f"{similarity:.2f} < {self.min_similarity:g}"
             reason = f'nothing seen fits the sound: the nearest, "{noun}", has {least}'
-            return abstain(reason, heard="a sound like nothing seen", seen=caption, candidates=weighed)
+            return abstain(reason, heard="a sound that fits nothing in the picture", seen=caption, candidates=weighed)
         return ask_for(
             [asking(self.prompt, noun, similarity)], heard=f"a sound most like {noun}", seen=caption, candidates=weighed
         )

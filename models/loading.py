@@ -17,7 +17,12 @@ OPTIONAL = {  # role -> what not every family has, see `models.roles`; and what 
 
 
 def load_models(
-    config: Config, roles: Iterable[str], device: str = "auto", memory: Memory | None = None
+    config: Config,
+    roles: Iterable[str],
+    device: str = "auto",
+    memory: Memory | None = None,
+    models: dict[str, Any] | None = None,
+    loaded: dict[str, Any] | None = None,
 ) -> dict[str, Any]:
     """Loads what plays the given roles.
 
@@ -26,6 +31,7 @@ def load_models(
         roles: role names, e.g. ("audio_text", "segmenter"); repeated ones count once.
         device: "auto" or a torch device, see `resolve_device`.
         memory: what they remember their answers in; None for one that keeps nothing.
+        models, loaded: of earlier calls with the same config, device and memory; each gets what is new. None for none.
 
     Returns:
         Role -> model that fulfils the role's contract, with `.provenance`; what it answers is checked, see
@@ -37,7 +43,8 @@ def load_models(
     """
     from models.network import find, load_once  # torch: not before a config has been found to be sound
 
-    device, roles = resolve_device(device), list(dict.fromkeys(roles))
+    models, loaded = {} if models is None else models, {} if loaded is None else loaded
+    device, roles = resolve_device(device), [role for role in dict.fromkeys(roles) if role not in models]
     for role in roles:
         if role not in config.roles:
             there = ", ".join(config.roles) or "none"
@@ -50,9 +57,7 @@ def load_models(
             options = {"trust_remote_code": source.trust_remote_code, "files": files_of(source)}
             find(source.weights, source.revision, **options)
     memory = Memory(max_items=0) if memory is None else memory
-    models: dict[str, Any] = {}
-    loaded: dict[str, Any] = {}  # a network that plays several roles, or parts of them, is loaded once
-    for role in roles:
+    for role in roles:  # a network that plays several, or parts of them, is loaded once
         entry = dict(config.roles[role])
         model_class, bank = family_class(role, entry.pop("family")), entry.pop("bank", None)
         refine = (entry.pop("refine", REFINEMENTS[0]), entry.pop(SAM, {})) if role == REFINED else REFINEMENTS[:1]

@@ -3,14 +3,17 @@
 from __future__ import annotations
 
 import importlib.util
+import json
 import os
 import shutil
 import sys
 import tempfile
 from pathlib import Path
-from types import ModuleType
+from types import ModuleType, SimpleNamespace
 
 import pytest
+from PIL import Image
+from soundfile import write
 
 os.environ["HF_HUB_OFFLINE"] = "1"  # before transformers is imported
 if "PYTEST_XDIST_WORKER" in os.environ:
@@ -42,6 +45,29 @@ def random_config(tmp_path_factory) -> Path:
     from tests.checkpoints.tiny_config import save_config
 
     return save_config(tmp_path_factory.mktemp("checkpoints"))
+
+
+@pytest.fixture
+def scene(tmp_path, fakes, monkeypatch):
+    """A folder with input.png and input.wav (a violin sounds beside a dog), fake networks behind the demo."""
+    import inference_demo
+
+    loaded = []
+
+    def load_models(config, roles, device, memory, models, **_):
+        new = [role for role in roles if role not in models]
+        if new:
+            loaded.append((config.name, tuple(new), device))
+        models.update({role: model for role, model in fakes.make_models().items() if role in new})
+
+    monkeypatch.setattr(inference_demo, "load_models", load_models)
+    monkeypatch.chdir(tmp_path)
+    sample = fakes.make_sample("violin", ("dog", "violin"), size=(120, 200))
+    Image.fromarray(sample.image).save("input.png")
+    write("input.wav", sample.waveform, sample.sampling_rate)
+    words = json.dumps(fakes.NAMES)
+    Path("fake.yaml").write_text(f"summary: for tests\nmethods:\n  text_inversion:\n    vocabulary: {words}\n")
+    return SimpleNamespace(folder=tmp_path, sample=sample, loaded=loaded)
 
 
 @pytest.fixture

@@ -9,7 +9,6 @@ import shutil
 import subprocess
 import sys
 from pathlib import Path
-from types import SimpleNamespace
 
 import numpy as np
 import pytest
@@ -19,29 +18,10 @@ from soundfile import write
 import inference_demo
 from utils.errors import UserError, run_script
 from utils.media import images
-from utils.types import Prediction
+from utils.trails import LABEL_WIDTH
 
 ROOT = Path(__file__).resolve().parents[1]
 FOUR = ("cross_modal", "classify", "caption", "text_inversion")
-
-
-@pytest.fixture
-def scene(tmp_path, fakes, monkeypatch):
-    """A folder with input.png and input.wav (a violin sounds beside a dog), fake networks behind the demo."""
-    loaded = []
-
-    def load_models(config, roles, device, memory):
-        loaded.append((config.name, tuple(roles), device))
-        return {role: model for role, model in fakes.make_models().items() if role in roles}
-
-    monkeypatch.setattr(inference_demo, "load_models", load_models)
-    monkeypatch.chdir(tmp_path)
-    sample = fakes.make_sample("violin", ("dog", "violin"), size=(120, 200))
-    Image.fromarray(sample.image).save("input.png")
-    write("input.wav", sample.waveform, sample.sampling_rate)
-    words = json.dumps(fakes.NAMES)
-    Path("fake.yaml").write_text(f"summary: for tests\nmethods:\n  text_inversion:\n    vocabulary: {words}\n")
-    return SimpleNamespace(folder=tmp_path, sample=sample, loaded=loaded)
 
 
 def run(*arguments: str) -> inference_demo.Demo:
@@ -63,7 +43,9 @@ def test_writes_mask_score_map_and_overlay_of_the_images_size(scene, capsys):
     np.testing.assert_array_equal(mask, np.where(scene.sample.gt_mask, 255, 0))
     score_map = np.asarray(Image.open(answer.files["score_map"])) / 255
     np.testing.assert_allclose(score_map, answer.prediction.score_map, atol=1 / 255)
-    assert Image.open(answer.files["overlay"]).size == (200, 120)
+    overlay = Image.open(answer.files["overlay"])
+    assert overlay.width == 200 and overlay.height > 120 + 12  # the caption is below
+    np.testing.assert_array_equal(np.asarray(overlay)[:120], np.asarray(answer.overlay))
     assert demo.comparison is None
     assert scene.loaded == [("fake", ("audio_text", "image_captioner", "segmenter"), "auto")]
 
@@ -73,9 +55,11 @@ def test_a_large_image_is_worked_on_smaller_and_its_mask_comes_back_at_its_own_s
     answer = run().answers["cross_modal"]
     assert "(200 x 120 pixels, worked on at 100 x 60)" in capsys.readouterr().out
     assert (answer.prediction.score_map.shape, answer.mask.shape) == ((60, 100), (120, 200))
+    assert answer.overlay.size == (100, 60)
+    np.testing.assert_array_equal(answer.mask, answer.score_map > 0.5)
     assert (answer.mask != scene.sample.gt_mask).mean() < 0.02
     sizes = {kind: Image.open(path).size for kind, path in answer.files.items()}
-    assert sizes == {"overlay": (100, 60), "mask": (200, 120), "score_map": (200, 120)}
+    assert sizes == {"overlay": answer.picture.size, "mask": (200, 120), "score_map": (200, 120)}
     np.testing.assert_array_equal(np.asarray(Image.open(answer.files["mask"])), np.where(answer.mask, 255, 0))
 
 
@@ -110,14 +94,12 @@ def test_several_methods_also_make_one_picture(scene):
     assert len(list(Path("here/and/there").iterdir())) == 3 * 4 + 1
 
 
-def test_the_picture_says_when_nothing_was_asked_for_or_found(scene):
-    answer = run("--methods", "caption").answers["caption"]
-    assert inference_demo.caption_of(answer) == "a violin is heard"
-    empty = np.zeros_like(answer.mask)
-    unfound = inference_demo.Answer(answer.prediction, empty, answer.files)
-    assert inference_demo.caption_of(unfound) == "a violin is heard: nothing found"
-    unasked = inference_demo.Answer(Prediction(answer.prediction.score_map), empty, answer.files)
-    assert inference_demo.caption_of(unasked) == "nothing asked for"
+def test_a_method_that_asks_for_nothing_says_why_in_its_caption(scene):
+    answers = run("--methods", "caption", "centre", "nothing").answers
+    assert answers["caption"].caption == "a violin is heard"
+    assert answers["centre"].caption == "this baseline always takes the middle of the image"
+    assert answers["nothing"].caption == "nothing asked for: this baseline never finds anything"
+    assert run("--methods", "caption", "--threshold", "0.95").answers["caption"].caption.endswith(": nothing found")
 
 
 def test_json_is_all_there_is_on_stdout(scene, capsys):
@@ -240,7 +222,7 @@ def test_what_is_special_about_the_sound_is_said(scene, capsys):
 
 def labels(capsys):
     """The labels of the lines."""
-    return {line[: inference_demo.LABEL_WIDTH].strip() for line in capsys.readouterr().out.splitlines()}
+    return {line[:LABEL_WIDTH].strip() for line in capsys.readouterr().out.splitlines()}
 
 
 def test_where_nothing_is_found_the_nearest_is_said_and_shown(scene, capsys, fakes, monkeypatch):
@@ -263,7 +245,7 @@ def test_where_nothing_is_found_the_nearest_is_said_and_shown(scene, capsys, fak
         "--methods cross_modal --img_path 'my picture.png' --wav_path input.wav"
     ) in lines
     inference_demo.parse_arguments(shlex.split(lines[-1].split(" && ")[1])[2:])  # a command that is one
-    overlay = np.asarray(Image.open(answer.files["overlay"])).astype(int)
+    overlay = np.asarray(answer.overlay).astype(int)
     difference = np.abs(overlay - scene.sample.image).max(-1)
     assert difference[scene.sample.gt_mask].min() > 20 > 10 > difference[~scene.sample.gt_mask].max()
 
@@ -370,6 +352,27 @@ def test_no_permission_is_one_sentence(scene, unprivileged, monkeypatch, capsys,
     assert sentence in printed and printed.count("\n") == 1
 
 
+def test_what_is_answered_otherwise_replaces_nothing_and_the_same_replaces_itself(scene):
+    first = run("--methods", "cross_modal", "caption")
+    before = first.answers["cross_modal"].files["mask"].read_bytes()
+    again = run("--methods", "cross_modal", "caption")
+    assert again.answers["cross_modal"].files == first.answers["cross_modal"].files
+    assert again.comparison == first.comparison
+    otherwise = [["--threshold", "0.95"], ["--set", "cross_modal.prompt=the {}"]]
+    paths = {tuple(run(*words).answers["cross_modal"].files.values()) for words in otherwise}
+    Path("other").mkdir()
+    Image.new("RGB", (200, 120), "red").save("other/input.png")
+    arguments = ["--config", "fake.yaml", "--img_path", "other/input.png", "--wav_path", "input.wav"]
+    paths.add(tuple(inference_demo.main(arguments).answers["cross_modal"].files.values()))
+    assert len({path for three in paths for path in three}) == 9
+    assert first.answers["cross_modal"].files["mask"].read_bytes() == before
+    letter = Path("outputs/demo/letter_cross_modal_mask.png")
+    letter.write_text("Dear Sir or Madam,")
+    shutil.copy("input.png", "letter.png"), shutil.copy("input.wav", "letter.wav")
+    inference_demo.main(["--config", "fake.yaml", "--img_path", "letter.png", "--wav_path", "letter.wav"])
+    assert letter.read_text() == "Dear Sir or Madam,"
+
+
 @pytest.mark.parametrize("threshold", ["1", "-0.1", "half"])
 def test_a_threshold_is_a_share(scene, capsys, threshold):
     with pytest.raises(SystemExit) as exit_:
@@ -382,6 +385,8 @@ def test_help_answers_at_once_and_lists_the_methods():
     done = subprocess.run([sys.executable, "inference_demo.py", "--help"], cwd=ROOT, capture_output=True, text=True)
     names = "caption, centre, classify, consensus, cross_modal, everything, image_only,"
     assert done.returncode == 0 and names in " ".join(done.stdout.split())
+    assert "\n  classify        Audio classification: the sound's class" in done.stdout
+    assert done.stdout.rstrip().split("examples:\n")[1].count("  python inference_demo.py") == 3
     code = "import sys, inference_demo; print({'torch', 'transformers', 'librosa', 'datasets'} & set(sys.modules))"
     done = subprocess.run([sys.executable, "-c", code], cwd=ROOT, capture_output=True, text=True)
     assert done.stdout.strip() == "set()", done.stderr

@@ -13,7 +13,8 @@ import os
 import re
 import reprlib
 import sys
-from collections.abc import Callable, Sequence
+import textwrap
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -22,6 +23,16 @@ from utils.errors import UserError
 
 MOST_DRAWS = 100_000  # of the bootstrap; each is kept
 DEFAULT_CONFIG = "pocket"  # a name in configs/, for whoever names none
+HELP_WIDTH = 118  # characters
+BULK = """\
+without ground truth:
+  Given folders, every image is paired with the sound of its name. --output then holds a mask for each, predictions.csv
+  with a row for each pair and method, and index.html to look through. eval.py scores them where gt_seg/ is there.
+
+examples:
+  python inference_demo.py
+  python inference_demo.py --methods cross_modal several --img_path photo.jpg --wav_path recording.wav
+  python inference_demo.py --img_path DIR/image --wav_path DIR/wav --output predictions""".splitlines()
 
 
 class Parser(argparse.ArgumentParser):
@@ -30,6 +41,12 @@ class Parser(argparse.ArgumentParser):
     What follows an option that wants one value is that value, unless it is an option too and no file has its name;
     elsewhere, what is the name of a file and no option.
     """
+
+    def format_help(self) -> str:
+        """An epilog that takes reading files may be a function; its lines are left as they are."""
+        if callable(self.epilog):
+            self.formatter_class, self.epilog = argparse.RawDescriptionHelpFormatter, self.epilog()
+        return super().format_help()
 
     def parse_known_args(self, args: Sequence[str] | None = None, namespace: Any = None) -> Any:
         """See `argparse.ArgumentParser.parse_known_args`, through which all parsing goes."""
@@ -87,6 +104,41 @@ def add_video_options(parser: argparse.ArgumentParser) -> None:
     about = "seconds from one look of the networks to the next, 0 for every frame (default: %(default)g)"
     add("--look", type=NOT_NEGATIVE, default=0.75, metavar="S", help=about)
     add("--masks", action="store_true", help="write the mask of each frame too, numbered from 1 as in AVSBench")
+
+
+def add_page_options(parser: argparse.ArgumentParser) -> None:
+    """Adds what a page in a browser takes: --serve, --host, --port and --space."""
+    add = parser.add_argument_group("a page").add_argument
+    about = "serve a page to drop or record pictures, sounds and videos on (needs requirements-page.txt)"
+    add("--serve", action="store_true", help=about)
+    about = "who reaches it: an address of this machine, 0.0.0.0 for everybody (default: %(default)s, this machine)"
+    add("--host", default="127.0.0.1", metavar="ADDRESS", help=about)
+    add("--port", type=PORT, default=7860, metavar="N", help="(default: %(default)s)")
+    about = "write a folder that is a Hugging Face Space with that page"
+    add("--space", type=Path, metavar="DIR", help=about)
+
+
+def add_demo_options(parser: argparse.ArgumentParser, methods: Sequence[str]) -> None:
+    """Adds what inference_demo.py takes: what it is asked about, how, and where its pictures go."""
+    add = parser.add_argument
+    about = "an image, anything Pillow opens; or several, or folders of them"
+    add("--img_path", type=PATH, nargs="+", metavar="FILE", help=about)
+    about = "a sound, anything libsndfile or FFmpeg reads; or several, or folders of them, paired with images by name"
+    add("--wav_path", type=PATH, nargs="+", metavar="FILE", help=about)
+    add_run_options(parser, methods)
+    about = "where the pictures go (default: %(default)s)"
+    add("--output", type=Path, default=Path("outputs/demo"), metavar="DIR", help=about)
+    add("--json", action="store_true", help="print the result as JSON and nothing else")
+
+
+def more_help(methods: Mapping[str, str]) -> str:
+    """What stands below the demo's options: a sentence on each method, how to predict in bulk, and three examples."""
+    width = max(map(len, methods)) + 4
+    told = [
+        textwrap.fill(f"  {name:<{width - 2}}{about}", HELP_WIDTH, subsequent_indent=width * " ")
+        for name, about in methods.items()
+    ]
+    return "\n".join(["methods:", *told, "", *BULK])
 
 
 def add_eval_options(parser: argparse.ArgumentParser, baselines: Sequence[str], needs_data: bool) -> None:
@@ -170,6 +222,7 @@ def one_or_several(of: Range) -> Range:
     return Range(f"{of.words}, or a list of such", lambda x: of.holds(x) or several(of).holds(x))
 
 
+PATH = Range("the name of a file or a folder", lambda x: x is not None, lambda text: Path(text) if text else None)
 TEXT = Range("a text", lambda x: isinstance(x, str))
 PROMPT = Range('a sentence with one "{}" for the word', lambda x: isinstance(x, str) and x.count("{}") == 1)
 SOUND_PROMPT = Range(
@@ -183,6 +236,7 @@ THRESHOLD = number("from 0 to below 1", lambda x: 0 <= x < 1)
 BETWEEN = number("above 0 and below 1", lambda x: 0 < x < 1)
 SIMILARITY = number("from -1 up", lambda x: -1 <= x < math.inf)
 LEVEL = number("from -.inf to 0, of dBFS", lambda x: x <= 0)
+PORT = at_least(1, 65535)
 FPS = number("above 0, at most 60", lambda x: 0 < x <= 60)
 SECONDS = number("from 0.1 to 3600, of seconds", lambda x: 0.1 <= x <= 3600)
 

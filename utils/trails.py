@@ -13,13 +13,19 @@ Conventions, for every trail; candidates, query and reason follow from the queri
 
 from __future__ import annotations
 
+import shlex
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import replace
+from pathlib import Path
 from typing import Any
 
-from utils.types import Proposal, Query
+from utils.media.sounds import level_db, why_unheard
+from utils.types import Answer, Prediction, Proposal, Query, Sample
 
 BAR_WIDTH = 24  # characters, for a score of 1
+LABEL_WIDTH = 15  # characters
+NAMES_SHOWN = 5
+RESEARCH_CONFIGS = ("base", "paper", "large")  # published networks, for what the bundled ones do not know
 
 
 def candidates(texts: Sequence[str], scores: Iterable[float]) -> list[dict[str, Any]]:
@@ -111,6 +117,63 @@ def describe_trail(trail: Mapping[str, Any]) -> list[tuple[str, str]]:
     if seconds:
         lines.append(("seconds", ", ".join(f"{stage} {value:.2f}" for stage, value in seconds.items())))
     return lines
+
+
+def caption(trail: Mapping[str, Any], is_found: bool) -> str:
+    """What was asked for, and whether nothing came of it; where a method asks for nothing, why."""
+    asked, reason = trail.get("query"), trail.get("reason")
+    if asked:
+        return asked if is_found else f"{asked}: nothing found"
+    if is_found and reason:  # by a method that makes its map itself
+        return reason
+    return f"nothing asked for: {reason}" if reason else "nothing asked for"
+
+
+def describe_sample(sample: Sample, paths: tuple[Path, Path], remarks: Sequence[str]) -> list[str]:
+    """Lines on a picture and a sound and what is special about them."""
+    (height, width), size = sample.size, sample.image.shape[:2]
+    reduced = f", worked on at {size[1]} x {size[0]}" if size != (height, width) else ""
+    seconds, level = len(sample.waveform) / sample.sampling_rate, level_db(sample.waveform, sample.sampling_rate)
+    loudness = f"loudest moment {level:.0f} dBFS" if level > float("-inf") else "nothing but silence"
+    about = ", ".join([f"{seconds:.1f} s", f"{sample.sampling_rate} Hz", loudness, *remarks])
+    return [
+        line("image", f"{paths[0]}  ({width} x {height} pixels{reduced})"),
+        line("sound", f"{paths[1]}  ({about})"),
+    ]
+
+
+def describe_answer(answer: Answer) -> list[str]:
+    """Lines on what a method heard, saw, weighed, asked for and found, and where the pictures are."""
+    found = ("found", f"{answer.mask.mean():.1%} of the image, {answer.mask.sum()} pixels")
+    rows = [*describe_trail(answer.trail), found, *answer.files.items(), *answer.near_miss.items()]
+    return [answer.method, *(line(f"  {label}" if label else "", value) for label, value in rows)]
+
+
+def near_miss(prediction: Prediction, segmenter: Any, threshold: float) -> dict[str, str]:
+    """What was nearly found where no pixel is above the threshold: label -> text."""
+    if not prediction.queries:
+        return {}
+    query, known = prediction.queries[0], getattr(segmenter, "known_names", None)
+    rows = {"highest score": f"{prediction.score_map.max(initial=0):.2f}; a pixel counts above {threshold:g}"}
+    if known:
+        nothing = f'"{query.text}" means nothing to this segmenter'
+        rows["nearest names"] = ", ".join(known(query, NAMES_SHOWN)) or nothing
+    return rows
+
+
+def published_networks(config: str, method: str, sample: Sample, img_path: Path, wav_path: Path) -> dict[str, str]:
+    """How to ask published networks the same; nothing where that cannot help."""
+    if config in RESEARCH_CONFIGS or why_unheard(sample.waveform, sample.sampling_rate):
+        return {}
+    fetch = f"python -m models.fetch --config {RESEARCH_CONFIGS[0]}"
+    command = ["python", "inference_demo.py", "--config", RESEARCH_CONFIGS[0], "--methods", method]
+    command += ["--img_path", str(img_path), "--wav_path", str(wav_path)]
+    return {"or try": f"{fetch} && {shlex.join(command)}"}
+
+
+def line(label: str, value: object) -> str:
+    """A line of print: the label in a column of its own."""
+    return f"{label:<{LABEL_WIDTH}} {value}"
 
 
 def _short(value: Any) -> str:

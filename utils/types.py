@@ -9,11 +9,21 @@ Conventions:
 
 from __future__ import annotations
 
+import os
+import sys
 from collections.abc import Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
+from importlib import import_module
+from io import BytesIO
+from pathlib import Path
 from typing import Any
 
 import numpy as np
+from PIL import Image
+
+from utils.files import make_folder
+from utils.media.drawing import captioned, draw_overlay, grey, save_pictures, shades
+from utils.media.images import resize_mask, resize_score_map
 
 
 @dataclass(frozen=True, eq=False)
@@ -37,6 +47,11 @@ class Sample:
     gt_mask: np.ndarray | None = None
     gt_ignore: np.ndarray | None = None
     own_size: tuple[int, int] | None = None
+
+    @property
+    def size(self) -> tuple[int, int]:
+        """(H, W) of the picture in its file."""
+        return self.own_size or self.image.shape[:2]
 
 
 @dataclass(frozen=True, eq=False)
@@ -82,6 +97,89 @@ class Prediction:
     score_map: np.ndarray
     queries: tuple[Query, ...] = ()
     trail: dict[str, Any] = field(default_factory=dict)
+
+
+@dataclass(frozen=True, eq=False, repr=False)
+class Answer:
+    """What a method made of one picture and one sound, to look at and to go on with.
+
+    Attributes:
+        method: its name.
+        sample: the picture and the sound.
+        prediction: what the method answered, at the size that is worked on.
+        mask: (H, W) bool, at the picture's own size.
+        caption: what was asked for, and whether nothing came of it.
+        made_of: digits that differ where the method, its networks, a setting, the picture or the sound do.
+        near_miss: what was nearly found and what to try, label -> text; empty where something was found.
+        files: what is saved of it, see `save`; empty where nothing is.
+    """
+
+    method: str
+    sample: Sample
+    prediction: Prediction
+    mask: np.ndarray
+    caption: str
+    made_of: str
+    near_miss: Mapping[str, str] = field(default_factory=dict)
+    files: Mapping[str, Path] = field(default_factory=dict)
+
+    @property
+    def score_map(self) -> np.ndarray:
+        """(H, W) float32 in [0, 1], at the picture's own size; the mask is where it is above the threshold."""
+        return resize_score_map(self.prediction.score_map, self.mask.shape)
+
+    @property
+    def trail(self) -> dict[str, Any]:
+        """How the answer came about, see `utils.trails`."""
+        return self.prediction.trail
+
+    @property
+    def queries(self) -> tuple[Query, ...]:
+        """What the segmenter was asked."""
+        return self.prediction.queries
+
+    @property
+    def overlay(self) -> Image.Image:
+        """The mask over its picture, at the size that is worked on (RGB)."""
+        image = self.sample.image
+        return draw_overlay(image, resize_mask(self.mask, image.shape[:2]), self.prediction.score_map)
+
+    @property
+    def picture(self) -> Image.Image:
+        """The overlay with the caption below, by which it is taller (RGB)."""
+        return captioned(self.overlay, f"{self.method}: {self.caption}")
+
+    def save(self, folder: str | os.PathLike) -> Answer:
+        """Saves "overlay" (the picture), "mask" and "score_map" as NAME_METHOD_mask.png and so on in a folder.
+
+        What is there of another answer stays: the files then have some digits in their names.
+
+        Returns:
+            The same answer with `files`: kind -> path.
+        """
+        scores = Image.fromarray(resize_score_map(self.prediction.score_map, self.mask.shape, shades))
+        pictures = {"overlay": self.picture, "mask": grey(self.mask), "score_map": scores}
+        make_folder(Path(folder))
+        files = save_pictures(pictures, Path(folder), self.sample.id, f"_{self.method}", self.made_of)
+        return replace(self, files=files)
+
+    def show(self) -> None:
+        """Shows the picture: in a notebook below the cell, elsewhere in the system's viewer."""
+        shell = getattr(sys.modules.get("IPython"), "get_ipython", lambda: None)()
+        if hasattr(shell, "kernel"):
+            import_module("IPython.display").display(self.picture)
+        else:
+            self.picture.show()
+
+    def _repr_png_(self) -> bytes:
+        """What a notebook shows of it."""
+        file = BytesIO()
+        self.picture.save(file, format="PNG")
+        return file.getvalue()
+
+    def __repr__(self) -> str:
+        (height, width), share = self.mask.shape, self.mask.mean()
+        return f"<Answer of {self.method}: {self.caption}; {share:.1%} of {width} x {height} pixels>"
 
 
 @dataclass(frozen=True)

@@ -25,11 +25,12 @@ def costly_things_are_made_once():
     load, compile_template = models.loading.load_models, jinja2.Environment.compile
     networks, templates, said = {}, {}, Memory()
 
-    def load_models(config, roles, device="auto", memory=None):
+    def load_models(config, roles, device="auto", memory=None, **shared):
         roles = tuple(dict.fromkeys(roles))
         key = repr(([config.roles.get(role) for role in roles], roles, models.loading.resolve_device(device)))
         if key not in networks:
             networks[key] = load(config, roles, device, said)
+        shared.get("models", {}).update(networks[key])
         return networks[key]
 
     def compile(environment, *of_template):

@@ -43,10 +43,10 @@ import sys
 import inference_demo
 from utils.errors import run_script
 
-def load_models(config, roles, device, memory):
+def load_models(config, roles, device, memory, models, loaded):
     sys.path.append({folder!r})
     import fakes
-    return {{role: model for role, model in fakes.make_models().items() if role in roles}}
+    models.update({{role: model for role, model in fakes.make_models().items() if role in roles}})
 
 inference_demo.load_models = load_models
 sys.exit(run_script(inference_demo.main))
@@ -209,3 +209,28 @@ def test_a_proposal_too_few_is_named(fakes):
 
     with pytest.raises(ValueError, match="expected 2 proposals of Short, found 1"):
         Short(fakes.make_models()).predict([fakes.make_sample("dog", ("dog",))] * 2)
+
+
+def test_a_method_that_neither_segments_nor_makes_maps_is_refused(tmp_path, monkeypatch):
+    code = [
+        "from methods.base import Method",
+        "class Lost(Method):",
+        "    segments = False",
+        "    def propose(self, _):",
+        "",
+    ]
+    (tmp_path / "lost_toy.py").write_text("\n".join(code[:-1]) + " return []\n")
+    monkeypatch.setattr(methods, "FOLDER", tmp_path)
+    monkeypatch.setattr(methods, "__path__", [str(tmp_path)])
+    with pytest.raises(UserError, match="Lost in .*lost_toy.py says segments = False.* expected a method make_maps"):
+        methods.requires("lost_toy")
+
+
+def test_summaries_are_read_without_running_the_files(tmp_path, monkeypatch):
+    (tmp_path / "one.py").write_text('"""One: does it.\n\nMore."""\nraise SystemExit\n')
+    (tmp_path / "two.py").write_text("def (")
+    (tmp_path / "three.py").write_text("x = 1")
+    monkeypatch.setattr(methods, "FOLDER", tmp_path)
+    found = methods.summaries()
+    assert found["one"] == "One: does it." and found["three"] == "(its file does not say)"
+    assert found["two"].startswith("(its file cannot be read: ")

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from utils.trails import abstain, ask_for, candidates, complete, describe_trail, silence
+from utils.trails import abstain, ask_for, candidates, caption, complete, describe_trail, silence
 from utils.types import Proposal, Query
 
 KEYS = ["heard", "seen", "candidates", "query", "reason"]
@@ -77,3 +77,11 @@ def test_what_queries_tell_completes_a_trail():
 def test_no_story_has_a_line_for_what_is_not_there():
     assert describe_trail({}) == []
     assert [label for label, _ in describe_trail(complete(Proposal([Query("dog")]), "").trail)] == ["weighed", "asked"]
+
+
+def test_a_caption_says_what_was_asked_or_why_nothing_was():
+    asked, unasked = {"query": "a dog", "reason": None}, {"query": None, "reason": "the method makes its map itself"}
+    assert [caption(asked, True), caption(asked, False)] == ["a dog", "a dog: nothing found"]
+    assert caption(unasked, True) == "the method makes its map itself"
+    assert caption(unasked, False) == "nothing asked for: the method makes its map itself"
+    assert caption({}, False) == "nothing asked for"

@@ -1,1 +1,1 @@
-"""What the demo makes of its input, apart from the networks: videos and what is shown of them."""
+"""What the demo needs beside one picture and one sound from files: inputs of other kinds and in numbers, and pages."""

@@ -15,9 +15,9 @@ from utils.demo.video import VideoAnswer, annotate
 from utils.errors import UserError
 from utils.files import file_name, make_folder
 from utils.media.videos import Video, open_video
+from utils.trails import line
 from utils.types import Prediction, Sample
 
-LABEL_WIDTH = 15  # characters
 THINGS_SHOWN = 5
 
 
@@ -45,13 +45,16 @@ def run_video(
     """
     if arguments.img_path:
         raise UserError("expected a video or an image, found --video and --img_path; give one of them")
+    given = arguments.wav_path or []
+    if len(given) > 1 or any(path.is_dir() for path in given):
+        raise UserError(f"expected one sound for the video {arguments.video}, found {len(given)} or a folder; name one file")
     video = open_video(arguments.video)
-    if video.sound_starts_at is None and not arguments.wav_path:
+    if video.sound_starts_at is None and not given:
         raise UserError(f"expected sound in the video {video.path}, found none; name a sound for it with --wav_path")
     make_folder(arguments.output)
     pace = Pace(arguments.fps, arguments.look, threshold=arguments.threshold)
     say = (lambda *_: None) if arguments.json else partial(print, sep="\n", flush=True)
-    say(_line("config", config), _line("video", f"{video.path}  ({about(video)})"))
+    say(line("config", config), line("video", f"{video.path}  ({about(video)})"))
 
     def answer(name: str, samples: Sequence[Sample]) -> Sequence[Prediction]:
         predictions = predict(samples, name)
@@ -62,12 +65,12 @@ def run_video(
     for name in names:
         start = perf_counter()
         stem = arguments.output / file_name(video.path.stem, f"_{name}")
-        sound = arguments.wav_path or video.path
+        sound = given[0] if given else video.path
         answers[name] = annotate(video, sound, partial(answer, name), pace, stem, arguments.masks)
         spent = perf_counter() - start
-        say("", name, *(_line(f"  {label}", value) for label, value in describe(answers[name], pace.fps, spent)))
+        say("", name, *(line(f"  {label}", value) for label, value in describe(answers[name], pace.fps, spent)))
         if video.undecodable:
-            say(_line("  passed over", f"{video.undecodable} parts of the file, which cannot be decoded"))
+            say(line("  passed over", f"{video.undecodable} parts of the file, which cannot be decoded"))
     if arguments.json:
         print(json.dumps(as_json(answers, arguments), indent=2, allow_nan=False))
     return answers
@@ -93,7 +96,7 @@ def as_json(answers: dict[str, VideoAnswer], arguments: argparse.Namespace) -> d
     """The whole result as JSON takes it."""
     return {
         "video": str(arguments.video),
-        "wav_path": str(arguments.wav_path) if arguments.wav_path else None,
+        "wav_path": str(arguments.wav_path[0]) if arguments.wav_path else None,
         "fps": arguments.fps,
         "look": arguments.look,
         "threshold": arguments.threshold,
@@ -109,7 +112,3 @@ def as_json(answers: dict[str, VideoAnswer], arguments: argparse.Namespace) -> d
 
 def _row(moment: Moment) -> dict:
     return {**vars(moment), "sure": round(moment.sure, 4), "share": round(moment.share, 4)}
-
-
-def _line(label: str, value: object) -> str:
-    return f"{label:<{LABEL_WIDTH}} {value}"

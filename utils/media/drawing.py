@@ -1,4 +1,4 @@
-"""Pictures of a result: the mask over its image, and several pictures side by side.
+"""Pictures of a result: the mask over its image, with a caption, several pictures side by side, and their files.
 
 Conventions:
     image: (H, W, 3) uint8 RGB; what is drawn over it keeps its size and aspect.
@@ -9,13 +9,14 @@ Conventions:
 from __future__ import annotations
 
 import os
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 
 import numpy as np
 from PIL import Image, ImageDraw, ImageFont
+from PIL.PngImagePlugin import PngInfo
 
-from utils.files import atomic_path
+from utils.files import atomic_path, file_name
 
 TINT = (255.0, 0.0, 144.0)  # a magenta that photographs rarely hold
 LINE, RIM = np.array([255, 255, 255], np.uint8), np.array([0, 0, 0], np.uint8)  # together they show on anything
@@ -26,6 +27,10 @@ LINE_SHARE = 0.005  # of the image's mean side
 PANEL = 420  # pixels, the box a picture is fitted into
 FONT_SIZE = 22
 GAP = 12
+CAPTION_SHARE, CAPTION_SIZES = 0.045, (12, 48)  # of the picture's width, and least and most pixels
+CAPTION_LINES = 3  # of a caption that is longer, the end is left out
+NARROWEST = 96  # pixels: below it, no word is to be read
+MADE_OF = "made-of"  # the text of a PNG that tells of what it was made
 
 
 def draw_overlay(image: np.ndarray, mask: np.ndarray, score_map: np.ndarray | None = None) -> Image.Image:
@@ -58,6 +63,15 @@ def draw_overlay(image: np.ndarray, mask: np.ndarray, score_map: np.ndarray | No
     canvas[outer & ~mask] = RIM
     canvas[mask & ~inner] = LINE
     return Image.fromarray(canvas)
+
+
+def draw_layer(mask: np.ndarray) -> Image.Image:
+    """A mask's contour and tint alone, on nothing: RGBA of the mask's size, to lay over its image."""
+    layer, width = np.zeros((*mask.shape, 4), np.uint8), line_width(mask.shape)
+    layer[mask] = (*map(int, TINT), round(255 * TINT_SHARE))
+    layer[_grown(mask, width) & ~mask] = (*RIM, 255)
+    layer[_grown(~mask, width) & mask] = (*LINE, 255)
+    return Image.fromarray(layer)
 
 
 def line_width(shape: tuple[int, int]) -> int:
@@ -93,7 +107,7 @@ def side_by_side(pictures: Sequence[tuple[str, Image.Image]], columns: int | Non
         raise ValueError("expected at least one picture to put side by side, found none")
     columns = columns or (len(pictures) if len(pictures) <= 3 else int(np.ceil(np.sqrt(len(pictures)))))
     font = ImageFont.load_default(FONT_SIZE)
-    titles = [_wrapped(title, font) for title, _ in pictures]
+    titles = [_wrapped(title, font, PANEL) for title, _ in pictures]
     fitted = [_fitted(picture) for _, picture in pictures]
     line_height = FONT_SIZE + 6
     rows = [range(first, min(first + columns, len(pictures))) for first in range(0, len(pictures), columns)]
@@ -113,11 +127,65 @@ def side_by_side(pictures: Sequence[tuple[str, Image.Image]], columns: int | Non
     return canvas
 
 
-def save_png(picture: Image.Image, path: str | os.PathLike) -> Path:
-    """Writes a picture as PNG, whole or not at all: a reader never finds half a file."""
+def captioned(picture: Image.Image, caption: str) -> Image.Image:
+    """Puts a caption below a picture (RGB), which is taller then; one of less than NARROWEST pixels stays as it is."""
+    if picture.width < NARROWEST:
+        return picture
+    size = int(np.clip(CAPTION_SHARE * picture.width, *CAPTION_SIZES))
+    font, gap, step = ImageFont.load_default(size), size // 2, round(1.3 * size)
+    lines = _wrapped(caption, font, picture.width - 2 * gap)
+    if len(lines) > CAPTION_LINES:
+        lines = [*lines[: CAPTION_LINES - 1], f"{lines[CAPTION_LINES - 1]} ..."]
+    canvas = Image.new("RGB", (picture.width, picture.height + step * len(lines) + gap), "white")
+    canvas.paste(picture)
+    for number, line in enumerate(lines):
+        place = (gap, picture.height + gap // 2 + number * step)
+        ImageDraw.Draw(canvas).text(place, line, fill="black", font=font)
+    return canvas
+
+
+def save_png(picture: Image.Image, path: str | os.PathLike, made_of: str = "") -> Path:
+    """Writes a picture as PNG, whole or not at all: a reader never finds half a file.
+
+    Args:
+        made_of: tells `save_pictures` of what it was made; "" where nobody asks.
+    """
+    about = PngInfo()
+    if made_of:
+        about.add_text(MADE_OF, made_of)
     with atomic_path(Path(path)) as partial_path:
-        picture.save(partial_path, format="PNG")
+        picture.save(partial_path, format="PNG", pnginfo=about)
     return Path(path)
+
+
+def save_pictures(
+    pictures: Mapping[str, Image.Image], folder: Path, stem: str, of: str, made_of: str
+) -> dict[str, Path]:
+    """Writes pictures as PNG that replace none that was made of something else.
+
+    Args:
+        pictures: kind -> picture, written as STEM + of + "_KIND.png"; where a file of such a name was made of something
+            else, or is none of ours, all are STEM-MADE_OF + of + "_KIND.png".
+        made_of: digits that differ where what the pictures are made of does.
+
+    Returns:
+        Kind -> path.
+    """
+    paths = {kind: folder / file_name(stem, f"{of}_{kind}.png") for kind in pictures}
+    if not all(_is_free(path, made_of) for path in paths.values()):
+        paths = {kind: folder / file_name(stem, f"-{made_of}{of}_{kind}.png") for kind in pictures}
+    return {kind: save_png(picture, paths[kind], made_of) for kind, picture in pictures.items()}
+
+
+def _is_free(path: Path, made_of: str) -> bool:
+    """Whether nothing of worth is lost by writing there; a link is replaced, not followed."""
+    if path.is_symlink() or not path.exists():
+        return True
+    try:
+        with Image.open(path) as picture:
+            return picture.info.get(MADE_OF) == made_of
+    except (OSError, ValueError, SyntaxError):  # no picture of ours
+        return False
 
 
 def _grown(mask: np.ndarray, width: int) -> np.ndarray:
@@ -138,13 +206,13 @@ def _fitted(picture: Image.Image) -> Image.Image:
     return picture.convert("RGB").resize(size, Image.Resampling.LANCZOS)
 
 
-def _wrapped(title: str, font: ImageFont.FreeTypeFont) -> list[str]:
+def _wrapped(title: str, font: ImageFont.FreeTypeFont, width: int) -> list[str]:
     lines = []
     for paragraph in title.split("\n"):
         line = ""
         for word in paragraph.split(" "):
             longer = f"{line} {word}".strip()
-            if line and font.getlength(longer) > PANEL:
+            if line and font.getlength(longer) > width:
                 lines.append(line)
                 longer = word
             line = longer

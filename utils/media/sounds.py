@@ -113,17 +113,21 @@ def read_recording(path: str | os.PathLike, see: Callable[[np.ndarray], None] | 
     """
     require_file(path, "a sound")
     try:
-        source = open_sound(path)
-        waveform, peak, channel = _one_channel(source, see=see)
-        _refuse_a_spike(waveform, peak, source.sampling_rate)
-        if channel:
-            del waveform  # which may be large
-            waveform, peak, _ = _one_channel(source, channel)
-        if peak > 1:
-            del waveform
-            waveform, *_ = _one_channel(source, channel, peak)
+        return recording_of(open_sound(path), see)
     except Unreadable as why:
         raise UserError(f"cannot read the sound {path}: {why}; {ADVICE}") from why
+
+
+def recording_of(source: Source, see: Callable[[np.ndarray], None] | None = None) -> Recording:
+    """See `read_recording`, whose sentence has what an `Unreadable` says here."""
+    waveform, peak, channel = _one_channel(source, see=see)
+    _refuse_a_spike(waveform, peak, source.sampling_rate)
+    if channel:
+        del waveform  # which may be large
+        waveform, peak, _ = _one_channel(source, channel)
+    if peak > 1:
+        del waveform
+        waveform, *_ = _one_channel(source, channel, peak)
     return Recording(waveform, source.sampling_rate, source, channel)
 
 

@@ -6,7 +6,18 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from utils.media.drawing import PANEL, draw_overlay, grey, line_width, save_png, side_by_side
+from utils.media.drawing import (
+    NARROWEST,
+    PANEL,
+    captioned,
+    draw_layer,
+    draw_overlay,
+    grey,
+    line_width,
+    save_pictures,
+    save_png,
+    side_by_side,
+)
 
 
 def disc(height: int, width: int) -> np.ndarray:
@@ -133,3 +144,38 @@ def test_a_png_is_written_whole_or_not_at_all(tmp_path, monkeypatch):
     with pytest.raises(OSError, match="disk full"):
         save_png(grey(np.zeros((4, 4))), path)
     assert path.read_bytes() == before and list(tmp_path.iterdir()) == [path]
+
+
+@pytest.mark.parametrize("width", [NARROWEST, 500, 2048])
+def test_a_caption_stands_below_its_picture(width):
+    picture = Image.new("RGB", (width, 80), "red")
+    found = np.asarray(captioned(picture, "cross_modal: A photo of dog " * 9))
+    np.testing.assert_array_equal(found[:80], np.asarray(picture))
+    below = found[80:]
+    assert found.shape[1] == width and (below < 100).all(-1).sum() > 100 and len(below) <= 4.5 * max(12, 0.045 * width)
+    assert (below[:, :3] == 255).all()
+
+
+def test_a_picture_too_narrow_for_words_has_none():
+    picture = Image.new("RGB", (NARROWEST - 1, 80), "red")
+    assert captioned(picture, "a dog") is picture
+
+
+def test_a_layer_over_its_image_is_the_overlay():
+    image, mask = np.full((96, 160, 3), 90, np.uint8), disc(96, 160)
+    layer = draw_layer(mask)
+    found = Image.alpha_composite(Image.fromarray(image).convert("RGBA"), layer).convert("RGB")
+    difference = np.abs(np.asarray(found).astype(int) - np.asarray(draw_overlay(image, mask)))
+    assert layer.mode == "RGBA" and difference.max() <= 1
+
+
+def test_pictures_replace_what_was_made_of_the_same_alone(tmp_path):
+    pictures = {"mask": grey(np.eye(4)), "overlay": Image.new("RGB", (4, 4))}
+    first = save_pictures(pictures, tmp_path, "a", "_m", "11111111")
+    assert {kind: path.name for kind, path in first.items()} == {"mask": "a_m_mask.png", "overlay": "a_m_overlay.png"}
+    assert save_pictures(pictures, tmp_path, "a", "_m", "11111111") == first
+    other = save_pictures(pictures, tmp_path, "a", "_m", "22222222")
+    assert other["mask"].name == "a-22222222_m_mask.png"
+    first["overlay"].write_text("notes")  # one that is not ours, and all have another name
+    assert save_pictures(pictures, tmp_path, "a", "_m", "11111111")["mask"].name == "a-11111111_m_mask.png"
+    assert first["overlay"].read_text() == "notes"
