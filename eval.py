@@ -30,8 +30,9 @@ from utils.cli import Parser, add_eval_options, add_run_options
 from utils.errors import UserError, run_script
 from utils.files import make_folder
 from utils.report import write_report
+from utils.report.papers import write_paper_files
 from utils.report.terminal import format_tables
-from utils.runs import output, provenance
+from utils.runs import gallery, output, provenance
 from utils.runs.engine import Evaluation, collect
 from utils.runs.gallery import choose, draw, save_overlays
 from utils.runs.journal import Batch, Ids, Journal, digest
@@ -73,11 +74,13 @@ def main(argv: Sequence[str] | None = None) -> EvalResults | None:
         write_results(results, folder / "results.json")
         values = asdict(results)
         write_report(folder, values)
+        for_papers = write_paper_files(folder, values)
         run.journal.remove()
     print(f"\n{format_tables(values)}\n")
     if skipped := results.data["skipped"]:
         print(f"left out: {count(len(skipped), 'sample')} with faults ({some(skipped)}); results.json says why\n")
-    print(f"written to {folder}: report.html, report.md, results.json, per_sample.csv")
+    written = ["report.html", "report.md", "results.json", "per_sample.csv", *for_papers, f"{gallery.FOLDER}/"]
+    print(f"written to {folder}: {', '.join(written)}")
     return results
 
 
@@ -180,7 +183,7 @@ class Run:
     def results(self) -> EvalResults:
         """Adds up all batches; writes per_sample.csv and the gallery's pictures."""
         arguments, config, seed = self.arguments, self.config, self.arguments.seed
-        total = collect(self.dataset.ids, self.journal, arguments.output_dir / "per_sample.csv")
+        total = collect(self.dataset.ids, self.journal, arguments.output_dir / "per_sample.csv", self.entries)
         if not total.ids:
             raise UserError(f"expected samples that can be read in {arguments.test_data_path}, found none; mend them")
         seconds = round(perf_counter() - self.start, 1)
@@ -216,7 +219,11 @@ class Run:
 
     def draw_gallery(self, total: Batch, named: Mapping[str, Any]) -> list[dict[str, Any]]:
         """Draws a few telling samples with what was predicted for them."""
-        known = {name: self.entries[name] for name in total.ids}
+        one = next(iter(total.answers["original"].values()))
+        blank = [scores.gt_empty for scores in one]  # labels.csv does not say
+        known = {
+            name: replace(self.entries[name], blank=is_blank) for name, is_blank in zip(total.ids, blank, strict=True)
+        }
         threshold, drawn = self.arguments.threshold, []
         for name in choose(named, known, [name for name in self.methods if methods.listens(name)]):
             measured = self.journal.read(next(batch for batch in self.journal.batches if name in batch))

@@ -103,7 +103,8 @@ class AudioControls:
         if control not in self._avoided:
             return (
                 f"the audio control {control} needs to know what sounds in each sample, found no categories in "
-                f"{self._dataset.root}; import the data set with a module of datasets/, or leave the control out"
+                f"{self._dataset.root}; import the data set with a module of datasets/, write what sounds in each to "
+                "labels.csv (columns stem and category), or leave the control out"
             )
         kinds, avoided = set(self._kinds.values()), self._avoided[control]
         alone = next((stem for stem in avoided if not any(map(avoided[stem].isdisjoint, kinds))), None)

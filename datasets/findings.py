@@ -28,6 +28,7 @@ class Finding:
     found: str  # what, with its number: "3 masks without foreground"
     names: tuple[str, ...] = ()  # of all files or samples it was found in, with what is special about each
     advice: str = ""  # what to do; "" where there is nothing to do
+    command: str = ""  # that does so to one FILE, of this STEM, from within the folder; "" where there is none
 
     def text(self, at_most: int | None = NAMED_AT_MOST) -> str:
         """What was found, where, and what to do, on one line; with `at_most` names, all of them for None."""
@@ -70,7 +71,10 @@ class Report:
 
     def text(self, at_most: int | None = NAMED_AT_MOST) -> str:
         """The report as it is printed: a line per finding, the digest, the verdict."""
-        lines = [f"{finding.severity:<8} {finding.text(at_most)}" for finding in self.findings]
+        lines = []
+        for finding in self.findings:
+            lines.append(f"{finding.severity:<8} {finding.text(at_most)}")
+            lines += [f"{'':<8} for one: {finding.command}"] if finding.command else []
         if self.digest is not None:
             lines.append(f"digest {self.digest[:16]}")
         return "\n".join([*lines, self.verdict])

@@ -13,7 +13,7 @@ import numpy as np
 
 from datasets.findings import Finding, check_command, count
 from datasets.layout import Layout, fingerprint, read_layout
-from datasets.manifest import MANIFEST, read_manifest
+from datasets.manifest import read_manifest
 from datasets.masks import misfit, read_mask
 from utils.errors import UserError
 from utils.media.images import read_image_and_size, resize_mask
@@ -28,7 +28,7 @@ class FolderDataset:
     Attributes:
         root: the folder.
         layout: its files.
-        manifest: what it says of itself; None where it says nothing. Samples carry nothing of it.
+        manifest: what it says of itself, or its labels.csv; None where it says nothing. Samples carry nothing of it.
         limit: how many stems were asked for at most; None for all.
         skipped: stem -> why it is left out.
         ids: the other stems, sorted.
@@ -49,7 +49,7 @@ class FolderDataset:
             more = f" (and {count(len(others), 'further fault')}; {check_command(root)} names them all)"
             raise UserError(f"expected a dataset folder at {root}, found {first.text()}{more if others else ''}")
         self.root = Path(root)
-        self.manifest = read_manifest(self.root)
+        self.manifest = read_manifest(self.root, self.layout.files["images"])
         self.has_gt = self.layout.has_gt
         self.limit = limit
         self.skipped = dict(skipped or {})
@@ -79,8 +79,8 @@ class FolderDataset:
         if entry and gt_mask is not None and entry.blank == gt_mask.any():
             said, found = ("no foreground", "some") if entry.blank else ("foreground", "none")
             raise UserError(
-                f"expected {said} in the mask {files['masks'][stem]}, as {MANIFEST} says, found {found}; the mask was "
-                "changed: run the import again"
+                f"expected {said} in the mask {files['masks'][stem]}, as {self.manifest.file} says, found {found}; "
+                "the mask was changed: run the import again"
             )
         if gt_ignore is not None and resize_mask(gt_ignore, EVAL_SIZE).all():
             raise UserError(f"expected pixels that count in {files['ignores'][stem]}, found none; remove the sample")
@@ -116,8 +116,8 @@ class FolderDataset:
         if self.manifest is not None:
             if group_size is not None:
                 raise UserError(
-                    f"expected groups from --group_size or from the manifest, found both; {self.root / MANIFEST} says "
-                    "what belongs together, so leave the option out"
+                    "expected groups from --group_size or from the manifest, found both; "
+                    f"{self.root / self.manifest.file} says what belongs together, so leave the option out"
                 )
             return {stem: self.manifest.samples[stem] for stem in self.ids}, self.manifest.group_unit
         size, stems = group_size or 1, self.layout.stems  # with those left out, or who is beside whom would shift
@@ -143,7 +143,7 @@ class FolderDataset:
                 "published": manifest.published,
                 "differences": manifest.differences,
                 "left_out": len(manifest.left_out),
-                "sha256": hashlib.sha256((self.root / MANIFEST).read_bytes()).hexdigest(),
+                "sha256": hashlib.sha256((self.root / manifest.file).read_bytes()).hexdigest(),
             },
         }
 

@@ -5,6 +5,7 @@
     ROOT/gt_seg/STEM.png      (absent where there is no ground truth)
     ROOT/gt_ignore/STEM.png   (where some pixels must not count; stems without such pixels have no file)
     ROOT/manifest.json        (where an importer or a generator wrote the folder)
+    ROOT/labels.csv           (in its place, where you know what sounds or what belongs together, see `datasets.labels`)
 
 A stem is the file name without its last suffix, so it may contain dots; the case of the suffix does not matter. Hidden
 files and those that file managers leave behind are passed over.
@@ -93,30 +94,33 @@ def read_layout(root: str | os.PathLike) -> Layout:
     """Lists and pairs the files of a dataset folder without opening any.
 
     Raises:
-        UserError: there is no such folder, it has no folder of images, or a file in the place of a folder.
+        UserError: there is no such folder, or it has none of the folders.
     """
     root = Path(root)
     if not root.is_dir():
         found = "a file" if root.exists() else "none"
         raise UserError(f"expected a dataset folder at {root}, found {found}; check the path")
-    for path in (root / name for name in dict.fromkeys((*IMAGE_FOLDERS, *FOLDERS.values()))):
-        if os.path.lexists(path) and not path.is_dir():
-            found = "a file" if path.exists() else "a link that leads nowhere"
-            raise UserError(f"expected a folder at {path}, found {found}; {SEE_README}")
-    image_folders = [name for name in IMAGE_FOLDERS if (root / name).is_dir()]
-    if not image_folders:
+    places = [root / name for name in dict.fromkeys((*IMAGE_FOLDERS, *FOLDERS.values()))]
+    if not any(map(os.path.lexists, places)):
         inside = some(entry.name for entry in root.iterdir()) or "nothing"
         raise UserError(f"expected the folders image, wav, gt_seg in {root}, found {inside}; {SEE_README}")
     faults = []
+    for path in places:
+        if os.path.lexists(path) and not path.is_dir():
+            found = "a file" if path.exists() else "a link that leads nowhere"
+            faults.append(_fault("no_folder", f"{found} in the place of the folder {path}", advice=SEE_README))
+    image_folders = [name for name in IMAGE_FOLDERS if (root / name).is_dir()]
     if len(image_folders) > 1:
         faults.append(_fault("two_image_folders", "both folders image and img", advice="remove or rename one"))
-    folders = {role: root / name for role, name in FOLDERS.items()} | {"images": root / image_folders[0]}
+    folders = {role: root / name for role, name in FOLDERS.items()}
+    if image_folders:
+        folders["images"] = root / image_folders[0]
     files: dict[str, dict[str, Path]] = {role: {} for role in FOLDERS}
     for role, folder in folders.items():
         if folder.is_dir():
             files[role], found = _files_by_stem(folder, SOUND_SUFFIXES if role == "sounds" else IMAGE_SUFFIXES)
             faults += found
-        elif role in REQUIRED:
+        elif role in REQUIRED and not os.path.lexists(folder):
             faults.append(_fault("no_folder", f"no folder {folder.name} in {root}", advice=SEE_README))
     for role in (*REQUIRED, "masks"):
         if not files[role] and folders[role].is_dir():
@@ -152,8 +156,8 @@ def refuse_within(path: Path, root: Path) -> None:
             raise UserError(f"expected an --output_dir outside {folder}, found {path}; choose one beside the samples")
 
 
-def _fault(kind: str, found: str, names: Iterable[str] = (), advice: str = "") -> Finding:
-    return Finding("error", kind, found, tuple(sorted(names)), advice)
+def _fault(kind: str, found: str, names: Iterable[str] = (), advice: str = "", command: str = "") -> Finding:
+    return Finding("error", kind, found, tuple(sorted(names)), advice, command)
 
 
 def _files_by_stem(folder: Path, suffixes: set[str]) -> tuple[dict[str, Path], list[Finding]]:
@@ -164,7 +168,9 @@ def _files_by_stem(folder: Path, suffixes: set[str]) -> tuple[dict[str, Path], l
     if strange := entries - known:
         found = f"{count(len(strange), 'stray name')} in {folder.name}"
         advice = f"move them away or convert them to one of {' '.join(sorted(suffixes))}"
-        faults.append(_fault("stray", found, map(_described, strange), advice))
+        as_known = "wav" if folder.name == SOUND_FOLDER else "png"
+        command = f"ffmpeg -i {folder.name}/NAME {folder.name}/STEM.{as_known}"
+        faults.append(_fault("stray", found, map(_described, strange), advice, command))
     files: dict[str, Path] = {}
     twice: list[str] = []
     for entry in sorted(known):

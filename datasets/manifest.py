@@ -4,7 +4,8 @@
      "group_unit": "clip", "published": {"samples": 3700, "groups": 740}, "counts": {"samples": 3698, ...},
      "left_out": {STEM: why}, "samples": {STEM: {"group": ..., "categories": [...], ...}, ...}}
 
-A folder without one is a dataset too; it only has no groups and no categories. No method is ever given a manifest.
+A folder without one is a dataset too, and may have a `labels.csv` in its place (`datasets.labels`); without either it
+only has no groups and no categories. No method is ever given any of it.
 """
 
 from __future__ import annotations
@@ -16,6 +17,8 @@ from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
+from datasets.findings import NAMED_AT_MOST
+from datasets.labels import LABELS, group_unit, read_labels
 from datasets.layout import FOLDERS, is_utf_8
 from utils.errors import UserError
 from utils.files import make_folder, remove_partials, write_text_atomic
@@ -41,6 +44,7 @@ class Manifest:
     left_out: Mapping[str, str] = field(default_factory=dict)  # stem -> why it is not in the folder
     notes: tuple[str, ...] = ()  # what was done to the files, what a reader of scores should know; a sentence each
     group_unit: str = "sample"  # what a group is: "clip", "image", "video", or "sample" where each is by itself
+    file: str = MANIFEST  # the name of the file that says so
 
     @property
     def counts(self) -> dict[str, int]:
@@ -50,7 +54,7 @@ class Manifest:
             "samples": len(self.samples),
             "groups": len({entry.group for entry in entries}),
             "categories": len({category for entry in entries for category in entry.categories}),
-            "blank_masks": sum(entry.blank for entry in entries),
+            "blank_masks": sum(entry.blank is True for entry in entries),
             "left_out": len(self.left_out),
         }
 
@@ -65,18 +69,41 @@ class Manifest:
         ]
 
 
-def read_manifest(root: Path) -> Manifest | None:
-    """The manifest of a dataset folder; None where there is none.
+def read_manifest(root: Path, images: Mapping[str, Path] | None = None) -> Manifest | None:
+    """The manifest of a dataset folder, or what its labels.csv says in the place of one; None where there is neither.
+
+    Args:
+        root: the folder.
+        images: stem -> file, by which a group of labels.csv is known to be one picture with several sounds.
 
     Raises:
-        UserError: it is no manifest of this project, or an import into the folder was not finished.
+        UserError: it is no manifest of this project, labels.csv has faults, both are there, or an import into the
+            folder was not finished.
     """
     if (root / UNFINISHED).exists():
         raise UserError(
             f"expected a finished import in {root}, found {UNFINISHED}; run the import's command again, it goes on "
             "where it stopped"
         )
-    return read_manifest_file(root / MANIFEST)
+    if not (root / LABELS).exists():
+        return read_manifest_file(root / MANIFEST)
+    refuse_both(root)
+    return labelled(root, read_labels(root / LABELS), images or {})
+
+
+def labelled(root: Path, entries: Mapping[str, Entry], images: Mapping[str, Path]) -> Manifest:
+    """The manifest of a folder that has a labels.csv with these entries."""
+    unit = group_unit(entries, images)
+    return Manifest(root.resolve().name, {"file": LABELS}, {}, entries, group_unit=unit, file=LABELS)
+
+
+def refuse_both(root: Path) -> None:
+    """Raises UserError where a folder has a manifest and a labels.csv: which of them is meant, nobody knows."""
+    if (root / MANIFEST).exists() and (root / LABELS).exists():
+        raise UserError(
+            f"expected {MANIFEST} or {LABELS} in {root}, found both; keep {MANIFEST} where a program wrote the folder, "
+            f"{LABELS} where you did, and move the other one away"
+        )
 
 
 def read_manifest_file(path: Path) -> Manifest | None:
@@ -96,7 +123,7 @@ def read_manifest_file(path: Path) -> Manifest | None:
             benchmark=_of(str, values, "benchmark"),
             source=_of(dict, values, "source"),
             options=_of(dict, values, "options"),
-            samples={stem: _entry(stem, entry) for stem, entry in _of(dict, values, "samples").items()},
+            samples=_entries(_of(dict, values, "samples")),
             published={name: _of(int, values["published"], name) for name in COUNTED if name in values["published"]},
             left_out=_of(dict, values, "left_out"),
             notes=tuple(_of(list, values, "notes")),
@@ -158,6 +185,20 @@ def finish_folder(manifest: Manifest, out: Path) -> None:
     write_manifest(manifest, out)
     (out / UNFINISHED).unlink(missing_ok=True)
     remove_partials(out, *(out / name for name in WRITTEN))
+
+
+def _entries(samples: Mapping[str, Any]) -> dict[str, Entry]:
+    """The entries of all samples; one ValueError for all that are none."""
+    entries, faults = {}, []
+    for stem, entry in samples.items():
+        try:
+            entries[stem] = _entry(stem, entry)
+        except ValueError as error:
+            faults.append(str(error))
+    if faults:
+        more = f" and {len(faults) - NAMED_AT_MOST} more" if len(faults) > NAMED_AT_MOST else ""
+        raise ValueError("; ".join(faults[:NAMED_AT_MOST]) + more)
+    return entries
 
 
 def _entry(stem: str, entry: Any) -> Entry:

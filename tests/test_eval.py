@@ -368,3 +368,27 @@ def test_names_as_long_as_file_systems_take_are_drawn(data, tmp_path):
     pictures = {path for one in results.gallery for path in (one["image"], one["truth"])}
     assert len(pictures) == 4 and all((tmp_path / "out" / path).is_file() for path in pictures)
     assert len(list((tmp_path / "out" / "visualizations" / "cross_modal").iterdir())) == 2
+
+
+def test_labels_reach_every_file_of_a_run_in_parts_too(fakes, tmp_path, capsys):
+    data, output = tmp_path / "data", tmp_path / "out"
+    data.mkdir()
+    save_scenes(data, fakes)
+    rows = [
+        f"{stem};{sounding or ''};{stem[0]};{'on' if sounding in seen else 'off'}"
+        for stem, (sounding, seen, _) in SCENES.items()
+    ]
+    (data / "labels.csv").write_text("\n".join(["stem;category;group;scenario", *rows]), encoding="utf-8-sig")
+    further = ("--set", "cross_modal.min_similarity=0.3", "--audio_control", "offscreen")
+    for part in ("--shard=2/2", "--shard=1/2"):
+        assert evaluate(data, output, *further, part) is None
+    results = evaluate(data, output, *further)
+    known = {row["id"]: (row["group"], row["category"], row["scenario"]) for row in rows_of(output)}
+    assert known["a.mp4_2"] == ("a", "violin", "on") and known["d"] == ("d", "", "off") and len(known) == len(SCENES)
+    assert results.scenarios["off"]["samples"] == 2 and results.categories["drum"]["samples"] == 2
+    assert {one["id"] for one in results.gallery if one["blank"]} == {"d", "e"}
+    written = capsys.readouterr().out.rstrip().rpartition(f"written to {output}: ")[2].split(", ")
+    assert {*written} == {f"{path.name}/" if path.is_dir() else path.name for path in output.iterdir()}
+    (data / "labels.csv").write_text("stem,category\n", encoding="utf-8")
+    with pytest.raises(UserError, match=r"fit for scoring at .*: labels.csv with no row, 6 samples that labels.csv"):
+        evaluate(data, output)

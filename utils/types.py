@@ -191,12 +191,12 @@ class Entry:
         categories: what sounds, by the dataset's own names; several where several things sound, empty where unknown
             or where nothing in view sounds.
         scenario: how the sample came about ("single", "multi", "offscreen", ...); "" where the dataset has one kind.
-        blank: whether the mask has no foreground.
+        blank: whether the mask has no foreground; None where only the mask says so.
         details: whatever else the dataset says of it; JSON-serialisable.
     """
 
     group: str
     categories: tuple[str, ...] = ()
     scenario: str = ""
-    blank: bool = False
+    blank: bool | None = False
     details: Mapping[str, Any] = field(default_factory=dict)

@@ -15,8 +15,9 @@ from datasets.check.pictures import image_content, mask_content, picture_header
 from datasets.check.samples import Survey, find_in_images, find_in_masks, find_in_sounds, find_unreadable
 from datasets.check.sounds import sound_content, sound_header
 from datasets.findings import SEVERITIES, Depth, Finding, Report
-from datasets.layout import read_layout
-from datasets.manifest import MANIFEST, UNFINISHED, Manifest, read_manifest_file
+from datasets.labels import LABELS, look_at_labels
+from datasets.layout import Layout, read_layout
+from datasets.manifest import MANIFEST, UNFINISHED, Manifest, labelled, read_manifest_file, refuse_both
 from utils.errors import UserError
 
 Look = Callable[[Path], Any]  # from a file to its facts: a module's function, picklable; raises nothing
@@ -40,7 +41,7 @@ def check_headers(root: str | os.PathLike, limit: int | None = None, num_workers
         num_workers: processes; 0 for this one. The report is the same for any number.
 
     Raises:
-        UserError: there is no such folder, or it has no folder of images.
+        UserError: there is no such folder, or it has none of a dataset's.
     """
     return _check(root, "headers", limit, num_workers)
 
@@ -50,7 +51,7 @@ def _check(root: str | os.PathLike, depth: Depth, limit: int | None, num_workers
     stems, files = layout.stems[:limit], layout.files
     if limit is not None:
         files = {role: {stem: of_role[stem] for stem in stems if stem in of_role} for role, of_role in files.items()}
-    manifest, faults = _manifest_of(layout.root)
+    manifest, faults = _manifest_of(layout)
     facts = _facts(files, HEADERS if depth == "headers" else CONTENTS, num_workers)
     survey = Survey(layout, tuple(stems), facts, manifest)
     findings = [*layout.faults, *faults, *(finding for find in FINDERS for finding in find(survey))]
@@ -60,14 +61,24 @@ def _check(root: str | os.PathLike, depth: Depth, limit: int | None, num_workers
     return Report(layout.root, depth, len(stems), tuple(findings), digest_of(survey) if depth == "contents" else None)
 
 
-def _manifest_of(root: Path) -> tuple[Manifest | None, list[Finding]]:
+def _manifest_of(layout: Layout) -> tuple[Manifest | None, list[Finding]]:
+    root = layout.root
     if (root / UNFINISHED).exists():
         found = f"an import that was not finished ({UNFINISHED})"
         advice = "run the import's command again, it goes on where it stopped"
         return None, [Finding("error", "unfinished_import", found, (), advice)]
     try:
-        return read_manifest_file(root / MANIFEST), []
+        if not (root / LABELS).exists():
+            return read_manifest_file(root / MANIFEST), []
+        refuse_both(root)
+        entries, faults = look_at_labels(root / LABELS)
+        advice = f"mend {LABELS}, or move it away"
+        found = [Finding("error", "strange_labels", f"{LABELS} with {one}", (), advice) for one in faults]
+        return labelled(root, entries, layout.files["images"]), found
     except UserError as error:
+        if (root / LABELS).exists():
+            said, _, advice = str(error).rpartition("; ")
+            return None, [Finding("error", "strange_labels", said, (), advice)]
         found = f"a {MANIFEST} that is none of this project ({error.__cause__})"
         advice = "make the folder again, or move that file away"
         return None, [Finding("error", "strange_manifest", found, (), advice)]

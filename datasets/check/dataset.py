@@ -8,6 +8,7 @@ from collections.abc import Iterator, Sequence
 
 from datasets.check.samples import Survey, several
 from datasets.findings import Finding, count
+from datasets.labels import LABELS, unread_columns
 from datasets.layout import fingerprint
 
 FRAME = re.compile(r"_[1-9]\d?$")  # of a clip: VIDEO_1, VIDEO_2, ...
@@ -54,12 +55,17 @@ def find_in_manifest(survey: Survey) -> Iterator[Finding]:
         return
     entries, files = survey.entries, survey.layout.files
     there = files["images"].keys() | files["sounds"].keys() | files["masks"].keys()
-    yield from several("lost_samples", entries.keys() - there)
-    yield from several("unknown_samples", set(survey.layout.stems) - entries.keys())
+    by_hand = survey.manifest.file == LABELS
+    yield from several("lost_labels" if by_hand else "lost_samples", entries.keys() - there)
+    yield from several(
+        "unlabelled_samples" if by_hand else "unknown_samples", set(survey.layout.stems) - entries.keys()
+    )
+    if by_hand:
+        yield from several("unread_columns", unread_columns(survey.layout.root / LABELS))
     wrong = [
         f"{stem}: {'blank' if stem in survey.blank else 'not blank'}"
         for stem in entries.keys() & survey.values("masks").keys()
-        if entries[stem].blank != (stem in survey.blank)
+        if entries[stem].blank not in (None, stem in survey.blank)
     ]
     yield from several("wrong_blank_flags", wrong)
     yield from several("left_out", [f"{stem}: {why}" for stem, why in survey.manifest.left_out.items()])

@@ -73,12 +73,12 @@ def several(kind: str, names: Iterable[str]) -> Iterator[Finding]:
     if names := tuple(sorted(names)):
         row = _sentences()[kind]
         found = f"{count(len(names), row['noun'])} {row['what'].format(**NUMBERS)}"
-        yield Finding(row["severity"], kind, found, names, row["advice"])
+        yield Finding(row["severity"], kind, found, names, row["advice"], row["command"] or "")
 
 
 @cache
 def _sentences() -> dict[str, dict[str, str]]:
-    """Kind -> severity, noun, what and advice."""
+    """Kind -> severity, noun, what, advice and command, None for none."""
     with Path(__file__).with_name("findings.csv").open(encoding="utf-8", newline="") as file:
         rows = {row["kind"]: row for row in csv.DictReader(file)}
     for kind, row in rows.items():

@@ -253,6 +253,9 @@ FOUND: dict[str, tuple[str, str, Change]] = {
         lambda root: write_manifest(manifest_of((*STEMS, "gone")), root),
     ),
     "unknown_samples": ("error", BAD, lambda root: write_manifest(manifest_of(("a", "c")), root)),
+    "lost_labels": ("error", "gone", holding("labels.csv", b"stem,category\na,x\nb,x\nc,y\ngone,y\n")),
+    "unlabelled_samples": ("error", BAD, holding("labels.csv", b"stem,category\na,x\nc,y\n")),
+    "unread_columns": ("warning", "kind", holding("labels.csv", b"stem,group,kind\na,x,\nb,x,\nc,y,\n")),
     "wrong_blank_flags": ("error", BAD, partial(with_manifest, blank=[BAD])),
     "left_out": ("warning", "bad", partial(with_manifest, left_out={"bad": "its image cannot be read"})),
     # not of the table
@@ -265,6 +268,7 @@ FOUND: dict[str, tuple[str, str, Change]] = {
     "stray": ("error", "notes.txt", holding("wav/notes.txt", b"")),
     "stray_ignore": ("error", "alone", lambda root: save_mask(root, "alone", left_half(), folder="gt_ignore")),
     "stem_twice": ("error", "b.jpg and b.png", lambda root: picture(0).save(root / "image" / "b.jpg")),
+    "strange_labels": ("error", "labels.csv", holding("labels.csv", b"stem;category\na;x\na;y\nb;\nc;\n")),
     "unfinished_import": ("error", "manifest.unfinished.json", holding("manifest.unfinished.json", b"{}")),
 }
 

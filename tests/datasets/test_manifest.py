@@ -160,3 +160,11 @@ def test_names_that_are_not_utf_8_are_written_as_codes(tmp_path):
     strange = replace(WHOLE, source={"folder": "/data/\udcff"}, left_out={"\udcff": "its name"})
     write_manifest(strange, tmp_path)
     assert read_manifest(tmp_path) == strange
+
+
+def test_all_samples_that_are_no_entries_are_named_at_once(tmp_path):
+    samples = {"a": {"group": 1}, "b": {"group": "b", "categories": [], "blank": 0}, "c": [], "d": {}, "e": {}}
+    values = {"manifest": 1, "benchmark": "Toy", "source": {}, "options": {}, "samples": samples}
+    (tmp_path / MANIFEST).write_text(json.dumps(values))
+    with pytest.raises(UserError, match=r"group of 'a' .*; blank of 'b' .*; c must be an object.* and 2 more\)"):
+        read_manifest(tmp_path)

@@ -9,35 +9,34 @@ that are the same for every run, in macros that page.html and page.md write each
 from __future__ import annotations
 
 import base64
+import hashlib
 import re
 from collections.abc import Mapping
-from functools import partial
 from html import escape
-from io import BytesIO
 from pathlib import Path
 from typing import Any
 
 from jinja2 import Environment, FileSystemLoader, StrictUndefined
 from markupsafe import Markup
-from PIL import Image
 
 from utils.files import make_folder, write_text_atomic
 from utils.report import sections_abstaining, sections_extent, sections_run, sections_samples, sections_scores
 from utils.report.elements import PERCENT, ReportedRun, cell, counted, header, percent
+from utils.report.embedding import Embedded, count_pictures
+from utils.report.sample_table import sample_table
 from utils.runs.results import read_results
 from utils.scoring.bootstrap import LEAST_GROUPS
 
 TEMPLATES = Path(__file__).with_name("templates")
 SPECIAL = re.compile(r"([\\`*\[\]|~#$]|(?<![^\W_])_|_(?![^\W_]))")  # in Markdown; no _ inside of a word
-LONGEST_SIDE = 224  # pixels of a picture
-QUALITY = 70
 
 
 def write_report(folder: Path, results: Mapping[str, Any] | None = None) -> None:
     """Writes report.html and report.md beside results.json.
 
     Args:
-        folder: what eval.py wrote: results.json, and gallery/ with the pictures, of which any may be missing.
+        folder: what eval.py wrote: results.json, per_sample.csv, and gallery/ with pictures and sounds, of which any
+            may be missing.
         results: what results.json holds, see `utils.runs.results.EvalResults`; read from the folder if None.
 
     Raises:
@@ -65,10 +64,14 @@ def write_report(folder: Path, results: Mapping[str, Any] | None = None) -> None
         "reliability": sections_samples.reliability(run),
         "best_and_worst": sections_samples.best_and_worst(run),
         "gallery": sections_samples.gallery(run),
+        "sample_table": sample_table(folder, run),
         "provenance": sections_run.provenance(run),
     }
     html, markdown = _environment(), _environment(finalize=_markdown)
-    html.filters["data_uri"] = partial(_data_uri, folder)
+    script = (TEMPLATES / "page.js").read_text(encoding="utf-8")
+    sha256 = base64.b64encode(hashlib.sha256(script.encode()).digest()).decode()  # no other script is let run
+    embedded = Embedded(folder, count_pictures(results["gallery"]))
+    html.globals.update(embedded=embedded, script=Markup(script), script_sha256=sha256)
     markdown.filters.update(code=_code, code_block=_code_block)
     page, text = html.get_template("page.html").render(shown), markdown.get_template("page.md").render(shown)
     write_text_atomic(folder / "report.html", page.strip() + "\n")
@@ -85,7 +88,7 @@ def _environment(**options: Any) -> Environment:
         lstrip_blocks=True,
         **options,
     )
-    environment.globals.update(percent_scale=PERCENT, least_groups=LEAST_GROUPS)
+    environment.globals.update(percent_scale=PERCENT, least_groups=LEAST_GROUPS, zip=zip)
     environment.filters.update(cell=cell, header=header, percent=percent, counted=counted)
     return environment
 
@@ -107,19 +110,3 @@ def _code_block(text: str) -> Markup:
     """A command to paste, in a fence that nothing in it closes."""
     fence = "`" * max(3, 1 + max(map(len, re.findall("`+", text)), default=0))
     return Markup(f"{fence}\n{text}\n{fence}")
-
-
-def _data_uri(folder: Path, path: str) -> str | None:
-    """A picture of the run's folder, small, as a data: URI; None where there is none, or it lies outside."""
-    inside = (folder / path).resolve()
-    if not inside.is_relative_to(folder.resolve()) or not inside.is_file():
-        return None
-    try:
-        with Image.open(inside) as opened:
-            picture = opened.convert("RGB")
-    except (OSError, Image.DecompressionBombError):
-        return None
-    picture.thumbnail((LONGEST_SIDE, LONGEST_SIDE), Image.Resampling.LANCZOS)
-    data = BytesIO()
-    picture.save(data, "JPEG", quality=QUALITY, optimize=True)
-    return "data:image/jpeg;base64," + base64.b64encode(data.getvalue()).decode()

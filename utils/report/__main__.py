@@ -8,6 +8,7 @@ from pathlib import Path
 from utils.cli import Parser
 from utils.errors import run_script
 from utils.report import write_report
+from utils.report.papers import write_paper_files
 
 
 def main() -> None:
@@ -16,7 +17,7 @@ def main() -> None:
     parser.add_argument("folder", type=Path, metavar="FOLDER", help="holds results.json; the report is written there")
     folder = parser.parse_args().folder
     write_report(folder)
-    print(f"written to {folder}: report.html, report.md")
+    print(f"written to {folder}: {', '.join(['report.html', 'report.md', *write_paper_files(folder)])}")
 
 
 if __name__ == "__main__":

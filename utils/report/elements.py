@@ -148,6 +148,14 @@ def zero(difference: Mapping[str, Any]) -> str:
     return f"the interval {'excludes' if difference['certain'] else 'includes'} 0"
 
 
+def top(better: str, numbers: Sequence[Mapping[str, Any]]) -> float | None:
+    """The best value of several; None where it would say nothing."""
+    values = [one["value"] for one in numbers if one.get("value") is not None]
+    if len(numbers) < 2 or len(set(values)) < 2:
+        return None
+    return min(values) if better == "lower" else max(values)
+
+
 def listed(names: Sequence[str]) -> str:
     """ "a", "a and b", "a, b and c"."""
     return " and ".join(filter(None, [", ".join(names[:-1]), *names[-1:]]))

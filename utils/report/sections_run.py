@@ -18,7 +18,13 @@ def title(run: ReportedRun) -> str:
     """Up to four methods, and the data set."""
     own = run.methods or list(run.results["methods"])
     shown = ", ".join(own[:4]) + (f" and {len(own) - 4} more" if len(own) > 4 else "")
-    return f"{shown} on {PurePath(str(run.results['data']['path'])).name or run.results['data']['path']}"
+    return f"{shown} on {name_of_data(run)}"
+
+
+def name_of_data(run: ReportedRun) -> str:
+    """The name of the data set's folder."""
+    path = str(run.results["data"]["path"])
+    return PurePath(path).name or path
 
 
 def resolution(run: ReportedRun) -> str:

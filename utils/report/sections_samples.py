@@ -161,6 +161,7 @@ def _sample(number: int, one: Mapping[str, Any], run: ReportedRun) -> Part:
         "id": f"sample-{number}",
         "title": one["id"],
         "facts": "; ".join(facts),
+        "sound": one.get("sound", ""),  # older runs have none
         "given": [
             _picture(one["image"], f"Image of {one['id']}", "Image"),
             _picture(one["truth"], f"Ground truth of {one['id']}: {sounding or what}", truth),

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from typing import Any
 
 from utils.report.elements import (
@@ -20,6 +20,7 @@ from utils.report.elements import (
     number_cell,
     percent,
     points,
+    top,
     zero,
 )
 
@@ -219,10 +220,10 @@ def _protocol(number: int, name: str, protocol: Mapping[str, Any], run: Reported
         headers.append(header(title, [column["kind"], *lower], id))
         kind = THRESHOLDS.get(column["kind"], column["kind"].capitalize())
         terms.append((id, title, f"{column['definition']} {kind}; {better} is better."))
-        tops[title] = _top(better, [scores[method][title] for method in run.methods])
+        tops[title] = top(better, [scores[method][title] for method in run.methods])
     rows = []
     for method, row in scores.items():
-        is_top = {title: top is not None and row[title].get("value") == top for title, top in tops.items()}
+        is_top = {title: best is not None and row[title].get("value") == best for title, best in tops.items()}
         cells = [number_cell(row[title], bold=method in run.methods and is_top[title]) for title in tops]
         rows.append([run.label(method), *cells])
     numbers = [one for row in scores.values() for one in row.values()]
@@ -234,11 +235,3 @@ def _protocol(number: int, name: str, protocol: Mapping[str, Any], run: Reported
         "undefined": any(one.get("value", 0) is None for one in numbers),
         "terms": terms,
     }
-
-
-def _top(better: str, numbers: Sequence[Mapping[str, Any]]) -> float | None:
-    """The best value of those that listen; None where it would say nothing."""
-    values = [one["value"] for one in numbers if one.get("value") is not None]
-    if len(numbers) < 2 or len(set(values)) < 2:
-        return None
-    return min(values) if better == "lower" else max(values)

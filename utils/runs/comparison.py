@@ -170,14 +170,19 @@ def _compare_methods(first: _Run, second: _Run, names: tuple[str, str], comparab
     return MethodComparison(*names, rows[0], tuple(rows[1:]), reason)
 
 
+def recorded_columns(setting: Setting) -> dict[tuple[str, str], Column]:
+    """(protocol, title) -> column, of those that can be computed from records."""
+    columns = {(name, one.title): one for name in IN_RECORDS for one in PROTOCOLS[name].columns(setting)}
+    return {**columns, ("avsbench", HEADLINE.title): HEADLINE}
+
+
 class _Paired:
     """Two methods' records by group, drawn together."""
 
     def __init__(self, records: Sequence[Sequence[SampleRecord]], setting: Setting) -> None:
         self._groups = [by_group(own, attrgetter("group")) for own in records]
         self._weights = draw_weights(len(self._groups[0]))
-        columns = {(name, one.title): one for name in IN_RECORDS for one in PROTOCOLS[name].columns(setting)}
-        self.columns = {**columns, ("avsbench", "IoU"): HEADLINE, ("", HEADLINE.title): HEADLINE}
+        self.columns = {**recorded_columns(setting), ("", HEADLINE.title): HEADLINE}
 
     def difference(self, column: Column) -> Estimate:
         """Second minus first."""

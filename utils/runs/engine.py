@@ -16,10 +16,13 @@ from utils.runs.gallery import sketch
 from utils.runs.journal import Batch, Ids, Journal
 from utils.runs.results import SampleRecord, write_records
 from utils.scoring.sample_scores import Resolution, SampleScores, measure
-from utils.types import Prediction, Sample
+from utils.types import Entry, Prediction, Sample
 
 OUT_OF_MEMORY = ("out of memory", "can't allocate memory", "CUBLAS_STATUS_ALLOC_FAILED")  # CUDA's and MPS's, CPU's
-WAY_OUT = "then the same command goes on, or --skip_faults leaves it out"
+WAY_OUT = (
+    "python -m datasets.check DIR names all such files at once; then the same command goes on, or --skip_faults leaves "
+    "it out"
+)
 RECORDED = [field.name for field in fields(SampleRecord) if hasattr(SampleScores, field.name)]
 
 Predictions = Mapping[str, Mapping[str, Sequence[Prediction]]]  # control -> method -> one a sample
@@ -241,13 +244,16 @@ def predict_blind(method: Asked, samples: Sequence[Sample]) -> list[Prediction]:
     return predictions
 
 
-def collect(ids: Iterable[str], journal: Journal, path: Path) -> Batch:
-    """Adds up all batches in the order of the samples and writes their records as per_sample.csv.
+def collect(ids: Iterable[str], journal: Journal, path: Path, entries: Mapping[str, Entry]) -> Batch:
+    """Adds up all batches in the order of the samples and writes their records, with what is known of each sample
+    (`entries`), as per_sample.csv.
 
     Raises:
         UserError: a batch is not there.
     """
     total, batch_of = Batch(), {one: batch for batch in journal.batches for one in batch}
     parts = ((batch, set(some)) for batch, some in groupby(ids, batch_of.get))
-    write_records((row for batch, some in parts for row in total.add(journal.read(batch).only(some))), path)
+    rows = (row for batch, some in parts for row in total.add(journal.read(batch).only(some)))
+    kinds = {one: "; ".join(entry.categories) for one, entry in entries.items()}
+    write_records((replace(row, category=kinds[row.id], scenario=entries[row.id].scenario) for row in rows), path)
     return total

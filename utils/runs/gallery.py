@@ -19,13 +19,14 @@ from PIL import Image
 from utils.files import atomic_path, file_name, make_own_folder
 from utils.media.drawing import draw_overlay
 from utils.media.images import resize_mask, resize_score_map
+from utils.media.mp3 import save_mp3
 from utils.scoring.sample_scores import SampleScores
 from utils.trails import describe_trail
 from utils.types import Entry, Prediction, Sample
 
 FOLDER, OVERLAYS = "gallery", "visualizations"
 OF_EACH_KIND = 2  # best, middling, worst and blank samples
-LONGEST_SIDE = 320  # pixels of a picture
+LONGEST_SIDE = 640  # pixels of a picture
 SKETCH_SIDE, SHADES = 128, 15  # pixels of a sketch's longest side, its shades on each side of the threshold: 1 to 2 kB
 
 
@@ -82,7 +83,7 @@ def draw(
     threshold: float,
     output_dir: Path,
 ) -> dict[str, Any]:
-    """Draws one sample and what every method answered, in OUTPUT_DIR/gallery.
+    """Draws one sample and what every method answered, in OUTPUT_DIR/gallery, its sound beside them.
 
     Args:
         sample, entry: with its ground truth, and what is known of it.
@@ -99,6 +100,9 @@ def draw(
         _save(picture, path, quality=85)
         return path.relative_to(output_dir).as_posix()
 
+    sound = output_dir / FOLDER / file_name(sample.id, ".sound.mp3")
+    with atomic_path(sound) as partial_path:
+        save_mp3(sample.waveform, sample.sampling_rate, partial_path)
     picture = Image.fromarray(sample.image)
     picture.thumbnail((LONGEST_SIDE, LONGEST_SIDE), Image.Resampling.LANCZOS)
     image = np.asarray(picture)
@@ -122,6 +126,7 @@ def draw(
         "blank": not sample.gt_mask.any(),
         "image": save(picture, "image"),
         "truth": save(draw_overlay(image, resize_mask(sample.gt_mask, image.shape[:2])), "truth"),
+        "sound": sound.relative_to(output_dir).as_posix(),
         "methods": methods,
     }
 

@@ -11,7 +11,8 @@ from utils.runs import gallery
 from utils.runs.journal import FOLDER, refuse_foreign
 from utils.runs.results import read_results
 
-FILES = ("results.json", "per_sample.csv", "report.html", "report.md")
+PAPER = ("summary.csv", "results.tex", "figure.pdf", "figure.png")
+FILES = ("results.json", "per_sample.csv", "report.html", "report.md", *PAPER)
 FOLDERS = (gallery.FOLDER, gallery.OVERLAYS)
 
 

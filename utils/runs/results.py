@@ -42,6 +42,8 @@ class SampleRecord:
         reason: why nothing was asked; empty otherwise.
         lost_to: the kind of error that takes most of the IoU, see `utils.scoring.extent`; empty where none does, and in
             files of older runs.
+        category, scenario: what the data set says of the sample; several categories joined by "; ". Files of older
+            versions lack these two.
     """
 
     id: str
@@ -62,6 +64,8 @@ class SampleRecord:
     query: str
     reason: str
     lost_to: str = ""
+    category: str = ""
+    scenario: str = ""
 
 
 @dataclass(frozen=True)
@@ -108,8 +112,8 @@ class EvalResults(Summary, Origin):
     """Everything results.json says, in its order: where the numbers come from, the numbers, and pictures.
 
     Attributes:
-        gallery: [{"id", "image", "truth", "group", "categories", "scenario", "blank", "methods": method -> {"map",
-            "iou", "area", "trail": [[label, text]]}}]; files relative to results.json.
+        gallery: [{"id", "image", "truth", "sound", "group", "categories", "scenario", "blank", "methods": method ->
+            {"map", "iou", "area", "trail": [[label, text]]}}]; files relative to results.json; no sound in older runs.
         refused_controls: audio control -> why this data set cannot have it; absent from older runs.
         identity: part of what decides the numbers -> a digest of it, by which another run is told; absent likewise.
     """
@@ -124,10 +128,11 @@ def write_records(records: Iterable[SampleRecord], path: Path) -> None:
     with atomic_path(path) as partial_path, partial_path.open("w", newline="", encoding="utf-8") as file:
         writer = csv.DictWriter(file, [one.name for one in fields(SampleRecord)])
         writer.writeheader()
-        writer.writerows({name: _inert(value) for name, value in vars(record).items()} for record in records)
+        writer.writerows({name: inert(value) for name, value in vars(record).items()} for record in records)
 
 
-def _inert(value: Any) -> Any:
+def inert(value: Any) -> Any:
+    """A value for a CSV file: a text that a spreadsheet would take for a formula gets an apostrophe before it."""
     return f"'{value}" if isinstance(value, str) and FORMULA.match(value) else value
 
 
@@ -158,19 +163,19 @@ def read_records(path: Path, control: str = "original") -> list[SampleRecord]:
         UserError: it is missing, broken, or of an older layout.
     """
     path = path / "per_sample.csv" if path.is_dir() else path
-    readers = {one.name: READ_AS[one.type] for one in fields(SampleRecord)}
-    needed = [one.name for one in fields(SampleRecord) if one.default is MISSING]  # the others are newer
+    known = {one.name: READ_AS[one.type] for one in fields(SampleRecord)}
+    needed = [one.name for one in fields(SampleRecord) if one.default is MISSING]
     try:
         with path.open(newline="", encoding="utf-8") as file:
             rows = csv.DictReader(file)
-            missing = [name for name in needed if name not in (rows.fieldnames or ())]
-            if missing:
+            names = rows.fieldnames or ()
+            if missing := [name for name in needed if name not in names]:
                 raise UserError(
                     f"expected {path} to have the column {missing[0]}, found none; run eval.py again to make it anew"
                 )
+            readers = {name: read for name, read in known.items() if name in names}
             wanted = (row for row in rows if row["control"] == control)
-            there = {name: read for name, read in readers.items() if name in rows.fieldnames}
-            return [SampleRecord(**{name: read(row[name]) for name, read in there.items()}) for row in wanted]
+            return [SampleRecord(**{name: read(row[name]) for name, read in readers.items()}) for row in wanted]
     except OSError as error:
         raise _unread("per_sample.csv", path, error) from error
     except (ValueError, KeyError, TypeError, csv.Error) as error:

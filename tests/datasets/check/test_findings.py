@@ -251,7 +251,12 @@ OF_ONE_FILE = {  # kind of error: what makes sample b have it
     "empty_sounds": lambda root: save_sound(root, "b", np.zeros(0)),
     "wrong_blank_flags": say_blank,
 }
-OF_THE_FOLDER = {"lost_samples", "unknown_samples"}  # errors that no file has by itself
+OF_THE_FOLDER = {
+    "lost_samples",
+    "unknown_samples",
+    "lost_labels",
+    "unlabelled_samples",
+}  # errors that no file has by itself
 
 
 @pytest.mark.parametrize("kind", OF_ONE_FILE)

@@ -2,6 +2,7 @@
 
 import hashlib
 import os
+import shutil
 
 import numpy as np
 import pytest
@@ -171,3 +172,26 @@ def test_without_every_file_there_is_no_digest(tmp_path, monkeypatch):
     report = check_contents(sound_folder(tmp_path))
     assert (report.digest, kinds(report, "error")) == (None, ["unreadable_images"])
     assert "digest" not in report.text()
+
+
+def test_a_folder_with_every_kind_of_fault_is_told_in_one_run(tmp_path):
+    """Layout, pairs, files that cannot be read and the manifest: nothing hides what comes after it."""
+    sound_folder(tmp_path, ("a", "b", "c", "d"))
+    (tmp_path / "gt_ignore").write_text("no folder")
+    (tmp_path / "wav" / "c.wav").unlink()
+    (tmp_path / "wav" / "clip.mp4").touch()
+    (tmp_path / "image" / "a.png").write_bytes(b"nothing")
+    (tmp_path / "gt_seg" / "b.png").write_bytes(b"")
+    (tmp_path / "manifest.json").write_text("[]")
+    report = check_headers(tmp_path)
+    assert {one.kind for one in report.errors} == {
+        *("no_folder", "stray", "no_partner", "strange_manifest", "unreadable_images", "unreadable_masks")
+    }
+    assert "\n         for one: ffmpeg -i wav/NAME wav/STEM.wav\n" in report.text()
+
+
+def test_a_folder_without_images_is_checked_for_the_rest(tmp_path):
+    sound_folder(tmp_path)
+    shutil.rmtree(tmp_path / "image")
+    (tmp_path / "wav" / "b.wav").write_bytes(b"")
+    assert [one.kind for one in check_headers(tmp_path).errors] == ["no_folder", "unreadable_sounds"]

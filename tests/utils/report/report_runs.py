@@ -3,14 +3,15 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import asdict, replace
+from dataclasses import asdict, fields, replace
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 from PIL import Image
 
-from utils.runs.results import SCHEMA, EvalResults, write_results
+from utils.media.mp3 import save_mp3
+from utils.runs.results import SCHEMA, EvalResults, SampleRecord, write_results
 from utils.scoring.sample_scores import SampleScores, score_sample
 from utils.scoring.summary import summarise
 from utils.types import Entry
@@ -83,6 +84,26 @@ def make_results(
     return EvalResults(**{**standard, **asdict(summary), **values})
 
 
+def make_records(
+    count: int = 24, means: Mapping[str, float] = {"good": 0.7, "other": 0.6, "bad": 0.3}, blank: int = 4, **values: Any
+) -> list[SampleRecord]:
+    """The records that belong to `make_results` with these arguments; every other sound is deafening."""
+    records = []
+    for method, mean in means.items():
+        for i, iou in enumerate(spread(mean, count)):
+            is_blank = i >= count - blank
+            kind, scenario = f"thing {i % 7}", "single" if i % 2 else "multi"
+            for control in ("original", "silence", "swap") if method != "bad" else ("original",):
+                scores = answer(0 if is_blank or control != "original" else iou, is_blank)
+                numbers = {
+                    one.name: getattr(scores, one.name) for one in fields(SampleRecord) if hasattr(scores, one.name)
+                }
+                names = {"id": f"scene_{i:04}", "group": f"g{i}", "control": control, "method": method}
+                said = {"query": kind, "reason": "", "category": f"{kind}; stage", "scenario": scenario}
+                records.append(SampleRecord(**{**numbers, **names, **said, **values}))
+    return records
+
+
 def gallery_entry(name: str, methods: Sequence[str] = NAMES, blank: bool = False, **values: Any) -> dict[str, Any]:
     """A sample of the gallery; its pictures are those that `write_run` draws."""
     trail = [
@@ -96,15 +117,16 @@ def gallery_entry(name: str, methods: Sequence[str] = NAMES, blank: bool = False
         method: {"map": "gallery/a.jpg", "iou": None if blank else 0.6, "area": 0.2, "trail": trail}
         for method in methods
     }
-    pictures = {"image": "gallery/a.jpg", "truth": "gallery/b.jpg"}
+    pictures = {"image": "gallery/a.jpg", "truth": "gallery/b.jpg", "sound": "gallery/a.mp3"}
     known = {"id": name, "group": name, "categories": ["dog"], "scenario": "single", "blank": blank}
     return {**known, **pictures, "methods": answers, **values}
 
 
 def write_run(folder: Path, results: EvalResults) -> Path:
-    """Writes results.json and two pictures."""
+    """Writes results.json, two pictures and a sound."""
     (folder / "gallery").mkdir(parents=True, exist_ok=True)
     for name, colour in (("a", "red"), ("b", "blue")):
         Image.new("RGB", (320, 240), colour).save(folder / "gallery" / f"{name}.jpg")
+    save_mp3(np.zeros(2000, np.float32), 8000, folder / "gallery" / "a.mp3")
     write_results(results, folder / "results.json")
     return folder

@@ -15,6 +15,7 @@ from pathlib import Path
 import pytest
 
 from utils.report import write_report
+from utils.runs.results import write_records
 
 CHROMIUM = next(filter(None, map(shutil.which, ("chromium", "chromium-browser", "google-chrome"))), None)
 pytestmark = pytest.mark.skipif(CHROMIUM is None, reason="needs chromium: apt-get install chromium")
@@ -133,6 +134,8 @@ def url(tmp_path_factory):
         versions={LONG: LONG},
     )
     folder = runs.write_run(tmp_path_factory.mktemp("run"), results)
+    means = {"good": 0.7, "other": 0.6, LONG: 0.5, "bad": 0.3}
+    write_records(runs.make_records(means=means), folder / "per_sample.csv")
     write_report(folder)
     return (folder / "report.html").as_uri()
 
@@ -145,7 +148,8 @@ def test_it_fits_the_width_asks_for_nothing_and_is_readable(browser, url, width,
     assert browser.evaluate("document.documentElement.scrollWidth") <= width  # a phone's innerWidth grows with the page
     assert browser.evaluate(f"matchMedia('(prefers-color-scheme: {scheme})').matches")
     asked = {event["request"]["url"].split(",")[0] for event in browser.named("Network.requestWillBeSent")}
-    assert asked <= {url, "data:image/jpeg;base64", "data:"}
+    players = {"data:audio/mpeg;base64", "data:image/svg+xml;base64"}  # the browser's own buttons
+    assert asked <= {url, "data:image/jpeg;base64", *players, "data:"}
     assert browser.named("Log.entryAdded", "Runtime.consoleAPICalled", "Runtime.exceptionThrown") == []
     assert json.loads(browser.evaluate(FAINT)) == []
     assert browser.evaluate("[...document.images].every((one) => one.complete && one.naturalWidth > 0)")
@@ -163,3 +167,61 @@ def test_the_keyboard_reaches_the_skip_link_first_and_every_sample(browser, url)
     assert reached[0] == "skip"
     assert reached.count("sample") == 2
     assert {"SUMMARY", "A", "scroll"} <= set(reached)
+
+
+SET = """
+(() => { const one = document.querySelector('#sample-filters [name=NAME]');
+  one.value = 'VALUE'; one.dispatchEvent(new Event('input')); })()
+"""
+SHOWN = "[...document.querySelectorAll('#sample-table tbody tr:not([hidden]) th')].map((one) => one.textContent)"
+
+
+def test_samples_are_sorted_and_filtered(browser, url):
+    browser.open(url, 1280, "light")
+
+    def choose(name: str, value: str) -> list[str]:
+        browser.evaluate(SET.replace("NAME", name).replace("VALUE", value))
+        return browser.evaluate(SHOWN)
+
+    assert browser.evaluate(SHOWN) == [f"scene_{i:04}" for i in range(24)]
+    assert choose("category", "thing 1") == [f"scene_{i:04}" for i in (1, 8, 15, 22)]
+    assert choose("scenario", "single") == ["scene_0001", "scene_0015"]
+    assert browser.evaluate("document.querySelector('#sample-filters output').textContent") == "2 of 24 samples"
+    assert choose("text", "0015") == ["scene_0015"]
+    assert choose("text", "nothing of that kind") == []
+    for name in ("text", "category", "scenario"):
+        choose(name, "")
+    choose("method", "3")
+    wrong = [f"scene_{i:04}" for i, iou in enumerate(runs.spread(0.7, 20)) if round(20 * iou) < 10]
+    assert 0 < len(wrong) < 20
+    assert [name for name in choose("answer", "wrong") if name < "scene_0020"] == wrong
+    heads = "[...document.querySelectorAll('#sample-table thead th:not([hidden])')].map((one) => one.textContent)"
+    assert browser.evaluate(heads) == ["sample", "category", "scenario", "good"]
+    column = (
+        "[...document.querySelectorAll('#sample-table tbody tr')].map((row) => parseFloat(row.cells[3].textContent))"
+    )
+    for sign in (1, -1):
+        browser.evaluate("document.querySelectorAll('#sample-table th button')[3].click()")
+        assert (found := [sign * one for one in browser.evaluate(column)]) == sorted(found)
+
+
+def test_a_picture_is_enlarged_by_a_click_and_the_keyboard_leads_on(browser, url):
+    browser.open(url, 360, "light")
+    browser.evaluate("document.querySelectorAll('.pictures img')[1].click()")
+    large = "document.querySelector('dialog img')"
+    assert browser.evaluate(f"{large}.alt") == "Ground truth of one: dog"
+    assert browser.evaluate(f"{large}.getBoundingClientRect().width") > 300
+    for kind in ("keyDown", "keyUp"):
+        browser.call("Input.dispatchKeyEvent", type=kind, key="ArrowRight", code="ArrowRight")
+    assert browser.evaluate(f"{large}.alt").startswith("Answer of good for one")
+    for kind in ("keyDown", "keyUp"):
+        browser.call("Input.dispatchKeyEvent", type=kind, key="Escape", code="Escape", windowsVirtualKeyCode=27)
+    assert not browser.evaluate("document.querySelector('dialog').open")
+
+
+def test_a_sound_can_be_played(browser, url):
+    browser.open(url, 1280, "light")
+    wait = """new Promise((done) => { const one = document.querySelector('audio'); one.preload = 'auto';
+      one.onloadedmetadata = () => done(one.duration); one.onerror = () => done(one.error.message); one.load(); })"""
+    found = browser.call("Runtime.evaluate", expression=wait, awaitPromise=True, returnByValue=True)["result"]["value"]
+    assert found == pytest.approx(0.25, abs=0.1)  # an MP3 is padded to whole frames

@@ -83,7 +83,7 @@ def make_run(tmp_path, make_scores):
 
 
 def record(stem, group, method, answer):
-    names = NAMES - {"id", "group", "control", "method", "confidence", "query", "reason"}
+    names = NAMES - {"id", "group", "control", "method", "confidence", "query", "reason", "category", "scenario"}
     values = {name: getattr(answer, name) for name in names}
     return SampleRecord(stem, group, "original", method, **values, confidence=None, query="", reason="")
 

@@ -249,10 +249,10 @@ def test_samples_that_cannot_be_read_or_heard_end_the_run_or_are_left_out(capsys
         return sample
 
     evaluation = Evaluation({}, {"original": lambda one: one, "swap": swap}, lambda: None, {}, 0.5, "224")
-    advice = "^cannot read b; export it again; then the same command goes on, or --skip_faults leaves it out$"
+    advice = "^cannot read b; export it again; python -m .* all .*, or --skip_faults leaves it out$"
     with pytest.raises(UserError, match=advice):
         evaluation.sort_out(tuple("abc"), found)
-    with pytest.raises(UserError, match="^cannot read the sound d; then the same command goes on, or --skip_faults"):
+    with pytest.raises(UserError, match="^cannot read the sound d; python -m datasets.check DIR names all such files"):
         evaluation.predict([samples[2]])
     evaluation.skip_faults = True
     kept, faults = evaluation.sort_out(tuple("abc"), found)

@@ -57,17 +57,18 @@ def test_what_was_answered_is_drawn_over_the_image(tmp_path, make_scores):
 
     def tinted(path):
         pixels = np.asarray(Image.open(tmp_path / path).convert("RGB"), int)
-        assert pixels.shape == (200, 320, 3)
+        assert pixels.shape == (400, 640, 3)
         return (pixels[..., 0] - pixels[..., 1]).mean(0) > 0.5 * 0.45 * (TINT[0] - TINT[1])  # by column
 
+    assert drawn["sound"] == "gallery/a.b.sound.mp3" and (tmp_path / drawn["sound"]).stat().st_size > 200
     assert drawn["image"] == "gallery/a.b.image.jpg" and not tinted(drawn["image"]).any()
     for path, width in (
-        (drawn["truth"], 80),
-        (drawn["methods"]["half"]["map"], 160),
+        (drawn["truth"], 160),
+        (drawn["methods"]["half"]["map"], 320),
         (drawn["methods"]["none"]["map"], 0),
     ):
         found = tinted(path)
-        assert abs(found.sum() - width) <= 4 and not found[width + 4 :].any()  # the contour is no tint
+        assert abs(found.sum() - width) <= 8 and not found[width + 8 :].any()  # the contour is no tint
 
 
 @pytest.mark.parametrize("threshold", [0, 0.1, 0.3, 0.5, 0.9, 1])

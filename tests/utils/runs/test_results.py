@@ -43,6 +43,8 @@ RECORD = SampleRecord(
     confidence=0.875,
     query='A photo of "x", y',
     reason="",
+    category="dog; violin",
+    scenario="multi",
 )
 RESULTS = EvalResults(
     **{
@@ -104,6 +106,18 @@ def test_no_text_opens_as_a_formula_and_every_text_comes_back(tmp_path, text, wr
         (row,) = csv.DictReader(file)
     assert [row[name] for name in ("id", "query", "reason")] == [written] * 3
     assert read_records(tmp_path) == [record]
+
+
+def test_records_of_an_older_version_have_no_category_and_scenario(tmp_path):
+    write(tmp_path, RECORD)
+    with (tmp_path / "per_sample.csv").open(newline="", encoding="utf-8") as file:
+        (row,) = csv.DictReader(file)
+    del row["category"], row["scenario"]
+    with (tmp_path / "per_sample.csv").open("w", newline="", encoding="utf-8") as file:
+        writer = csv.DictWriter(file, row)
+        writer.writeheader()
+        writer.writerow(row)
+    assert read_records(tmp_path) == [replace(RECORD, category="", scenario="")]
 
 
 def test_records_are_read_by_control(tmp_path):
