@@ -64,7 +64,7 @@ def test_other_sounds_are_scored_by_what_the_records_say(rows):
     silent = {(r["protocol"], r["column"]): r for r in rows if (r["method"], r["control"]) == ("other", "silence")}
     assert float(silent["controls", "IoU"]["value"]) == pytest.approx(4 / 24)  # the blank ones, rightly left empty
     assert float(silent["avsbench", "IoU"]["value"]) == pytest.approx(4 / 24)
-    assert (silent["paper", "J"]["value"], silent["negatives", "abstained"]["value"]) == ("0.0", "1.0")
+    assert (silent["paper", "J"]["value"], silent["negatives", "N-acc"]["value"]) == ("0.0", "1.0")
     assert silent["negatives", "missed"]["better"] == "lower"
     assert ("sweep", "F (best of 255)") not in silent
     assert not [row for row in rows if row["method"] == "bad" and row["control"] != "original"]
