@@ -2,22 +2,34 @@
 
 from __future__ import annotations
 
+import functools
+import gc
 import importlib.util
 import json
 import os
 import shutil
 import sys
 import tempfile
+from collections.abc import Callable
 from pathlib import Path
 from types import ModuleType, SimpleNamespace
+from typing import Any
 
 import pytest
 from PIL import Image
 from soundfile import write
 
+import utils.report
+
 os.environ["HF_HUB_OFFLINE"] = "1"  # before transformers is imported
 if "PYTEST_XDIST_WORKER" in os.environ:
     os.environ.setdefault("OMP_NUM_THREADS", "1")  # several processes with several threads each get in each other's way
+
+
+def pytest_collection_finish() -> None:
+    """Spares the garbage collector what is there to stay: tests, fixtures, libraries."""
+    gc.collect()
+    gc.freeze()
 
 
 def pytest_runtest_setup(item: pytest.Item) -> None:
@@ -39,12 +51,55 @@ def fakes() -> ModuleType:
     return module
 
 
+@pytest.fixture(scope="session", autouse=True)
+def _templates_are_compiled_once():
+    """Of the report, in each process: that takes half the time of a small evaluation."""
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(utils.report, "_environment", functools.cache(utils.report._environment))
+        yield
+
+
 @pytest.fixture(scope="session")
 def random_config(tmp_path_factory) -> Path:
     """The path of a config that names a tiny random network for every role, see tests/checkpoints/tiny_config.py."""
     from tests.checkpoints.tiny_config import save_config
 
     return save_config(tmp_path_factory.mktemp("checkpoints"))
+
+
+@pytest.fixture(scope="session")
+def data(tmp_path_factory, fakes) -> Path:
+    """The folder of six scenes of the fake world, see tests/eval_scenes.py; not to be changed."""
+    from tests.eval_scenes import save_scenes
+
+    return save_scenes(tmp_path_factory.mktemp("data"), fakes)
+
+
+@pytest.fixture
+def fake_models(monkeypatch, fakes) -> dict[str, Any]:
+    """The fakes, which play every config's networks."""
+    from tests.eval_scenes import play
+
+    return play(fakes, monkeypatch)
+
+
+@pytest.fixture(scope="module")
+def load_once() -> Callable[..., dict[str, Any]]:
+    """A `models.loading.load_models` that loads what was asked for once, and whose networks remember what they said."""
+    import models.loading
+    from models.remembering import Memory
+
+    load, networks, said = models.loading.load_models, {}, Memory()
+
+    def load_models(config, roles, device="auto", memory=None, **shared):
+        roles = tuple(dict.fromkeys(roles))
+        key = repr(([config.roles.get(role) for role in roles], roles, models.loading.resolve_device(device)))
+        if key not in networks:
+            networks[key] = load(config, roles, device, said)
+        shared.get("models", {}).update(networks[key])
+        return networks[key]
+
+    return load_models
 
 
 @pytest.fixture

@@ -24,6 +24,7 @@ MAX_CALLS = 9  # of ours, one within another
 
 TRACE = """
 import os, runpy, sys
+import timm, torch  # their own calls are not looked at
 root, files, deepest = os.getcwd() + os.sep, set(), []
 def ours(frame):
     path = frame.f_code.co_filename
@@ -41,13 +42,13 @@ def look(frame, event, argument):
     deepest = max(deepest, stack[::-1], key=len)
 sys.path.insert(0, root)
 sys.argv = ["inference_demo.py", "--output", sys.argv[1]]
-sys.setprofile(look)
+sys.settrace(look)  # of no lines, since it returns nothing
 try:
     runpy.run_path(root + "inference_demo.py", run_name="__main__")
 except SystemExit as end:
     assert not end.code, end.code
 finally:
-    sys.setprofile(None)
+    sys.settrace(None)
 print("\\n=", *sorted(files))
 print("=", *deepest)
 """

@@ -23,7 +23,7 @@ def refused(ask):
 @pytest.fixture
 def evaluate(random_config, tmp_path):
     def evaluate(name, *further):
-        options = ["--test_data_path", "datasets/examples", "--limit", "3", "--device", "cpu", "--draws", "0"]
+        options = ["--test_data_path", "datasets/examples", "--limit", "2", "--device", "cpu", "--draws", "0"]
         cached = ["--cache", str(tmp_path / "cache"), "--output_dir", str(tmp_path / name)]
         options += ["--config", str(random_config), "--methods", "cross_modal", "text_inversion", "--baselines"]
         script.main([*options, *cached, *further])

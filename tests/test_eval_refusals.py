@@ -15,22 +15,13 @@ from PIL import Image
 import eval as script
 import models.loading
 from datasets.manifest import Manifest, write_manifest
-from tests.eval_scenes import SCENES, evaluate, play, save_scenes
+from tests.eval_scenes import SCENES, evaluate
 from utils.cli import DEFAULT_CONFIG as DEFAULT
 from utils.errors import UserError, run_script
 from utils.types import Entry
 
 ROOT = Path(script.__file__).resolve().parent
-
-
-@pytest.fixture(scope="module")
-def data(tmp_path_factory, fakes):
-    return save_scenes(tmp_path_factory.mktemp("data"), fakes)
-
-
-@pytest.fixture(autouse=True)
-def fake_models(monkeypatch, fakes):
-    return play(fakes, monkeypatch)
+pytestmark = pytest.mark.usefixtures("fake_models")
 
 
 @pytest.mark.parametrize("size", ["0", "-1", "inf", "nan", "much"])
@@ -49,7 +40,10 @@ def test_a_cache_without_a_size_is_refused(size, capsys):
         (["--set", "segmenter.colour=red"], "colour"),
         (["--device", "abacus"], "no device 'abacus'"),
         (["--output_dir", str(ROOT / "eval.py")], "cannot make the folder .*eval.py"),
-        (["--protocols", "iou"], 'no protocol "iou"; choose from: paper, avsbench, sweep, ssl, pairs, dataset, negatives'),
+        (
+            ["--protocols", "iou"],
+            'no protocol "iou"; choose from: paper, avsbench, sweep, ssl, pairs, dataset, negatives',
+        ),
         (["--audio_control", "louder"], 'no audio control "louder"; choose from: original, silence, noise, swap'),
         (["--audio_control", "offscreen"], "offscreen needs to know what sounds in each sample, found no categories"),
         (["--baselines", "half"], 'no method "half"'),

@@ -4,50 +4,30 @@ from __future__ import annotations
 
 import errno
 import json
+import multiprocessing
 import os
 import re
 import shutil
 import signal
 import subprocess
 import sys
+import time
 from pathlib import Path
 
 import numpy as np
 import pytest
 import soundfile
+import torch
+from accelerate import PartialState
 from PIL import Image
+from torch.distributed.launcher.api import LaunchConfig, elastic_launch
 
 import eval as script
 import models.loading
-from utils.errors import UserError
+from utils.errors import UserError, run_script
 
 ROOT = Path(script.__file__).resolve().parent
 SCENES = [("dog", ("dog", "violin")), ("violin", ("dog", "violin")), ("drum", ("drum",)), (None, ("dog",))] * 2
-
-RUN = """
-import os, signal, sys
-
-sys.path.insert(0, {tests!r})
-import fakes
-import models.loading
-
-played = fakes.make_models()
-segment, left = played["segmenter"].segment, [{segmentations} if os.environ.get("RANK", "1") == "1" else 10**6]
-
-
-def mortal(images, queries):
-    left[0] -= 1
-    if left[0] < 0:
-        os.kill(os.getpid(), signal.SIGKILL)
-    return segment(images, queries)
-
-
-played["segmenter"].segment = mortal
-models.loading.load_models = lambda config, roles, *_, **__: {{role: played[role] for role in sorted(set(roles))}}
-import eval
-from utils.errors import run_script
-sys.exit(run_script(eval.main))
-"""
 
 
 @pytest.fixture(scope="module")
@@ -63,8 +43,7 @@ def data(tmp_path_factory, fakes):
     return root
 
 
-@pytest.fixture(autouse=True)
-def fake_models(monkeypatch, fakes):
+def play(fakes, monkeypatch):
     played = fakes.make_models()
     monkeypatch.setattr(
         models.loading,
@@ -73,32 +52,84 @@ def fake_models(monkeypatch, fakes):
     )
 
 
+@pytest.fixture(autouse=True)
+def fake_models(monkeypatch, fakes):
+    play(fakes, monkeypatch)
+
+
 def command(data, output, *further):
     options = ["--methods", "cross_modal", "classify", "--audio_control", "silence", "--batch_size", "2"]
-    options += ["--config", "tests/fakes.yaml", "--device", "cpu"]
+    options += ["--config", "tests/fakes.yaml", "--device", "cpu", "--draws", "20"]
     return [*options, "--test_data_path", str(data), "--output_dir", str(output), *further]
 
 
-def evaluate_in_processes(data, output, segmentations=10**6, processes=1):
-    """Runs eval.py with the fake networks; its process, the second of several, dies after so many segmentations."""
-    driver = output.with_name(f"{output.name}_{segmentations}.py")
-    driver.write_text(RUN.format(tests=str(ROOT / "tests"), segmentations=segmentations))
-    torchrun = ("-m", "torch.distributed.run", "--standalone", f"--nproc_per_node={processes}")
-    return subprocess.run(
-        [sys.executable, *(torchrun if processes > 1 else ()), str(driver), *command(data, output)],
-        cwd=ROOT,
-        env={**os.environ, "PYTHONPATH": str(ROOT), "OMP_NUM_THREADS": "1"},
-        capture_output=True,
-        text=True,
-        timeout=240,
+def evaluating(fakes, segmentations, stopped, *words):
+    """Runs eval.py with the fake networks; the process, the second of several, calls `stopped` after so many."""
+
+    def evaluate():
+        torch.set_num_threads(1)
+        PartialState._reset_state()  # whatever was imported before the fork
+        played, left = fakes.make_models(), [segmentations if os.environ.get("RANK", "1") == "1" else 10**6]
+        segment = played["segmenter"].segment
+
+        def mortal(images, queries):
+            left[0] -= 1
+            return stopped() if left[0] < 0 else segment(images, queries)
+
+        played["segmenter"].segment = mortal
+        models.loading.load_models = lambda config, roles, *_, **__: {role: played[role] for role in sorted(set(roles))}
+        sys.exit(run_script(lambda: script.main(list(words))))
+
+    return evaluate
+
+
+def in_a_fork(function):
+    """A process that need not import anything anew."""
+    process = multiprocessing.get_context("fork").Process(target=function)
+    process.start()
+    return process
+
+
+def exit_code_of(function):
+    """The exit code of a process in which a function runs."""
+    process = in_a_fork(function)
+    process.join(240)
+    return process.exitcode
+
+
+def in_processes(count, function):
+    """Runs a function in several processes, started and told of each other as torchrun does."""
+    config = LaunchConfig(
+        min_nodes=1,
+        max_nodes=1,
+        nproc_per_node=count,
+        run_id="forks",
+        rdzv_backend="c10d",
+        rdzv_endpoint="localhost:0",
+        max_restarts=0,
+        start_method="fork",
     )
+    return lambda: elastic_launch(config, function)()
+
+
+def die():
+    os.kill(os.getpid(), signal.SIGKILL)
+
+
+@pytest.fixture(scope="module")
+def run_in_one_go(data, tmp_path_factory, fakes):
+    """The folder of a run that nothing disturbs."""
+    output = tmp_path_factory.mktemp("undisturbed")
+    with pytest.MonkeyPatch.context() as patch:
+        play(fakes, patch)
+        script.main(command(data, output))
+    return output
 
 
 @pytest.fixture
-def undisturbed(data, tmp_path):
-    """The records of a run in one go."""
-    script.main(command(data, tmp_path / "undisturbed"))
-    return (tmp_path / "undisturbed" / "per_sample.csv").read_bytes()
+def undisturbed(run_in_one_go):
+    """Its records."""
+    return (run_in_one_go / "per_sample.csv").read_bytes()
 
 
 def measured(output):
@@ -116,10 +147,10 @@ def records_of(output):
     return (output / "per_sample.csv").read_bytes()
 
 
-def test_a_killed_run_goes_on_to_the_same_records(data, tmp_path, undisturbed, capsys):
+def test_a_killed_run_goes_on_to_the_same_records(data, tmp_path, fakes, undisturbed, capsys):
     output = tmp_path / "out"
     # a batch takes 5 segmentations: 2 methods and image_only with the sound, 2 methods without it
-    assert evaluate_in_processes(data, output, 7).returncode == -signal.SIGKILL
+    assert exit_code_of(evaluating(fakes, 7, die, *command(data, output))) == -signal.SIGKILL
     assert not (output / "per_sample.csv").exists()
     assert measured(output) == ["0", "1"]
     script.main(command(data, output))
@@ -127,7 +158,7 @@ def test_a_killed_run_goes_on_to_the_same_records(data, tmp_path, undisturbed, c
     assert records_of(output) == undisturbed
 
 
-def test_shards_are_collected_to_the_same_records(data, tmp_path, undisturbed, capsys):
+def test_shards_are_collected_to_the_same_records(data, tmp_path, run_in_one_go, undisturbed, capsys):
     output = tmp_path / "out"
     for shard in ("3/3", "1/3"):
         assert script.main(command(data, output, "--shard", shard)) is None
@@ -136,19 +167,18 @@ def test_shards_are_collected_to_the_same_records(data, tmp_path, undisturbed, c
     script.main(command(data, output))  # the second shard was never run: its batch is found missing, and measured
     assert "going on: 3 of 4 batches were measured before" in capsys.readouterr().out
     assert records_of(output) == undisturbed
-    assert pictures_of(output) == pictures_of(tmp_path / "undisturbed")
+    assert pictures_of(output) == pictures_of(run_in_one_go)
 
 
-def test_three_processes_give_the_same_records(data, tmp_path, undisturbed):
+def test_three_processes_give_the_same_records(data, tmp_path, fakes, undisturbed):
     output = tmp_path / "out"
-    done = evaluate_in_processes(data, output, processes=3)
-    assert done.returncode == 0, done.stderr
+    assert exit_code_of(in_processes(3, evaluating(fakes, 10**6, die, *command(data, output)))) == 0
     assert records_of(output) == undisturbed
 
 
-def test_one_of_two_processes_that_is_killed_loses_nothing(data, tmp_path, undisturbed):
+def test_one_of_two_processes_that_is_killed_loses_nothing(data, tmp_path, fakes, undisturbed):
     output = tmp_path / "out"
-    assert evaluate_in_processes(data, output, 6, processes=2).returncode != 0
+    assert exit_code_of(in_processes(2, evaluating(fakes, 6, die, *command(data, output)))) == 1
     assert not (output / "per_sample.csv").exists()
     assert {"2", "3"} <= set(measured(output))  # the second process's first batch
     assert not {"6", "7"} & set(measured(output))  # the one it died in
@@ -360,33 +390,21 @@ def test_a_run_in_its_own_clone_goes_on_and_collects_its_shards(data, tmp_path, 
         script.main(command(data, output, "--overwrite"))
 
 
-def test_two_runs_at_once_do_not_meet(data, tmp_path, undisturbed):
-    output = tmp_path / "out"
-    driver = tmp_path / "driver.py"
-    waiting = RUN.format(tests=str(ROOT / "tests"), segmentations=0).replace(
-        "os.kill(os.getpid(), signal.SIGKILL)", "print('at work', flush=True), sys.stdin.read()"
-    )
-    driver.write_text(waiting)
-    started = [sys.executable, str(driver), *command(data, output)]
-    pipes = {"stdin": subprocess.PIPE, "stdout": subprocess.PIPE, "stderr": subprocess.DEVNULL}
-    with subprocess.Popen(started, cwd=ROOT, env={**os.environ, "PYTHONPATH": str(ROOT)}, text=True, **pipes) as first:
-        assert any(line == "at work\n" for line in first.stdout)
-        for further in ([], ["--shard", "1/2"]):
-            with pytest.raises(UserError, match="expected no other process at work on this in .*out, found one; wait"):
-                script.main(command(data, output, *further))
-        first.kill()
+def test_two_runs_at_once_do_not_meet(data, tmp_path, fakes, undisturbed):
+    output, at_work = tmp_path / "out", multiprocessing.get_context("fork").Event()
+    first = in_a_fork(evaluating(fakes, 0, lambda: at_work.set() or time.sleep(240), *command(data, output)))
+    assert at_work.wait(240)
+    for further in ([], ["--shard", "1/2"]):
+        with pytest.raises(UserError, match="expected no other process at work on this in .*out, found one; wait"):
+            script.main(command(data, output, *further))
+    first.kill()
+    first.join()
     script.main(command(data, output))
     assert records_of(output) == undisturbed
 
 
-def test_a_process_that_was_launched_by_halves_ends_in_one_sentence(data, tmp_path):
-    done = subprocess.run(
-        [sys.executable, "eval.py", *command(data, tmp_path / "out")],
-        cwd=ROOT,
-        env={**os.environ, "WORLD_SIZE": "2"},
-        capture_output=True,
-        text=True,
-        timeout=60,
-    )
-    assert (done.returncode, done.stderr.count("\n")) == (2, 1)
-    assert "error: expected WORLD_SIZE and RANK as torchrun" in done.stderr
+def test_a_process_that_was_launched_by_halves_ends_in_one_sentence(data, tmp_path, monkeypatch, capsys):
+    monkeypatch.setenv("WORLD_SIZE", "2")
+    assert run_script(lambda: script.main(command(data, tmp_path / "out"))) == 2
+    said = capsys.readouterr().err
+    assert "error: expected WORLD_SIZE and RANK as torchrun" in said and said.count("\n") == 1

@@ -66,7 +66,7 @@ def setting(*values: str, method: str = LISTENS) -> Make:
     return asking("--methods", method, "--set", *values)
 
 
-DEEP = "[" * 3000 + "]" * 3000
+DEEP = "[" * 1000 + "]" * 1000
 SETTINGS: dict[str, tuple[Make, Judge]] = {
     "a threshold that is no number": (asking("--threshold", "nan"), refuses("threshold")),
     "a threshold of 1.5": (asking("--threshold", "1.5"), refuses("threshold")),

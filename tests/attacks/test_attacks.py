@@ -5,42 +5,30 @@ from __future__ import annotations
 import csv
 import json
 import re
+from dataclasses import replace
 
-import jinja2
 import pytest
 from PIL import Image
 
 import models.loading
-from models.remembering import Memory
 from tests.attacks import dataset_inputs, demo_inputs
 from tests.attacks.case import ROOT, Case, Outcome, attack, damage, in_a_process, in_this_process, snapshot
 from tests.attacks.endings import answers, refuses
 
 CASES = [*demo_inputs.CASES, *dataset_inputs.CASES]
+SMALL = {"class_map": {"scales": [128]}}  # family: settings
 
 
 @pytest.fixture(scope="module", autouse=True)
-def costly_things_are_made_once():
-    """Keeps the networks that are loaded, what they said, and the report's templates; nothing of it changes."""
-    load, compile_template = models.loading.load_models, jinja2.Environment.compile
-    networks, templates, said = {}, {}, Memory()
+def costly_things_are_made_once(load_once):
+    """Keeps the networks that are loaded and what they said; the segmenter looks at images once, and small."""
 
-    def load_models(config, roles, device="auto", memory=None, **shared):
-        roles = tuple(dict.fromkeys(roles))
-        key = repr(([config.roles.get(role) for role in roles], roles, models.loading.resolve_device(device)))
-        if key not in networks:
-            networks[key] = load(config, roles, device, said)
-        shared.get("models", {}).update(networks[key])
-        return networks[key]
-
-    def compile(environment, *of_template):
-        if of_template not in templates:
-            templates[of_template] = compile_template(environment, *of_template)
-        return templates[of_template]
+    def load_models(config, *further, **options):
+        small = {role: {**entry, **SMALL.get(entry["family"], {})} for role, entry in config.roles.items()}
+        return load_once(replace(config, roles=small), *further, **options)
 
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr(models.loading, "load_models", load_models)
-        patch.setattr(jinja2.Environment, "compile", compile)
         yield
 
 

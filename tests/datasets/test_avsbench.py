@@ -269,7 +269,7 @@ def test_a_split_that_the_list_does_not_have_is_refused(ms3, tmp_path):
     assert not (tmp_path / "out").exists()
 
 
-def test_what_is_broken_or_missing_is_left_out_named_and_ends_in_2(s4, tmp_path):
+def test_what_is_broken_or_missing_is_left_out_named_and_ends_in_2(s4, tmp_path, capsys):
     frames, masks, sounds = (s4 / "s4_data" / name / "test" for name in avsbench.FOLDERS)
     frame = frames / "dog_barking/-a.b_c/-a.b_c_2.png"
     frame.write_bytes(frame.read_bytes()[:200])
@@ -279,12 +279,11 @@ def test_what_is_broken_or_missing_is_left_out_named_and_ends_in_2(s4, tmp_path)
     rows = [("name", "start", "category", "split"), *S4_CLIPS, ("gone", 0, "race_car", "test")]
     write_list(s4 / "s4_meta_data.csv", rows)
     out = tmp_path / "out"
-    command = [sys.executable, "-m", "datasets.avsbench", "--subset", "s4", "--source", str(s4), "--out", str(out)]
-    ended = subprocess.run(command, cwd=ROOT, capture_output=True, text=True)
-    assert ended.returncode == 2
-    assert "counts: 3 samples, published 3700; 1 groups, published 740\n" in ended.stdout
-    assert "error: expected to read all 20 samples, found 17 that cannot be read, which are left out (" in ended.stderr
-    assert "-a.b_c_2: " in ended.stderr and "Traceback" not in ended.stderr
+    assert run_script(lambda: run("s4", s4, out)) == 2
+    said = capsys.readouterr()
+    assert "counts: 3 samples, published 3700; 1 groups, published 740\n" in said.out
+    assert "error: expected to read all 20 samples, found 17 that cannot be read, which are left out (" in said.err
+    assert "-a.b_c_2: " in said.err and "Traceback" not in said.err
     left_out = read_manifest(out).left_out
     reasons = {
         "-a.b_c_2": "cannot read the image .*-a.b_c_2.png",

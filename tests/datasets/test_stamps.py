@@ -20,7 +20,7 @@ from datasets import stamps
 from datasets.folder import FolderDataset
 from datasets.manifest import MANIFEST, UNFINISHED, read_manifest
 from datasets.stamp_world import scenarios as stamp_scenarios
-from utils.errors import UserError
+from utils.errors import UserError, run_script
 from utils.media.drawing import TINT
 
 REPOSITORY = Path(__file__).resolve().parents[2]
@@ -100,16 +100,12 @@ def test_swapped_sounds_are_for_singles_and_say_so(stamps_root, tmp_path):
         (["--scenarios", "duet"], "invalid choice: 'duet'"),
     ],
 )
-def test_a_mistake_ends_with_code_2_and_no_traceback(words, said, tmp_path):
-    run = subprocess.run(
-        [sys.executable, "-m", "datasets.stamps", "--out", tmp_path / "set", *words],
-        cwd=REPOSITORY,
-        capture_output=True,
-        text=True,
-    )
-    assert run.returncode == 2
-    assert said in run.stderr.strip().splitlines()[-1]
-    assert "Traceback" not in run.stderr
+def test_a_mistake_ends_with_code_2_and_no_traceback(words, said, tmp_path, capsys):
+    with pytest.raises(SystemExit, match="2"):
+        sys.exit(run_script(lambda: stamps.main(["--out", str(tmp_path / "set"), *words])))
+    printed = capsys.readouterr().err
+    assert said in printed.strip().splitlines()[-1]
+    assert "Traceback" not in printed
     assert not (tmp_path / "set").exists()
 
 

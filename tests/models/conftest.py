@@ -4,6 +4,7 @@ import numpy as np
 import pytest
 
 from models.config import family_class
+from tests.checkpoints.published import write
 from tests.checkpoints.tiny_config import NETWORKS
 
 
@@ -20,6 +21,22 @@ def loaded(folders):
         role: family_class(role, family).from_pretrained(str(folders[role]))
         for role, (family, _, _) in NETWORKS.items()
     }
+
+
+@pytest.fixture(scope="session")
+def tiny(tmp_path_factory):
+    """Hub id -> folder of a tiny network of that architecture; `tiny.saved(save)` for one of those with settings."""
+    root = tmp_path_factory.mktemp("tiny")
+
+    def folder(hub_id):
+        return str(write(hub_id, root / hub_id.replace("/", "--"), tiny=True))
+
+    def saved(save):
+        path = root / save.__name__
+        return str(path if path.is_dir() else save(path))
+
+    folder.saved = saved
+    return folder
 
 
 @pytest.fixture(scope="session")

@@ -10,7 +10,6 @@ from models.config import family_class
 from models.cpu import right_convolutions
 from models.network import Pretrained
 from models.remembering import Memory
-from tests.checkpoints.published import write
 from utils.errors import NotFinite
 from utils.types import Query
 
@@ -40,14 +39,9 @@ SETTINGS = {
 }
 
 
-@pytest.fixture(scope="module")
-def root(tmp_path_factory):
-    return tmp_path_factory.mktemp("precision")
-
-
-def load(root, role, family, hub_ids, device="cpu", **keys):
+def load(tiny, role, family, hub_ids, device="cpu", **keys):
     def entry(hub_id):
-        return {"weights": str(write(hub_id, root / hub_id.replace("/", "--"), tiny=True)), **keys}
+        return {"weights": tiny(hub_id), **keys}
 
     parts = {part: entry(one) for part, one in hub_ids.items()} if isinstance(hub_ids, dict) else entry(hub_ids)
     return family_class(role, family).from_pretrained(**parts, **SETTINGS.get(family, {}), device=device)
@@ -76,23 +70,27 @@ def check(role, answered):
         assert answered.dtype in (np.float32, np.float64) and np.isfinite(answered).all() and answered.any()
 
 
-@pytest.mark.parametrize(("role", "family", "hub_ids"), NETWORKS)
-def test_weights_kept_in_bfloat16(root, role, family, hub_ids):
-    model = load(root, role, family, hub_ids, dtype="bfloat16")
+@pytest.fixture(scope="module", params=NETWORKS, ids=lambda network: "-".join(map(str, network)))
+def kept_in_bfloat16(request, tiny):
+    """Role, family, hub ids, and the model."""
+    return *request.param, load(tiny, *request.param, dtype="bfloat16")
+
+
+def test_weights_kept_in_bfloat16(tiny, kept_in_bfloat16):
+    role, family, hub_ids, model = kept_in_bfloat16
     networks = [part.network for part in model.networks.values()] if hasattr(model, "networks") else [model.network]
     kept = {parameter.dtype for network in networks for parameter in network.parameters()}
     assert torch.bfloat16 in kept
     answered = answer(role, model)
     check(role, answered)
     if role == "audio_text":
-        exact = answer(role, load(root, role, family, hub_ids))
+        exact = answer(role, load(tiny, role, family, hub_ids))
         assert ((answered * exact).sum(1) > 0.98).all()
 
 
-@pytest.mark.parametrize(("role", "family", "hub_ids"), NETWORKS)
-def test_numbers_that_are_not_finite_are_no_answer(root, role, family, hub_ids):
+def test_numbers_that_are_not_finite_are_no_answer(kept_in_bfloat16):
     """As weights give them that are damaged, or that half precision is too narrow for: each network in turn."""
-    model = load(root, role, family, hub_ids, dtype="bfloat16")
+    role, *_, model = kept_in_bfloat16
     parts = getattr(model, "networks", {"": model})
     for part in parts.values():
         kept = {name: tensor.clone() for name, tensor in part.network.state_dict().items()}
@@ -105,7 +103,7 @@ def test_numbers_that_are_not_finite_are_no_answer(root, role, family, hub_ids):
 
 
 @pytest.mark.parametrize(("role", "family", "hub_ids"), NETWORKS)
-def test_computing_in_cpu(root, role, family, hub_ids, monkeypatch):
+def test_computing_in_cpu(tiny, role, family, hub_ids, monkeypatch):
     """CUDA's autocast cannot run here; the processor's mixes the same two types, bfloat16 as on most cards."""
 
     @contextmanager
@@ -113,9 +111,10 @@ def test_computing_in_cpu(root, role, family, hub_ids, monkeypatch):
         with torch.inference_mode(), torch.autocast("cpu", torch.bfloat16), right_convolutions(torch.bfloat16):
             yield
 
-    exact = answer(role, load(root, role, family, hub_ids))
+    model = load(tiny, role, family, hub_ids)
+    exact = answer(role, model)
     monkeypatch.setattr(Pretrained, "inference", autocast)
-    answered = answer(role, load(root, role, family, hub_ids))
+    answered = answer(role, model)
     check(role, answered)
     if role == "audio_text":
         assert ((answered * exact).sum(1) > 0.98).all()

@@ -9,7 +9,7 @@ import pytest
 
 import datasets.check.__main__ as script
 from tests.datasets.check.check_folders import left_half, save_mask, sound_folder
-from utils.errors import UserError
+from utils.errors import UserError, run_script
 
 ROOT = Path(script.__file__).resolve().parents[2]
 
@@ -55,10 +55,10 @@ def test_a_sound_folder_ends_with_code_0(tmp_path):
         (["datasets/examples", "--num_workers", "-1"], "expected a whole number from 0 up, found '-1'"),
     ],
 )
-def test_what_was_typed_wrong_ends_with_code_2(arguments, message):
-    done = run(*arguments)
-    assert done.returncode == 2
-    assert message in done.stderr
+def test_what_was_typed_wrong_ends_with_code_2(arguments, message, capsys):
+    with pytest.raises(SystemExit, match="2"):
+        sys.exit(run_script(lambda: script.main(arguments)))
+    assert message in capsys.readouterr().err
 
 
 @pytest.mark.parametrize("text", ["-1", "1.5", "many", ""])

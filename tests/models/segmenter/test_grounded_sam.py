@@ -20,7 +20,6 @@ from utils.types import Query
 
 DETECTORS = {  # hub id -> what it is asked for "A photo of cat", as its processor takes it
     "IDEA-Research/grounding-dino-tiny": ["cat."],
-    "iSEE-Laboratory/llmdet_base": ["cat."],
     "iSEE-Laboratory/llmdet_large": ["cat."],
     "google/owlv2-base-patch16-ensemble": [["A photo of cat"]],
 }
