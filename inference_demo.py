@@ -15,46 +15,27 @@ from __future__ import annotations
 import argparse
 import sys
 from collections.abc import Mapping, Sequence
-from contextlib import nullcontext
-from dataclasses import dataclass
 from functools import lru_cache, partial
 from pathlib import Path
 from typing import Any
 
 import numpy as np
-from PIL import Image
 
 import methods
 from models.config import Config, load_config
 from models.loading import load_models
 from models.remembering import Memory
-from utils.cli import DEFAULT_CONFIG, Parser, add_demo_options, add_page_options, add_video_options, more_help
+from utils.cli import DEFAULT_CONFIG, Parser, add_demo_options, more_help
 from utils.errors import UserError, run_script
 from utils.files import digest, make_folder
-from utils.media.drawing import save_pictures, side_by_side
 from utils.media.images import read_image_and_size, resize_score_map
 from utils.media.sounds import read_recording
 from utils.trails import caption, describe_answer, describe_sample, line, near_miss, published_networks
-from utils.types import Answer, Prediction, Sample
+from utils.types import Answer, Demo, Pair, Prediction, Sample, save_comparison
 
 EXAMPLES = Path(__file__).resolve().parent / "datasets" / "examples"
 EXAMPLE = "farm_dog"  # a stem of EXAMPLES
 SESSIONS = 2  # that `segment` keeps, each with its networks
-
-
-@dataclass(frozen=True, eq=False)
-class Demo:
-    """What the methods made of one picture and one sound.
-
-    Attributes:
-        paths: of the two.
-        answers: method name -> its answer, saved (`files`), in the order asked for.
-        comparison: path of the picture with all methods side by side; None for one method.
-    """
-
-    paths: tuple[Path, Path]
-    answers: Mapping[str, Answer]
-    comparison: Path | None
 
 
 class Session:
@@ -111,12 +92,14 @@ class Session:
         """One prediction per sample, in order; see `methods.base.Method.predict`."""
         return self.method(name, seed).predict(samples)
 
-    def answer(self, sample: Sample, name: str, threshold: float = 0.5, seed: int | None = None) -> Answer:
+    def answer(
+        self, sample: Sample, name: str, threshold: float = 0.5, seed: int | None = None, paths: Pair | None = None
+    ) -> Answer:
         """What a method answers to one sample; the mask is where the score is above `threshold`, from 0 to below 1."""
-        return self.finish(sample, name, threshold, self.predict([sample], name, seed)[0], seed=seed)
+        return self.finish(sample, name, threshold, self.predict([sample], name, seed)[0], seed, paths)
 
     def finish(
-        self, sample: Sample, name: str, threshold: float, prediction: Prediction, *paths: Path, seed: int | None = None
+        self, sample: Sample, name: str, threshold: float, prediction: Prediction, seed: int | None, paths: Pair | None
     ) -> Answer:
         """What a prediction comes to at the picture's own size; where that is nothing, what was nearly found."""
         mask, near = resize_score_map(prediction.score_map, sample.size, partial(np.less, threshold)), {}
@@ -167,11 +150,12 @@ def _session(config: Path, changed: int, overrides: tuple[str, ...], device: str
     return Session(config, overrides, device)
 
 
-def main(argv: Sequence[str] | None = None) -> Demo | list[Demo]:
+def main(argv: Sequence[str] | None = None) -> Any:
     """Runs what a command line describes: arguments without the script's name, or the process's own.
 
     Returns:
-        What was made of the picture and the sound; where several are given, a list.
+        The Demo of a picture and a sound; where several are given, a list of them; of a video and a page, what
+        `run_video` and `serve_page` return.
 
     Raises:
         UserError: a name, a setting or a file is wrong; where several are given, the others are answered before.
@@ -190,37 +174,36 @@ def main(argv: Sequence[str] | None = None) -> Demo | list[Demo]:
         from utils.demo.run_video import run_video
 
         return run_video(arguments, names, session.predict, session.memory.forget, session.about)
-    pair, several = input_paths(arguments.img_path, arguments.wav_path), None
-    if pair is None:
-        from utils.demo.several import Several
+    paths = input_paths(arguments.img_path, arguments.wav_path)
+    if paths is None:
+        from utils.demo.several import run_several
 
-        several = Several(arguments, session.config)
-        session.load(roles)
-    say = (lambda *_: None) if arguments.json or several else partial(print, sep="\n", flush=True)
-    demos = []
-    with several or nullcontext():
-        for paths in several.pairs if several else [pair]:
-            with several.attempt(paths) if several else nullcontext():
-                sample, remarks = read_sample(*paths)
-                make_folder(folder)
-                say(line("config", session.about))
-                say(*describe_sample(sample, paths, remarks))
-                session.load(roles)
-                answers: dict[str, Answer] = {}
-                for name in names:
-                    prediction = session.method(name).predict([sample])[0]
-                    answers[name] = session.finish(sample, name, threshold, prediction, *paths).save(folder)
-                    say("", *describe_answer(answers[name]))
-                demos.append(Demo(paths, answers, save_comparison(sample, answers, folder)))
-                if several:
-                    several.keep(demos[-1])
-                elif demos[-1].comparison:
-                    say("", line("side by side", demos[-1].comparison))
+        return run_several(arguments, session, partial(answer_pair, session, names, threshold, folder))
+    say = (lambda *_: None) if arguments.json else partial(print, sep="\n", flush=True)
+    sample, remarks = read_sample(*paths)
+    make_folder(folder)
+    say(line("config", session.about), *describe_sample(sample, paths, remarks))
+    session.load(roles)
+    answers: dict[str, Answer] = {}
+    for name in names:
+        prediction = session.method(name).predict([sample])[0]
+        answers[name] = session.finish(sample, name, threshold, prediction, arguments.seed, paths).save(folder)
+        say("", *describe_answer(answers[name]))
+    demo = Demo(paths, answers, save_comparison(sample, answers, folder))
+    if demo.comparison:
+        say("", line("side by side", demo.comparison))
     if arguments.json:
         from utils.demo.records import as_json
 
-        print(as_json(demos if several else demos[0], session.config, threshold))
-    return demos if several else demos[0]
+        print(as_json(demo, session.config, threshold))
+    return demo
+
+
+def answer_pair(session: Session, names: Sequence[str], threshold: float, folder: Path, paths: Pair) -> Demo:
+    """What `main` makes of one pair of many: the same files, without a word."""
+    sample, _ = read_sample(*paths)
+    answers = {name: session.answer(sample, name, threshold, paths=paths).save(folder) for name in names}
+    return Demo(paths, answers, save_comparison(sample, answers, folder))
 
 
 def parse_arguments(argv: Sequence[str] | None) -> argparse.Namespace:
@@ -228,12 +211,10 @@ def parse_arguments(argv: Sequence[str] | None) -> argparse.Namespace:
     about = "Shows what sounds in an image, and how that was found. Without arguments: a bundled example."
     parser = Parser(description=about, epilog=lambda: more_help(methods.summaries()))
     add_demo_options(parser, methods.available())
-    add_video_options(parser)
-    add_page_options(parser)
     return parser.parse_args(argv)
 
 
-def input_paths(images: Sequence[Path] | None, sounds: Sequence[Path] | None) -> tuple[Path, Path] | None:
+def input_paths(images: Sequence[Path] | None, sounds: Sequence[Path] | None) -> Pair | None:
     """The image and the sound to use: both as given, or both of the bundled example; None for several and for folders.
 
     Raises:
@@ -255,16 +236,6 @@ def read_sample(img_path: Path, wav_path: Path) -> tuple[Sample, list[str]]:
     name = img_path.stem if img_path.stem == wav_path.stem else f"{img_path.stem}_with_{wav_path.stem}"
     image, own_size = read_image_and_size(img_path)
     return Sample(name, image, sound.waveform, sound.sampling_rate, own_size=own_size), sound.remarks
-
-
-def save_comparison(sample: Sample, answers: Mapping[str, Answer], folder: Path) -> Path | None:
-    """Writes the image and every method's overlay as one picture; returns its path, None for one method."""
-    if len(answers) == 1:
-        return None
-    pictures = [("image", Image.fromarray(sample.image))]
-    pictures += [(f"{name}\n{answer.caption}", answer.overlay) for name, answer in answers.items()]
-    made_of = digest(*(answer.made_of for answer in answers.values()))
-    return save_pictures({"comparison": side_by_side(pictures)}, folder, sample.id, "", made_of)["comparison"]
 
 
 if __name__ == "__main__":

@@ -95,29 +95,6 @@ def add_run_options(parser: argparse.ArgumentParser, methods: Sequence[str]) -> 
     add("--threshold", type=THRESHOLD, default=0.5, metavar="T", help=about)
 
 
-def add_video_options(parser: argparse.ArgumentParser) -> None:
-    """Adds what a video takes: --video, --fps, --look and --masks."""
-    add = parser.add_argument_group("a video").add_argument
-    about = "a video, anything FFmpeg reads; its own sound, or that of --wav_path, is heard around each moment"
-    add("--video", type=Path, metavar="FILE", help=about)
-    add("--fps", type=FPS, default=4.0, metavar="N", help="frames a second that get a mask (default: %(default)g)")
-    about = "seconds from one look of the networks to the next, 0 for every frame (default: %(default)g)"
-    add("--look", type=NOT_NEGATIVE, default=0.75, metavar="S", help=about)
-    add("--masks", action="store_true", help="write the mask of each frame too, numbered from 1 as in AVSBench")
-
-
-def add_page_options(parser: argparse.ArgumentParser) -> None:
-    """Adds what a page in a browser takes: --serve, --host, --port and --space."""
-    add = parser.add_argument_group("a page").add_argument
-    about = "serve a page to drop or record pictures, sounds and videos on (needs requirements-page.txt)"
-    add("--serve", action="store_true", help=about)
-    about = "who reaches it: an address of this machine, 0.0.0.0 for everybody (default: %(default)s, this machine)"
-    add("--host", default="127.0.0.1", metavar="ADDRESS", help=about)
-    add("--port", type=PORT, default=7860, metavar="N", help="(default: %(default)s)")
-    about = "write a folder that is a Hugging Face Space with that page"
-    add("--space", type=Path, metavar="DIR", help=about)
-
-
 def add_demo_options(parser: argparse.ArgumentParser, methods: Sequence[str]) -> None:
     """Adds what inference_demo.py takes: what it is asked about, how, and where its pictures go."""
     add = parser.add_argument
@@ -129,6 +106,31 @@ def add_demo_options(parser: argparse.ArgumentParser, methods: Sequence[str]) ->
     about = "where the pictures go (default: %(default)s)"
     add("--output", type=Path, default=Path("outputs/demo"), metavar="DIR", help=about)
     add("--json", action="store_true", help="print the result as JSON and nothing else")
+    _add_video_options(parser)
+    _add_page_options(parser)
+
+
+def _add_video_options(parser: argparse.ArgumentParser) -> None:
+    """Adds what a video takes: --video, --fps, --look and --masks."""
+    add = parser.add_argument_group("a video").add_argument
+    about = "a video, anything FFmpeg reads; its own sound, or that of --wav_path, is heard around each moment"
+    add("--video", type=Path, metavar="FILE", help=about)
+    add("--fps", type=FPS, default=4.0, metavar="N", help="frames a second that get a mask (default: %(default)g)")
+    about = "seconds from one look of the networks to the next, 0 for every frame (default: %(default)g)"
+    add("--look", type=NOT_NEGATIVE, default=0.75, metavar="S", help=about)
+    add("--masks", action="store_true", help="write the mask of each frame too, numbered from 1 as in AVSBench")
+
+
+def _add_page_options(parser: argparse.ArgumentParser) -> None:
+    """Adds what a page in a browser takes: --serve, --host, --port and --space."""
+    add = parser.add_argument_group("a page").add_argument
+    about = "serve a page to drop or record pictures, sounds and videos on (needs requirements-page.txt)"
+    add("--serve", action="store_true", help=about)
+    about = "who reaches it: an address of this machine, 0.0.0.0 for everybody (default: %(default)s, this machine)"
+    add("--host", default="127.0.0.1", metavar="ADDRESS", help=about)
+    add("--port", type=PORT, default=7860, metavar="N", help="(default: %(default)s)")
+    about = "write a folder that is a Hugging Face Space with that page"
+    add("--space", type=Path, metavar="DIR", help=about)
 
 
 def more_help(methods: Mapping[str, str]) -> str:

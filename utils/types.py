@@ -21,9 +21,11 @@ from typing import Any
 import numpy as np
 from PIL import Image
 
-from utils.files import make_folder
-from utils.media.drawing import captioned, draw_overlay, grey, save_pictures, shades
+from utils.files import digest, make_folder
+from utils.media.drawing import captioned, draw_overlay, grey, save_pictures, shades, side_by_side
 from utils.media.images import resize_mask, resize_score_map
+
+Pair = tuple[Path, Path]  # of an image and a sound
 
 
 @dataclass(frozen=True, eq=False)
@@ -180,6 +182,31 @@ class Answer:
     def __repr__(self) -> str:
         (height, width), share = self.mask.shape, self.mask.mean()
         return f"<Answer of {self.method}: {self.caption}; {share:.1%} of {width} x {height} pixels>"
+
+
+@dataclass(frozen=True, eq=False)
+class Demo:
+    """What the methods made of one picture and one sound.
+
+    Attributes:
+        paths: of the two.
+        answers: method name -> its answer, saved (`files`), in the order asked for.
+        comparison: path of the picture with all methods side by side; None for one method.
+    """
+
+    paths: Pair
+    answers: Mapping[str, Answer]
+    comparison: Path | None
+
+
+def save_comparison(sample: Sample, answers: Mapping[str, Answer], folder: Path) -> Path | None:
+    """Writes the image and every method's overlay as one picture; returns its path, None for one method."""
+    if len(answers) == 1:
+        return None
+    pictures = [("image", Image.fromarray(sample.image))]
+    pictures += [(f"{name}\n{answer.caption}", answer.overlay) for name, answer in answers.items()]
+    made_of = digest(*(answer.made_of for answer in answers.values()))
+    return save_pictures({"comparison": side_by_side(pictures)}, folder, sample.id, "", made_of)["comparison"]
 
 
 @dataclass(frozen=True)

@@ -9,14 +9,13 @@ from pathlib import Path
 from PIL import Image
 
 from utils.errors import UserError
+from utils.types import Pair
 
 SOUNDS = {".wav", ".flac", ".ogg", ".oga", ".opus", ".mp3", ".m4a", ".aac", ".aif", ".aiff", ".aifc", ".au", ".caf"}
 SOUNDS |= {".w64", ".wma", ".amr", ".ac3"}
 VIDEOS = {".mp4", ".m4v", ".mov", ".mkv", ".webm", ".avi", ".mpg", ".mpeg", ".3gp"}
 NO_PICTURES = {".pdf", ".eps", ".ps", ".h5", ".hdf", ".grib", ".bufr"} | VIDEOS  # that Pillow names too
 NAMED = 8  # files in one sentence
-
-Pair = tuple[Path, Path]
 
 
 def paired(images: Sequence[Path], sounds: Sequence[Path]) -> tuple[list[Pair], list[Path]]:

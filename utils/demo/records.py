@@ -15,7 +15,7 @@ from typing import Any
 
 from utils.errors import UserError
 from utils.files import write_text_atomic
-from utils.types import Answer
+from utils.types import Answer, Demo, Pair
 
 TABLE, LINES, PAGE = "predictions.csv", "predictions.jsonl", "index.html"
 COLUMNS = ("stem", "method", "heard", "seen", "asked", "reason", "confidence", "share", "mask", "image", "sound")
@@ -23,14 +23,14 @@ COLUMNS += ("config", "threshold")
 MARKS = {TABLE: ",".join(COLUMNS), LINES: '{"stem": ', PAGE: '<meta name="generator" content="sounding-object">'}
 
 
-def as_json(demos: Any, config: Any, threshold: float) -> str:
-    """All that is known of one pair, or a list of them: `inference_demo.Demo`, `models.config.Config`."""
+def as_json(demos: Demo | list[Demo], config: Any, threshold: float) -> str:
+    """All that is known of one pair, or of each of a list; the config is a `models.config.Config`."""
     several = isinstance(demos, list)
     found = [_plain(demo, config, threshold) for demo in (demos if several else [demos])]
     return json.dumps(found if several else found[0], indent=2, allow_nan=False)
 
 
-def _plain(demo: Any, config: Any, threshold: float) -> dict[str, Any]:
+def _plain(demo: Demo, config: Any, threshold: float) -> dict[str, Any]:
     return {
         "config": {"name": config.name, "path": str(config.path), "summary": config.summary},
         "img_path": str(demo.paths[0]),
@@ -50,7 +50,7 @@ def _plain(demo: Any, config: Any, threshold: float) -> dict[str, Any]:
     }
 
 
-def row_of(answer: Answer, paths: tuple[Path, Path], config: str, threshold: float, **further: Any) -> dict[str, Any]:
+def row_of(answer: Answer, paths: Pair, config: str, threshold: float, **further: Any) -> dict[str, Any]:
     """What one method made of one pair: a value for each of COLUMNS, None for what there is not, and what is further.
 
     `confidence` is the score of the method's first query, `share` the mask's of the picture, from 0 to 1.

@@ -3,78 +3,67 @@
 from __future__ import annotations
 
 import argparse
-from collections.abc import Iterator
-from contextlib import contextmanager
+from collections.abc import Callable
 from pathlib import Path
-from types import TracebackType
 from typing import Any
 
 from tqdm import tqdm
 
-from utils.demo.page import Shown, write_page
-from utils.demo.pairs import Pair, listed, paired
-from utils.demo.records import PAGE, TABLE, merged, refuse_others, row_of, write_records
+from utils.demo.index_page import Shown, write_page
+from utils.demo.pairs import listed, paired
+from utils.demo.records import PAGE, TABLE, as_json, merged, refuse_others, row_of, write_records
 from utils.errors import UserError
 from utils.files import make_folder
+from utils.types import Demo, Pair
 
 
-class Several:
-    """What a run on several inputs goes through: `pairs` in turn, each within `attempt`, and `keep` for its answers.
-
-    As a context manager it writes records and page at the end, whatever ends it, and then refuses what could not be
-    answered (UserError).
+def run_several(arguments: argparse.Namespace, session: Any, answer_pair: Callable[[Pair], Demo]) -> list[Demo]:
+    """Answers pairs in turn, a line each; whatever ends that, records and a page of what is answered are written.
 
     Args:
-        arguments: the demo's command line.
-        config: `models.config.Config` of the run.
+        arguments: img_path, wav_path, methods, threshold, output and json, see `utils.cli`.
+        session: an `inference_demo.Session`.
+        answer_pair: reads a pair, and saves what each method answers.
+
+    Returns:
+        What was made of each pair.
+
+    Raises:
+        UserError: nothing can be paired, the folder holds files of others, or, at the end, some pairs failed.
     """
-
-    def __init__(self, arguments: argparse.Namespace, config: Any) -> None:
-        self.folder, self.config, self.threshold = arguments.output, config.name, arguments.threshold
-        self._is_quiet = arguments.json
-        self._pairs, unpaired = paired(arguments.img_path, arguments.wav_path)
-        make_folder(self.folder)
-        refuse_others(self.folder)
-        self._shown, self._rows, self._failures = Shown(self.folder), [], {}
-        if unpaired:
-            self._say(f"left out, since there is no sound or image of the same name: {listed(unpaired)}")
-
-    @property
-    def pairs(self) -> Iterator[Pair]:
-        """The pairs, with a bar on a terminal."""
-        return iter(tqdm(self._pairs, unit="pair", disable=None))
-
-    @contextmanager
-    def attempt(self, pair: Pair) -> Iterator[None]:
-        """Goes on after a pair that cannot be read or answered, and remembers why."""
-        try:
-            yield
-        except (UserError, PermissionError) as error:
-            self._failures[pair] = str(error)
-
-    def keep(self, demo: Any) -> None:
-        """Says in a line each what the answers of a pair (`inference_demo.Demo`) are, and keeps them for the end."""
-        for answer in demo.answers.values():
-            shown = self._shown.files(answer)
-            self._rows.append(row_of(answer, demo.paths, self.config, self.threshold, **shown))
-            self._say(f"{answer.sample.id}  {answer.method}: {answer.caption}; {answer.mask.mean():.1%} of the image")
-
-    def __enter__(self) -> Several:
-        return self
-
-    def __exit__(self, kind: type | None, error: BaseException | None, trace: TracebackType | None) -> None:
-        rows = merged(self.folder, self._rows)
-        write_records(self.folder, rows)
-        write_page(self.folder / PAGE, rows)
-        done = len(self._pairs) - len(self._failures)
-        if error is None:
-            self._say(f"{done} of {len(self._pairs)} pairs answered; to look through: {self.folder / PAGE}")
-            self._say(f"a row for each pair and method: {self.folder / TABLE}")
-        if error is None and self._failures:
-            names = listed(Path(f"{image.name} with {sound.name}") for image, sound in self._failures)
-            why = "; ".join(dict.fromkeys(self._failures.values()))
-            raise UserError(f"{len(self._failures)} of {len(self._pairs)} pairs could not be answered, {names}: {why}")
-
-    def _say(self, line: str) -> None:
-        if not self._is_quiet:
-            tqdm.write(line)
+    folder, config, threshold = arguments.output, session.config, arguments.threshold
+    say = (lambda _: None) if arguments.json else tqdm.write
+    pairs, unpaired = paired(arguments.img_path, arguments.wav_path)
+    make_folder(folder)
+    refuse_others(folder)
+    if unpaired:
+        say(f"left out, since there is no sound or image of the same name: {listed(unpaired)}")
+    session.load(session.check(arguments.methods))
+    shown = Shown(folder)
+    demos: list[Demo] = []
+    rows: list[dict[str, Any]] = []
+    failures: dict[Pair, str] = {}
+    try:
+        for pair in tqdm(pairs, unit="pair", disable=None):
+            try:
+                demo = answer_pair(pair)
+                for answer in demo.answers.values():
+                    rows.append(row_of(answer, pair, config.name, threshold, **shown.files(answer)))
+                    found = f"{answer.caption}; {answer.mask.mean():.1%} of the image"
+                    say(f"{answer.sample.id}  {answer.method}: {found}")
+                demos.append(demo)
+            except (UserError, PermissionError) as error:
+                failures[pair] = str(error)
+    finally:
+        rows = merged(folder, rows)
+        write_records(folder, rows)
+        write_page(folder / PAGE, rows)
+    say(f"{len(demos)} of {len(pairs)} pairs answered; to look through: {folder / PAGE}")
+    say(f"a row for each pair and method: {folder / TABLE}")
+    if failures:
+        names = listed(Path(f"{image.name} with {sound.name}") for image, sound in failures)
+        why = "; ".join(dict.fromkeys(failures.values()))
+        raise UserError(f"{len(failures)} of {len(pairs)} pairs could not be answered, {names}: {why}")
+    if arguments.json:
+        print(as_json(demos, config, threshold))
+    return demos
