@@ -51,7 +51,7 @@ def canvas_size(size: tuple[int, int]) -> tuple[int, int]:
     return height, width
 
 
-def captioned(image: np.ndarray, lines: tuple[str, str]) -> np.ndarray:
+def subtitled(image: np.ndarray, lines: tuple[str, str]) -> np.ndarray:
     """An image with two lines of words below it, each cut to its width: (H + band, W, 3) uint8; the band is even."""
     height, width = image.shape[:2]
     points = max(LEAST_FONT, round(FONT_SHARE * min(height, width)))

@@ -47,7 +47,9 @@ def run_video(
         raise UserError("expected a video or an image, found --video and --img_path; give one of them")
     given = arguments.wav_path or []
     if len(given) > 1 or any(path.is_dir() for path in given):
-        raise UserError(f"expected one sound for the video {arguments.video}, found {len(given)} or a folder; name one file")
+        raise UserError(
+            f"expected one sound for the video {arguments.video}, found {len(given)} or a folder; name one file"
+        )
     video = open_video(arguments.video)
     if video.sound_starts_at is None and not given:
         raise UserError(f"expected sound in the video {video.path}, found none; name a sound for it with --wav_path")

@@ -17,7 +17,7 @@ import numpy as np
 from PIL import Image
 from tqdm import tqdm
 
-from utils.demo.captions import canvas_size, captioned, words_of
+from utils.demo.captions import canvas_size, subtitled, words_of
 from utils.demo.looks import Moment, Pace, Predict, answered, between_looks, calmed, looks
 from utils.files import file_name, make_own_folder, write_text_atomic
 from utils.media.drawing import draw_overlay, grey, save_png, side_by_side
@@ -66,7 +66,7 @@ def annotate(
         files["masks"] = stem.with_name(f"{stem.name}_masks")
         make_own_folder(files["masks"])
     size, moments = canvas_size(video.size), []
-    whole = captioned(np.zeros((*size, 3), np.uint8), ("", "")).shape[:2]
+    whole = subtitled(np.zeros((*size, 3), np.uint8), ("", "")).shape[:2]
     seen = answered(looks(video.frames(pace.fps), pace), sound, predict, video.path.stem)
     total = math.ceil(video.seconds * pace.fps) if video.seconds else None
     with (
@@ -75,7 +75,7 @@ def annotate(
     ):
         for frame, score_map, moment in between_looks(calmed(seen), pace.threshold):
             mask = score_map > pace.threshold
-            write(captioned(overlay(frame.image, score_map, pace.threshold, size), words_of(moment)))
+            write(subtitled(overlay(frame.image, score_map, pace.threshold, size), words_of(moment)))
             moments.append(moment)
             if masks:
                 save_png(grey(mask), files["masks"] / file_name(video.path.stem, f"_{len(moments)}.png"))

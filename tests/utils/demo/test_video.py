@@ -9,7 +9,7 @@ import pytest
 import soundfile
 from PIL import Image
 
-from utils.demo.captions import canvas_size, captioned, fitted, thing_of, words_of
+from utils.demo.captions import canvas_size, fitted, subtitled, thing_of, words_of
 from utils.demo.looks import Look, Moment, Pace, answered, between_looks, calmed, looks
 from utils.demo.video import annotate, stills
 from utils.media.soundtracks import SoundTrack
@@ -246,7 +246,7 @@ def test_pictures_are_large_enough_for_words_and_even():
     assert canvas_size((224, 224)) == (360, 360)
     assert canvas_size((719, 1279)) == (720, 1280)
     assert canvas_size((101, 1279)) == (102, 1280)
-    image = captioned(np.zeros((360, 360, 3), np.uint8), ("Heard: a dog", "Shown: " + "word " * 40))
+    image = subtitled(np.zeros((360, 360, 3), np.uint8), ("Heard: a dog", "Shown: " + "word " * 40))
     assert image.shape[1] == 360 and image.shape[0] % 2 == 0
     assert image[360:].max() == 255 and image[360:, -6:].max() == 0
 
