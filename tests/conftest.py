@@ -103,8 +103,8 @@ def load_once() -> Callable[..., dict[str, Any]]:
 
 
 @pytest.fixture
-def scene(tmp_path, fakes, monkeypatch):
-    """A folder with input.png and input.wav (a violin sounds beside a dog), fake networks behind the demo."""
+def loaded(fakes, monkeypatch):
+    """Puts fake networks behind the demo: the config, the roles and the device of each time that some are loaded."""
     import inference_demo
 
     loaded = []
@@ -116,6 +116,12 @@ def scene(tmp_path, fakes, monkeypatch):
         models.update({role: model for role, model in fakes.make_models().items() if role in new})
 
     monkeypatch.setattr(inference_demo, "load_models", load_models)
+    return loaded
+
+
+@pytest.fixture
+def scene(tmp_path, fakes, loaded, monkeypatch):
+    """A folder with input.png and input.wav (a violin sounds beside a dog), fake networks behind the demo."""
     monkeypatch.chdir(tmp_path)
     sample = fakes.make_sample("violin", ("dog", "violin"), size=(120, 200))
     Image.fromarray(sample.image).save("input.png")

@@ -15,6 +15,7 @@ import pytest
 ROOT = Path(__file__).resolve().parents[1]
 ROOMS = ("methods", "models", "datasets", "utils")
 OURS = {*ROOMS, "inference_demo", "eval", "tests"}
+PAGE = "requirements-page.txt"  # for utils/demo/page.py alone
 # Imported where one setting or family asks for them; the sentence that names them says how to get them.
 OPTIONAL = {"spacy", "msclap", "model"}
 # Named by the user of this project or needed by a library of the list, without an import of ours.
@@ -75,6 +76,9 @@ def test_scripts_and_tests_are_known_by_nobody():
 
 def test_requirements_are_what_is_imported():
     found = set().union(*map(imported, sources())) - sys.stdlib_module_names - OURS - OPTIONAL
+    for package in requirements(ROOT / PAGE):
+        assert [path.name for path in sources() if package in imported(path)] == ["page.py"]
+        found.remove(package)
     named = requirements(ROOT / "requirements.txt")
     packages = metadata.packages_distributions()
     asked = {normal(package) for module in found for package in packages[module]}

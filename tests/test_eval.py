@@ -16,7 +16,7 @@ import eval as script
 import methods
 from datasets.folder import FolderDataset
 from datasets.manifest import Manifest, write_manifest
-from tests.eval_scenes import CONFIG, SCENES, evaluate, rows_of
+from tests.eval_scenes import CONFIG, SCENES, evaluate, rows_of, save_scenes
 from utils.errors import UserError, run_script
 from utils.media.images import resize_mask
 from utils.runs.results import SCHEMA, SampleRecord

@@ -18,15 +18,8 @@ from utils.media.videos import writing
 
 
 @pytest.fixture
-def scene(tmp_path, fakes, monkeypatch):
+def scene(tmp_path, fakes, loaded, monkeypatch):
     """clip.mp4, four seconds of a dog beside a violin: first the dog sounds, then the violin; fakes behind the demo."""
-    loaded = []
-
-    def load_models(config, roles, device, memory):
-        loaded.append(tuple(roles))
-        return {role: model for role, model in fakes.make_models().items() if role in roles}
-
-    monkeypatch.setattr(inference_demo, "load_models", load_models)
     monkeypatch.chdir(tmp_path)
     samples = [fakes.make_sample(thing, ("dog", "violin"), (120, 200), seconds=2) for thing in ("dog", "violin")]
     soundfile.write("sound.wav", np.concatenate([sample.waveform for sample in samples]), fakes.RATE)
