@@ -31,7 +31,7 @@ def ask(image: str, sound: str, names: list[str]) -> dict[str, Answer]:
         own = mask if name == "one" else ~mask & mask
         trail = {"heard": "a <b>dog</b>", "candidates": [{"text": "dog", "score": 0.75}], "query": "dog"}
         prediction = Prediction(own.astype(np.float32), (), trail)
-        found[name] = Answer(name, Sample("a", pixels, np.zeros(9, np.float32), 8000), prediction, own, "dog")
+        found[name] = Answer(name, Sample("a", pixels, np.zeros(9, np.float32), 8000), prediction, own, "dog", "")
     return found
 
 
