@@ -138,6 +138,8 @@ def unprivileged():
         pytest.skip("permissions are another matter here")
     folder, nobody = Path(tempfile.mkdtemp()), 65534
     if is_root := os.geteuid() == 0:
+        import torch._dynamo  # noqa: F401 (torch does so at its first optimiser, and nobody may read root's Python)
+
         os.chown(folder, nobody, nobody)
         os.setresuid(nobody, nobody, 0)
     yield folder
