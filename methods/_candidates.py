@@ -53,7 +53,6 @@ class Weighed:
         words: W of them.
         by_text, by_tags, heard, in_view, scores: (W,) float each: z_text, z_tag, s, v and a of the module's formulas.
         text_embeds, audio_embed: (W, D) and (D,), of the audio-text encoder.
-        members, probabilities: (W, L) bool and (L,) in [0, 1]: the tagger's labels of each word, and theirs.
     """
 
     words: Sequence[str]
@@ -64,8 +63,6 @@ class Weighed:
     scores: np.ndarray
     text_embeds: np.ndarray
     audio_embed: np.ndarray
-    members: np.ndarray
-    probabilities: np.ndarray
 
     @cached_property
     def likeness(self) -> np.ndarray:
@@ -206,8 +203,6 @@ class Candidates(Method):
             scores[order],
             text_embeds[rows],
             audio_embed,
-            members[rows],
-            probabilities,
         )
         return weighed, float(np.clip(shares @ seen, 0, 1))
 

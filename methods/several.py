@@ -1,22 +1,13 @@
-"""Several: what is heard best is explained away, and what still stands out of the rest sounds too.
+"""Several: the set of things that the sound as a whole is most like; how many sound is heard, not assumed.
 
-How many things sound is not assumed. The first thing asked for, t1, is the best candidate (a of `methods._candidates`).
-What it explains is then taken out of the sound: its part of what the audio-text encoder heard, and its labels, with
-those of words alike, from what the tagger did. For every other candidate t
-
-    z_text'(t) = z_text(t) - cos(t, t1) z_text(t1)
-    z_tag'(t)  of the tagger's other labels, made to add up to what all did
-    a'(t) = c s'(t) + log(v(t) + e),   s' of z_text' and z_tag' as s of z_text and z_tag
-
-and the best a' is asked for too where s' is at least `least_rest` of s(t1) and a within the margin; and so on.
-
-`counting="sentence"` compares whole sentences instead, as AL-Ref-SAM 2 does: every set S of n of the best has
+A sound of two things is like a sentence that names both, and like each, as AL-Ref-SAM 2 compares them. A set S of n of
+the candidates has
 
     z_text(S) = (z("t1 and t2") + sum_S z_text(t) / sqrt n) / 2
     a(S) = c (z_text(S) + w sum_S z_tag(t) / sqrt n) / sqrt(1 + w^2) + sum_S log(v(t) + e) / sqrt n
 
-A sum of n z-scores has the deviation sqrt n, and a sentence one of its own; so a second word has to bring some 0.4 of
-what the first one has. On scenes of Stamps-AVS's train split with several things it is 4.5 points of IoU behind.
+which for one word is a of `methods._candidates`. A sum of n z-scores has the deviation sqrt n, and a sentence one of
+its own; so a second word has to bring some 0.4 of what the first one has, or the first stays alone.
 
 Sources that take turns (`windows="turns"`): windows of some 2 s are judged one by one, and the best of each that is
 loud enough is asked for besides where its a is `clearly` above that of all that the whole sound asks for.
@@ -32,7 +23,7 @@ from typing import Annotated, Any
 import numpy as np
 
 from methods._candidates import Candidates, Weighed
-from utils.cli import NOT_NEGATIVE, SHARE, one_of
+from utils.cli import NOT_NEGATIVE, one_of
 from utils.language.phrases import asking, fill, sound_sentence
 from utils.media.sounds import level_db
 from utils.trails import candidates
@@ -44,18 +35,14 @@ FAINT_DB = 20.0  # dB below the loudest window; what is fainter has no turn
 
 
 class Several(Candidates):
-    """Candidates -> the best, and what stands out of the rest of the sound -> "A photo of THING" for each.
+    """Candidates -> the sets of the best -> the set with the best score -> "A photo of THING" for each in it.
 
     Args:
         models, settings: see `methods._candidates.Candidates`.
-        counting: "rest" or "sentence", see above.
-        least_rest: in [0, 1]; how much of the first thing's s a further one must have in the rest of the sound.
         windows: "whole" or "turns", see above; what has a turn is asked for beyond `max_things`.
         clearly: how far a window's best must be above what the whole sound asks for.
-        margin: see `Candidates`.
 
-    The trail has `in the rest`, s' of what was asked for besides; or `sets`, a(S) of the best; and `turns`, when what
-    was added is heard.
+    The trail has `sets`, a(S) of the best, and `turns`, when what was added is heard.
     """
 
     requires = ("audio_text", "audio_tagger", "audio_captioner", "image_captioner", "segmenter")
@@ -64,19 +51,32 @@ class Several(Candidates):
         self,
         models: Mapping[str, Any],
         *,
-        counting: Annotated[str, one_of("rest", "sentence")] = "rest",
-        least_rest: Annotated[float, SHARE] = 0.4,
         windows: Annotated[str, one_of("whole", "turns")] = "whole",
         clearly: Annotated[float, NOT_NEGATIVE] = 2.0,
-        margin: Annotated[float, NOT_NEGATIVE] = 3.0,
         **settings: Any,
     ) -> None:
-        super().__init__(models, margin=margin, **settings)
-        self.counting, self.least_rest, self.windows, self.clearly = counting, least_rest, windows, clearly
+        super().__init__(models, **settings)
+        self.windows, self.clearly = windows, clearly
 
     def choose(self, weighed: Weighed) -> tuple[Sequence[int], dict[str, Any]]:
         """See `Candidates.choose`."""
-        return self._by_sentence(weighed) if self.counting == "sentence" else self._by_rest(weighed)
+        among = [i for i, score in enumerate(weighed.scores[:AMONG]) if score >= weighed.scores[0] - self.margin]
+        sets = [
+            chosen
+            for number in range(1, self.max_things + 1)
+            for chosen in combinations(among, number)
+            if all(weighed.likeness[i, j] < self.alike for i, j in combinations(chosen, 2))
+        ]
+        said = [[weighed.words[i] for i in chosen] for chosen in sets]
+        sentences = [sound_sentence(self.audio_prompt, *words) for words in said]
+        together = self.bank.text_z_scores(self.models["audio_text"].encode_text(sentences), weighed.audio_embed)
+        by_text, by_tags, in_view = (
+            np.array([values[list(chosen)].sum() / np.sqrt(len(chosen)) for chosen in sets])
+            for values in (weighed.by_text, weighed.by_tags, np.log(weighed.in_view + self.least_presence))
+        )
+        scores = self.sharpness * self.heard((together + by_text) / 2, by_tags) + in_view
+        weighed_sets = candidates([" and ".join(words) for words in said], scores)[:AMONG]
+        return sets[int(np.argmax(scores))], {"sets": weighed_sets}
 
     def _propose(self, samples: Sequence[Sample]) -> list[Proposal]:
         proposals = super()._propose(samples)
@@ -102,42 +102,6 @@ class Several(Candidates):
             return whole
         trail = {**whole.trail, "query": "; ".join(queries), "turns": ", ".join(turns)}
         return Proposal(tuple(queries.values()), trail)
-
-    def _by_rest(self, weighed: Weighed) -> tuple[Sequence[int], dict[str, Any]]:
-        chosen, rests, by_text, in_view = [0], [], weighed.by_text, np.log(weighed.in_view + self.least_presence)
-        while len(chosen) < self.max_things:
-            explained = (weighed.likeness[chosen] >= self.alike).any(0)  # (W,)
-            explained[chosen] = True
-            by_text = by_text - weighed.likeness[chosen[-1]] * by_text[chosen[-1]]
-            others = np.where(weighed.members[explained].any(0), 0, weighed.probabilities)  # (L,)
-            others *= weighed.probabilities.sum() / max(others.sum(), 1e-12)
-            heard = self.heard(by_text, self.bank.tag_z_scores(others.clip(0, 1), weighed.members))
-            best = int(np.argmax(np.where(explained, -np.inf, self.sharpness * heard + in_view)))
-            is_faint = heard[best] < self.least_rest * weighed.heard[0]
-            if explained[best] or is_faint or weighed.scores[best] < weighed.scores[0] - self.margin:
-                break
-            chosen.append(best)
-            rests.append({"text": weighed.words[best], "score": round(float(heard[best]), 4)})
-        return chosen, {"in the rest": rests} if rests else {}
-
-    def _by_sentence(self, weighed: Weighed) -> tuple[Sequence[int], dict[str, Any]]:
-        among = [i for i, score in enumerate(weighed.scores[:AMONG]) if score >= weighed.scores[0] - self.margin]
-        sets = [
-            chosen
-            for number in range(1, self.max_things + 1)
-            for chosen in combinations(among, number)
-            if all(weighed.likeness[i, j] < self.alike for i, j in combinations(chosen, 2))
-        ]
-        said = [[weighed.words[i] for i in chosen] for chosen in sets]
-        sentences = [sound_sentence(self.audio_prompt, *words) for words in said]
-        together = self.bank.text_z_scores(self.models["audio_text"].encode_text(sentences), weighed.audio_embed)
-        by_text, by_tags, in_view = (
-            np.array([values[list(chosen)].sum() / np.sqrt(len(chosen)) for chosen in sets])
-            for values in (weighed.by_text, weighed.by_tags, np.log(weighed.in_view + self.least_presence))
-        )
-        scores = self.sharpness * self.heard((together + by_text) / 2, by_tags) + in_view
-        weighed_sets = candidates([" and ".join(words) for words in said], scores)[:AMONG]
-        return sets[int(np.argmax(scores))], {"sets": weighed_sets}
 
 
 def turns_of(sample: Sample) -> list[tuple[str, Sample]]:

@@ -1,9 +1,9 @@
-"""Several: what is explained away, and the sentence that decides how many, where all numbers are known."""
+"""Several: the sentence that decides how many, and windows, where all numbers are known."""
 
 from __future__ import annotations
 
 from dataclasses import replace
-from math import exp, hypot, log, sqrt
+from math import hypot, log, sqrt
 
 import numpy as np
 import pytest
@@ -14,9 +14,9 @@ from methods.several import turns_of
 
 @pytest.fixture
 def propose(known):
-    def propose(words, alike=None, counting="sentence", **values):
+    def propose(words, alike=None, **values):
         kind, sample = known
-        models, values = kind(words, alike=alike), {"prompt": "{}", "counting": counting, **values}
+        models, values = kind(words, alike=alike), {"prompt": "{}", **values}
         return methods.create("several", models.models(), values).propose([sample])[0]
 
     return propose
@@ -69,42 +69,12 @@ def test_a_sentence_says_how_each_is_heard(known):
     kind, sample = known
     phrases = ("dog barking", "drum beating", "dog barking and drum beating")
     models = kind({"dog": (0.0, 1.0, 0.9), "drum": (0.0, 1.0, 0.9)} | dict.fromkeys(phrases, (1.0, None, 0.0)))
-    methods.create(
-        "several", models.models(), {"prompt": "{}", "audio_prompt": "{sound}", "counting": "sentence"}
-    ).propose([sample])
+    methods.create("several", models.models(), {"prompt": "{}", "audio_prompt": "{sound}"}).propose([sample])
     assert set(models.encoded) == set(phrases)
 
 
-def rest(drum: float, **further) -> dict:
-    """A dog, and how much a drum is heard beside it."""
-    return {"dog": (2.0, 1.0, 0.9), "drum": (drum, 1.0, 0.9), **further}
-
-
-def test_what_stands_out_of_the_rest_sounds_too(propose):
-    assert asked(propose(rest(1.5), counting="rest")) == ["dog", "drum"]
-    assert asked(propose(rest(-1.0), counting="rest")) == ["dog"]
-    assert asked(propose(rest(1.5), counting="rest", max_things=1)) == ["dog"]
-    assert asked(propose(rest(1.5), counting="rest", margin=0.5)) == ["dog"]  # the drum is 0.6 below
-    assert asked(propose(rest(1.5), counting="rest", least_rest=1.0)) == ["dog"]  # s' of the drum is 0.995 of the dog's
-
-
-def test_the_formula_of_the_rest(propose):
-    """Without the dog, all that the tagger heard is the drum."""
-    proposal = propose(rest(1.5), counting="rest")
-    both = 2 * (exp(1 - 4) - 1e-4)
-    by_tags = log(both + 1e-4) + 4  # the tag's z in this world, of a probability
-    expected = (1.5 + 0.7 * by_tags) / hypot(1, 0.7)  # the two words have nothing in common
-    assert proposal.trail["in the rest"] == [{"text": "drum", "score": pytest.approx(expected, abs=1e-3)}]
-
-
-def test_words_alike_are_explained_together(propose):
-    words = rest(0.1, puppy=(2.0, 1.0, 0.9))
-    assert "puppy" not in asked(propose(words, alike={"puppy": "dog"}, counting="rest"))
-    assert "puppy" in asked(propose(words, counting="rest"))
-
-
 def test_a_single_candidate_is_all_there_is(propose):
-    assert asked(propose({"dog": (2.0, 1.0, 0.9)}, counting="rest")) == ["dog"]
+    assert asked(propose({"dog": (2.0, 1.0, 0.9)})) == ["dog"]
 
 
 def test_what_wins_a_window_clearly_is_asked_for_too(fakes):
