@@ -20,7 +20,9 @@ from utils.errors import run_script
 
 ROOT = Path(__file__).resolve().parent.parent
 README = (ROOT / "README.md").read_text(encoding="utf-8")
-NETWORKS = (ROOT / "models" / "README.md").read_text(encoding="utf-8")
+FOLDERS = ("methods", "models", "datasets", "utils/scoring", "utils/runs", "utils/demo")
+PAGES = [ROOT / folder / "README.md" for folder in FOLDERS]
+BESIDE = "".join(page.read_text(encoding="utf-8") for page in PAGES)
 EXAMPLES = ROOT / "datasets" / "examples"
 STAND_INS = {
     "input.jpg": str(EXAMPLES / "image/farm_dog.jpg"),
@@ -32,9 +34,10 @@ STAND_INS = {
 }
 SCRIPTS = {"inference_demo.py": inference_demo, "eval.py": evaluation}
 OUTPUTS = {"inference_demo.py": "--output", "eval.py": "--output_dir"}
-PRINTED = sorted(set(re.findall(r"^    (python (?:inference_demo|eval)\.py.*)$", README + NETWORKS, re.MULTILINE)))
-COMMANDS = [command for command in PRINTED if "--config" not in command]
-METHODS = dict(re.findall(r"`(\w+)\.py`:\n\n((?:    .*\n|\n)+)", README))
+PRINTED = sorted(set(re.findall(r"^    (python (?:inference_demo|eval)\.py.*)$", README + BESIDE, re.MULTILINE)))
+OTHERS = [command for command in PRINTED if {"--serve", "--space", "--video"} & {*command.split()}]  # have own tests
+COMMANDS = [command for command in PRINTED if "--config" not in command and command not in OTHERS]
+METHODS = dict(re.findall(r"`(\w+)\.py`:\n\n((?:    .*\n|\n)+)", BESIDE))
 RESEARCH = [command for command in PRINTED if "--config" in command and "runs/random" not in command]
 
 
@@ -49,7 +52,12 @@ def test_the_readme_has_the_published_commands_word_for_word():
 def test_a_printed_command_runs(command, tmp_path, monkeypatch, capsys, load_once):
     monkeypatch.setattr("models.loading.load_models", load_once)
     monkeypatch.setattr(inference_demo, "load_models", load_once)
-    words = [STAND_INS.get(word, word) for word in shlex.split(command)]
+    for folder, ending in (("image", "jpg"), ("wav", "wav")):
+        (tmp_path / "DIR" / folder).mkdir(parents=True)
+        for stem in ("farm_dog", "farm_cat"):
+            shutil.copy(EXAMPLES / folder / f"{stem}.{ending}", tmp_path / "DIR" / folder)
+    own = {f"DIR/{folder}": str(tmp_path / "DIR" / folder) for folder in ("image", "wav")}
+    words = [(STAND_INS | own).get(word, word) for word in shlex.split(command)]
     script = words[1]
     samples = 4 if "offscreen" in words else 2  # the first two share an image: a sound from elsewhere needs others
     further = [] if script == "inference_demo.py" else ["--limit", str(samples), "--draws", "50"]
@@ -58,10 +66,16 @@ def test_a_printed_command_runs(command, tmp_path, monkeypatch, capsys, load_onc
     monkeypatch.chdir(ROOT)
     SCRIPTS[script].main([*words[2:], OUTPUTS[script], str(tmp_path), *further])
     if script == "inference_demo.py":
-        assert "asked" in capsys.readouterr().out
+        told = capsys.readouterr().out
+        assert "asked" in told or (tmp_path / "index.html").exists()
         assert list(tmp_path.glob("*_mask.png"))
     else:
         assert json.loads((tmp_path / "results.json").read_text())["data"]["samples"] == samples
+
+
+@pytest.mark.parametrize("command", OTHERS)
+def test_a_printed_command_is_one_that_the_program_takes(command):
+    assert inference_demo.parse_arguments(shlex.split(command)[2:]).methods
 
 
 def test_a_printed_method_is_a_whole_one(tmp_path, monkeypatch, capsys):
@@ -104,18 +118,34 @@ def test_the_sizes_of_the_configs_are_the_catalogues():
 
 def test_every_family_is_named_for_its_role():
     for role in ROLES:
-        table = NETWORKS[NETWORKS.index(f"| `{role}` |") :]
+        table = BESIDE[BESIDE.index(f"| `{role}` |") :]
         for family in families(role):
             assert f"| `{family}` |" in table
 
 
 def test_no_marker_of_a_number_to_come_is_left():
-    assert not re.findall(r"@\w+@", README + NETWORKS)
+    assert not re.findall(r"@\w+@", README + BESIDE)
     assert not re.findall(r"@\w+@", (ROOT / "models/pocket/README.md").read_text(encoding="utf-8"))
 
 
 def test_every_file_the_readme_names_is_there():
     path = r"`((?:models|datasets|methods|configs|utils|tests)/[\w./]+\.(?:py|md|yaml|txt|json|sh|csv))`"
-    named = re.findall(path, README + NETWORKS)
+    named = re.findall(path, README + BESIDE)
     assert len(named) >= 4
     assert [name for name in named if "NAME" not in name and not (ROOT / name).exists()] == []
+
+
+def test_the_readme_is_read_in_a_minute():
+    assert len(README.split()) <= 1500
+
+
+@pytest.mark.parametrize("page", [ROOT / "README.md", *PAGES], ids=lambda page: page.parent.name)
+def test_links_lead_somewhere(page):
+    text = page.read_text(encoding="utf-8")
+    for link in re.findall(r"\]\((?!https?://)([^)]+)\)", text):
+        path, _, anchor = link.partition("#")
+        target = page.parent / path if path else page
+        assert target.exists(), link
+        if anchor:
+            titles = re.findall(r"^#+ (.+)$", target.read_text(encoding="utf-8"), re.MULTILINE)
+            assert anchor in [re.sub(r"[^\w -]", "", title.lower()).replace(" ", "-") for title in titles], link
