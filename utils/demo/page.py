@@ -62,7 +62,7 @@ def build(
         folder = Path(tempfile.mkdtemp(dir=Path(video).parent))
         return str(_told(lambda: ask_video(video, name, folder), video))
 
-    listed = [(f"{name}: {what}", name) for name, what in methods.items()]
+    listed = [(f"{name}: {what.partition(': ')[2] or what}", name) for name, what in methods.items()]
     with gr.Blocks(title="Which thing makes this sound?", analytics_enabled=False, delete_cache=(KEPT, KEPT)) as page:
         gr.Markdown(f"# Which thing in this picture makes this sound?\n\n{about}")
         with gr.Tab("Picture and sound"):
@@ -74,7 +74,7 @@ def build(
                     button = gr.Button("What makes this sound?", variant="primary")
                 with gr.Column():
                     buttons = ["download", "fullscreen"]
-                    pictures = gr.Gallery(label="Found", object_fit="contain", format="png", buttons=buttons)
+                    pictures = gr.Gallery(label="Found", columns=1, height="auto", format="png", buttons=buttons)
                     story = gr.HTML(elem_classes="trail")
             gr.Examples([[str(path) for path in pair] for pair in examples], [image, sound])
             button.click(answer, [image, sound, names], [pictures, story], api_name="ask")
