@@ -75,8 +75,14 @@ def settings(name: str) -> dict[str, Any]:
 
 
 def verifying(names: Iterable[str]) -> list[str]:
-    """Returns what --verify says to --set: of those of the methods `names` whose masks can be verified."""
-    return [f"{name}.{VERIFY}={VERIFY_ROUNDS}" for name in names if VERIFY in _settings(name)]
+    """Returns what --verify says to --set, of those of the methods `names` that can; a UserError where none can."""
+    names = list(names)
+    found = [f"{name}.{VERIFY}={VERIFY_ROUNDS}" for name in names if VERIFY in _settings(name)]
+    if not found:
+        able = ", ".join(name for name in available() if VERIFY in _settings(name))
+        expected = f"expected a method whose masks can be verified, one of {able}"
+        raise UserError(f"{expected}; found {', '.join(names)}; leave --verify out")
+    return found
 
 
 def check(name: str, values: Mapping[str, Any]) -> None:

@@ -73,10 +73,10 @@ class Verified(Method):
             looked_at.append(self._look(sample.image, (query,), score_map, heard))
         best = max(looked_at, key=lambda one: one.fit)
         taken = best if best.fit > CLEARLY * first.fit else first
-        trail = {**answer.trail, "query": taken.asked}
-        trail["fit"] = [{"text": one.asked, "score": round(one.fit, 4)} for one in looked_at]
+        trail = {**answer.trail, "fit": [{"text": one.asked, "score": round(one.fit, 4)} for one in looked_at]}
         if taken is not first:
-            trail["rejected"] = f"{first.held}; {taken.held}"
+            trail |= {"query": taken.asked, "rejected": f"{first.held}; {taken.held}"}
+            trail.pop("also_asked", None)
         trail["seconds"] = {**answer.trail["seconds"], "verify": round(perf_counter() - start, 4)}
         return replace(answer, score_map=taken.score_map, queries=taken.queries, trail=trail)
 

@@ -90,6 +90,7 @@ def main(argv: Sequence[str] | None = None) -> dict[str, Calibration]:
     asked = {}
     for name, (key, never) in limits.items():
         values = {**config.methods.get(name, {}), key: never}
+        values.pop(methods.VERIFY, None)  # of a mask, and there is none here
         asked[name] = methods.create(name, networks, values, seed=arguments.seed, memory=memory)
     found = {}
     for name, scores in measure(asked, dataset, controls, memory).items():

@@ -13,10 +13,11 @@ import re
 import shutil
 import sys
 import textwrap
-from collections.abc import Iterable, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from importlib import metadata, util
 from pathlib import Path
+from typing import Any
 
 import psutil
 from huggingface_hub import constants, get_token, is_offline_mode
@@ -24,9 +25,9 @@ from packaging.requirements import Requirement
 
 from models.checkpoints import BYTES
 from models.checkpoints.hub import cache_folder, free_disk, megabytes
-from models.config import ROLES, ROOT, Config, config_names, load_config
+from models.config import ROLES, ROOT, Config, config_names, family_class, load_config
 from models.fetch import Network, ask_hub, home_relative, table, take_stock
-from models.loading import resolve_device
+from models.loading import ABILITIES, resolve_device
 from utils.cli import DEFAULT_CONFIG, Parser
 from utils.errors import run_script
 from utils.runs.provenance import versions
@@ -262,13 +263,18 @@ def steps(found: Readiness) -> list[str]:
     return [*todo, demo if {*ROLES} <= {*found.config.roles} else f"{demo} --methods {' '.join(known)}"]
 
 
-def playable(roles: Iterable[str]) -> list[str]:
-    """The methods that listen, by name, which have all they need in these roles; read of their files, as text."""
-    found = []
+def playable(roles: Mapping[str, Mapping[str, Any]]) -> list[str]:
+    """The methods that listen, by name, which can be asked with a config's roles; read of their files, as text."""
+    found, missing = [], [
+        ability
+        for role, (ability, _) in ABILITIES.items()
+        if role in roles and not hasattr(family_class(role, roles[role]["family"]), ability)
+    ]
     for path in sorted((ROOT / "methods").glob("[a-z]*.py")):
         text = path.read_text(encoding="utf-8")
         needs = re.search(r"^    requires = \((.*)\)", text, re.M)
-        if needs and "listens = False" not in text and {*re.findall(r"\w+", needs[1]), "segmenter"} <= {*roles}:
+        can = needs and {*re.findall(r"\w+", needs[1]), "segmenter"} <= {*roles}
+        if can and "listens = False" not in text and not any(ability in text for ability in missing):
             found.append(path.stem)
     return found
 

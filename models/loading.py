@@ -10,7 +10,7 @@ from models.remembering import Memory
 from models.weights import local_path, located, sha256
 from utils.errors import UserError
 
-OPTIONAL = {  # role -> what not every family has, see `models.roles`; and what it is, in words
+ABILITIES = {  # role -> what not every family has, see `models.roles`; and what it is, in words
     "audio_text": ("match_regions", "compare regions of a picture with a sound"),
     "segmenter": ("propose_regions", "propose regions of a picture without being asked for something"),
 }
@@ -30,7 +30,7 @@ def load_models(
     Returns:
         Role -> model that fulfils the role's contract, with `.provenance`; what it answers is checked, see
         `models.remembering.Remembering`. Of the audio-text encoder, `bank()` reads the bank of sounds. What a family
-        lacks of OPTIONAL raises UserError where it is asked for.
+        lacks of ABILITIES raises UserError where it is asked for.
 
     Raises:
         UserError: the config has nobody for a role, or a network cannot be loaded completely.
@@ -63,8 +63,8 @@ def load_models(
             models[role] = refined(
                 models[role], *refine, lambda part, keys: load_once(part, keys, loaded, device, memory)
             )
-        if role in OPTIONAL and not hasattr(models[role], OPTIONAL[role][0]):
-            setattr(models[role], OPTIONAL[role][0], _lacking(config, role))
+        if role in ABILITIES and not hasattr(models[role], ABILITIES[role][0]):
+            setattr(models[role], ABILITIES[role][0], _lacking(config, role))
         if role == BANKED:
             models[role].bank = lambda: _bank(config, models)
         if bank and located(bank).is_file():
@@ -74,7 +74,7 @@ def load_models(
 
 def _lacking(config: Config, role: str) -> Callable[..., NoReturn]:
     def refuse(*asked: Any) -> NoReturn:
-        name, meaning = OPTIONAL[role]
+        name, meaning = ABILITIES[role]
         able = ", ".join(family for family in families(role) if hasattr(family_class(role, family), name))
         raise UserError(
             f"expected a network for {role} that can {meaning}, found the family {config.roles[role]['family']} in "

@@ -18,6 +18,7 @@ from methods.classify import Classify
 from utils.errors import run_script
 from utils.types import Entry
 
+VERIFIED = ((), ("--set", "cross_modal.verify=2"))
 NAN = float("nan")
 FAKES = ("--config", "tests/fakes.yaml", "--device", "cpu")
 SCENES = {  # stem: (what sounds, what is in view)
@@ -156,6 +157,11 @@ def test_scores_by_kind_of_sound(folder):
     rule = own["cross_modal"].rules["balanced"]
     assert 0 < rule.threshold < 0.9 and (rule.refused, rule.answered["offscreen"]) == (0, 0)
     assert own["cross_modal"].rules["now"].threshold == 0.5  # of the config
+
+
+def test_where_masks_are_verified_the_same_is_measured(folder):
+    plain, verified = (calibrate.main([str(folder), *FAKES, "--methods", "cross_modal", *own]) for own in VERIFIED)
+    assert verified["cross_modal"].rules == plain["cross_modal"].rules
 
 
 def test_a_sample_of_nothing_in_view_is_of_the_kind_its_folder_says(folder, fakes):

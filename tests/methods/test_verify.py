@@ -2,11 +2,15 @@
 
 from __future__ import annotations
 
+from types import SimpleNamespace
+
 import numpy as np
 import pytest
 
 import methods
+from methods._verify import Verified
 from utils.errors import UserError
+from utils.types import Prediction, Query
 
 
 @pytest.fixture
@@ -75,6 +79,19 @@ def test_a_method_may_have_no_other_candidate_or_one_by_word(answer, fakes, name
     assert ("fit" in prediction.trail) == (name == "text_inversion")
 
 
+@pytest.mark.parametrize("stays", [True, False])
+def test_what_was_asked_besides_is_told_of_the_mask_that_it_made(fakes, stays):
+    sample, queries = fakes.make_sample("dog", ("dog", "violin")), (Query("A man"), Query("A person"))
+    told = {"query": "A man", "also_asked": "A person", "candidates": [], "seconds": {}}
+    score_map = (sample.gt_mask & stays).astype(np.float32)
+    method = SimpleNamespace(
+        predict=lambda samples: [Prediction(score_map, queries, told)], next_queries=lambda answer: [Query("A dog")]
+    )
+    (prediction,) = Verified(fakes.make_models(), method, 2).predict([sample])
+    also = {key: prediction.trail.get(key) for key in ("query", "also_asked")}
+    assert also == ({"query": "A man", "also_asked": "A person"} if stays else {"query": "A dog", "also_asked": None})
+
+
 def test_silence_is_left_as_it_is(fakes):
     method = methods.create("cross_modal", fakes.make_models(), {"verify": 2})
     (prediction,) = method.predict([fakes.make_sample(None)])
@@ -84,6 +101,8 @@ def test_silence_is_left_as_it_is(fakes):
 def test_baselines_are_not_verified_and_the_setting_is_seen():
     assert methods.verifying(["cross_modal", "image_only", "nothing"]) == ["cross_modal.verify=2"]
     assert methods.settings("cross_modal")["verify"] == 0 and "verify" not in methods.settings("centre")
+    with pytest.raises(UserError, match="expected a method whose masks can be verified, .* found regions, nothing"):
+        methods.verifying(["regions", "nothing"])
     with pytest.raises(UserError, match='image_only has no setting "verify"'):
         methods.check("image_only", {"verify": 2})
 

@@ -211,9 +211,12 @@ def test_the_last_step_names_methods_that_the_config_can_play(random_config, tmp
 
 def test_what_methods_need_is_read_as_they_say_it():
     """The programs of models import no method."""
-    listening = [name for name in methods.available() if methods.listens(name)]
+    listening, config = [name for name in methods.available() if methods.listens(name)], load_config()
     for roles in (ROLES, *((role, "segmenter") for role in ROLES), ("audio_text",)):
-        assert doctor.playable(roles) == [name for name in listening if {*methods.requires(name)} <= {*roles}]
+        known = doctor.playable({role: config.roles[role] for role in roles})
+        assert known == [name for name in listening if {*methods.requires(name)} <= {*roles}]
+    published = doctor.playable(load_config("base").roles)
+    assert published == [name for name in listening if name != "regions"]  # no family of it proposes regions
 
 
 @pytest.mark.parametrize(
