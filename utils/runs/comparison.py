@@ -25,7 +25,7 @@ from utils.scoring.columns import Column
 from utils.scoring.protocols import PROTOCOLS, Setting
 from utils.scoring.summary import HEADLINE
 
-IN_RECORDS = ("paper", "ssl", "pairs", "negatives")  # protocols all of whose columns are functions of a record
+IN_RECORDS = ("paper", "ssl", "pairs", "negatives")  # whose columns are functions of records, but for audio controls
 ROUNDING = 1e-9
 
 
@@ -213,7 +213,7 @@ def _compare(row: ColumnComparison, numbers: Sequence[Mapping[str, Any]], paired
     row = replace(row, change=row.second - row.first)
     if paired and (row.protocol, row.column) in paired.columns:
         found = paired.difference(paired.columns[row.protocol, row.column])
-        if found.value is not None and abs(found.value - row.change) <= ROUNDING:  # else made by other code
+        if found.value is not None and abs(found.value - row.change) <= ROUNDING:  # else made by other code, or of more
             known = row.same or found.low is not None
             low, high, differs = found.low, found.high, found.certain if known else None
             return replace(row, low=low, high=high, how="paired" if known else None, differs=differs)

@@ -9,6 +9,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import asdict, dataclass, field
+from functools import partial
 from itertools import combinations
 from operator import attrgetter
 from typing import Any
@@ -19,7 +20,9 @@ from utils.scoring.abstaining import Confrontation, confront, curves
 from utils.scoring.bootstrap import CONFIDENCE, by_group, difference, draw_weights, estimate
 from utils.scoring.columns import Column, mean_over_samples, share_of_samples
 from utils.scoring.extent import mean_lost
-from utils.scoring.protocols import PROTOCOLS, Setting, applicable, honest, j_lost_column
+from utils.scoring.protocol_columns import Setting, honest, j_lost_column
+from utils.scoring.protocols import PROTOCOLS, applicable
+from utils.scoring.reliability import reliability
 from utils.scoring.sample_scores import CURVE_THRESHOLDS, SampleScores
 from utils.types import Entry
 
@@ -32,7 +35,6 @@ AREA = honest("area", "Share of the image found at the fixed threshold.", mean_o
 EMPTY = honest("empty", "Share of samples with an empty answer.", share_of_samples(attrgetter("prediction_empty")))
 HARD = "most of its maps are hard (two values at most), and this column takes its threshold from a soft one"
 NAMED_SAMPLES = 8  # best and worst
-RELIABILITY_BINS = 8
 
 
 @dataclass(frozen=True)
@@ -101,12 +103,7 @@ def summarise(
     listening = {control: _tables(one, groups, weights) for control, one in answers.items() if control != "original"}
     categories = sorted({category for entry in entries for category in entry.categories})
     scenarios = dict.fromkeys(entry.scenario for entry in entries if entry.scenario)
-
-    def part(holds: Callable[[Entry], bool]) -> dict[str, Any]:
-        own = [[i for i in group if holds(entries[i])] for group in groups]
-        own = [group for group in own if group]
-        scores = {name: one.overview() for name, one in _tables(original, own, draw_weights(len(own), draws)).items()}
-        return {"samples": sum(map(len, own)), "groups": len(own), "scores": scores}
+    part = partial(_part, original, entries, groups, draws)
 
     return Summary(
         protocols={name: _described(name, columns.get(name, ()), refused.get(name)) for name in (*columns, *refused)},
@@ -129,11 +126,7 @@ def summarise(
         reliability={method: said for method, one in original.items() if (said := reliability(one)) is not None},
         samples={method: _named(ids, of_method) for method, of_method in original.items()},
         intervals={
-            "confidence": CONFIDENCE,
-            "draws": draws,
-            "seed": 0,
-            "unit": group_unit,
-            "units": len(sizes),
+            **{"confidence": CONFIDENCE, "draws": draws, "seed": 0, "unit": group_unit, "units": len(sizes)},
             "headline": {"title": HEADLINE.title, "definition": HEADLINE.definition},
         },
         extent={name: mean_lost((one.lost, one.union) for one in own) for name, own in original.items()},
@@ -146,6 +139,20 @@ def _tables(
 ) -> dict[str, _Table]:
     """Method -> its scores on the samples at these positions."""
     return {name: _Table([[own[i] for i in group] for group in groups], weights) for name, own in answers.items()}
+
+
+def _part(
+    answers: Mapping[str, Sequence[SampleScores]],
+    entries: Sequence[Entry],
+    groups: Sequence[Sequence[int]],
+    draws: int,
+    holds: Callable[[Entry], bool],
+) -> dict[str, Any]:
+    """An overview of the samples of which something holds."""
+    own = [[i for i in group if holds(entries[i])] for group in groups]
+    own = [group for group in own if group]
+    scores = {name: one.overview() for name, one in _tables(answers, own, draw_weights(len(own), draws)).items()}
+    return {"samples": sum(map(len, own)), "groups": len(own), "scores": scores}
 
 
 class _Table:
@@ -218,43 +225,3 @@ def iou_histogram(of_method: Sequence[SampleScores]) -> dict[str, Any]:
     ious = [one.iou_fixed for one in of_method if not one.gt_empty]
     counts, edges = np.histogram(ious, bins=20, range=(0, 1))
     return {"edges": [round(float(edge), 4) for edge in edges], "counts": counts.tolist()}
-
-
-def reliability(of_method: Sequence[SampleScores]) -> dict[str, Any] | None:
-    """How often an answer is right, by the confidence it was given with; None where all have the same.
-
-    An answer is right with IoU >= 0.5, or where nothing is found and nothing is to be found. Samples for which nothing
-    was asked have no confidence and are left out. Bins hold about as many answers each; equal confidences share one.
-    """
-    asked = [one for one in of_method if one.confidence is not None]
-    confidences = [one.confidence for one in asked]
-    values, counts = np.unique(confidences, return_counts=True)
-    if len(values) < 2:
-        return None
-    middle_ranks = np.cumsum(counts) - counts / 2
-    bin_of = dict(zip(values.tolist(), (middle_ranks * RELIABILITY_BINS // len(asked)).tolist(), strict=True))
-    bins = []
-    for own in by_group(asked, lambda one: bin_of[one.confidence]):
-        low, high = (choose(one.confidence for one in own) for choose in (min, max))
-        bins.append({"low": low, "high": high, "samples": len(own), "right": sum(map(_right, own)) / len(own)})
-    return {
-        "asked": len(asked),
-        "samples": len(of_method),
-        "bins": bins,
-        "auroc_right": auroc(confidences, list(map(_right, asked))),
-        "auroc_in_view": auroc(confidences, [not one.gt_empty for one in asked]),
-    }
-
-
-def _right(one: SampleScores) -> bool:
-    return one.prediction_empty if one.gt_empty else one.iou_fixed >= 0.5
-
-
-def auroc(scores: Sequence[float], positive: Sequence[bool]) -> float | None:
-    """Probability that a positive scores above a negative, ties half; None where there are no two kinds."""
-    scores, positive = np.asarray(scores, float), np.asarray(positive, bool)
-    if positive.all() or not positive.any():
-        return None
-    positives, negatives = scores[positive], np.sort(scores[~positive])
-    below, up_to = (np.searchsorted(negatives, positives, side) for side in ("left", "right"))
-    return float((below.sum() + up_to.sum()) / (2 * len(positives) * len(negatives)))

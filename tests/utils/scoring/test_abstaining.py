@@ -5,8 +5,8 @@ import pytest
 
 from utils.scoring.abstaining import OFFSCREEN, STEPS, confront, curves, first_refusing, hardest, j_lost, passing
 from utils.scoring.bootstrap import draw_weights, estimate
-from utils.scoring.protocols import Setting, j_lost_column
-from utils.scoring.protocols import _negatives as columns_of_negatives
+from utils.scoring.protocol_columns import Setting, j_lost_column
+from utils.scoring.protocol_columns import negatives as columns_of_negatives
 from utils.types import Entry
 
 

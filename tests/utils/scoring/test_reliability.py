@@ -5,7 +5,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from utils.scoring.summary import RELIABILITY_BINS, auroc, iou_histogram, reliability
+from utils.scoring.reliability import RELIABILITY_BINS, auroc, reliability
+from utils.scoring.summary import iou_histogram
 
 
 def test_the_histogram_leaves_out_samples_with_nothing_to_find(make_scores):
