@@ -22,7 +22,7 @@ def abstaining(run: ReportedRun) -> Part:
         lines.append({"name": name, "points": points, "number": number, "listens": listens})
         kept = [percent(one["kept"][first_refusing(np.array(one["refused"]), share)]) for share in SHARES]
         rows.append([run.label(name), percent(one["refused"][0]), number_cell(one["j_lost"]), *kept])
-    share = f"{100 * REFUSED:.0f} %"
+    share, kept_at = f"{100 * REFUSED:.0f} %", [f"J kept at {100 * one:.0f} %" for one in SHARES]
     return {
         "any": bool(shown),
         "kind": found[shown[0]]["kind"] if shown else "",
@@ -32,6 +32,6 @@ def abstaining(run: ReportedRun) -> Part:
         "lines": lines,
         "height": Scale(0, 1, 0.25),
         "mark": (REFUSED, f"{share} refused"),
-        "headers": ["method", "refused as it ran", f"J lost at {share}", *(f"at {100 * one:.0f} %" for one in SHARES)],
+        "headers": ["method", "refused as it ran", f"J lost at {share}", *kept_at],
         "rows": rows,
     }

@@ -35,7 +35,7 @@ def test_rows_and_lines_are_those_of_results_json(results):
 def test_the_report_says_where_there_is_no_confidence_and_no_curve(results, tmp_path):
     some = {name: one for name, one in results.abstaining.items() if name == "good"}
     for found, said in (
-        (some, "No curve for other: all answers have the same confidence"),
+        (some, "No curve for other: their answers have no confidence or all the same"),
         ({}, "Not known: it takes sounds that nothing in view makes"),
     ):
         write_report(tmp_path, asdict(replace(results, abstaining=found)))
