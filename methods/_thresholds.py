@@ -59,9 +59,9 @@ def rules(scores: Scores, never: float, now: float, loses: float) -> dict[str, R
     Returns:
         "never" and "now": these.
         "loses": the largest threshold that refuses no more of the matching scores.
-        "balanced": of those halfway between two scores, and `never`, the one with the least mean of both error rates,
-            `refused` and the mean of `answered`; of several the least.
-        "refuses": of the same, the least that refuses REFUSED of the last other kind, offscreen where there is one.
+        "balanced": of those halfway between two scores, `never`, and just above all scores, the one with the least mean
+            of both error rates, `refused` and the mean of `answered`; of several the least.
+        "refuses": of the same, the least that refuses REFUSED of offscreen, or of the last other kind without it.
         "acl_san": ACL-SaN's, the largest of the other kinds' 75th percentiles.
         These four are `never` where there are no scores to tell it.
     """

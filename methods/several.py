@@ -50,7 +50,7 @@ class Several(Candidates):
         models, settings: see `methods._candidates.Candidates`.
         counting: "rest" or "sentence", see above.
         least_rest: in [0, 1]; how much of the first thing's s a further one must have in the rest of the sound.
-        windows: "whole" or "turns", see above.
+        windows: "whole" or "turns", see above; what has a turn is asked for beyond `max_things`.
         clearly: how far a window's best must be above what the whole sound asks for.
         margin: see `Candidates`.
 

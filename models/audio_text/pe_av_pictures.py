@@ -1,4 +1,4 @@
-"""PE-AV with its eye: regions of pictures compared with sounds."""
+"""PE-AV with its video branch: regions of pictures compared with sounds."""
 
 from __future__ import annotations
 

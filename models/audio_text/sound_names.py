@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
+from functools import cached_property
 from typing import Any, ClassVar
 
 import numpy as np
@@ -72,11 +73,8 @@ class SoundNameEncoder(Composite):
         Of the sound, p is the softmax of what `encode_audio` says of each name, times SHARPNESS; of the region, the
         mean of the classifier's over its places and scales.
         """
-        names = self._embed(torch.eye(self.classifier.num_names)).numpy()  # (1000, embed_dim)
-        z_scores = torch.from_numpy(
-            self._spread(self.sounds.encode_audio(waveforms, sampling_rates)) @ names.T
-        )  # (N, 1000)
-        heard = (SHARPNESS * z_scores).softmax(1)
+        z_scores = self._spread(self.sounds.encode_audio(waveforms, sampling_rates)) @ self._names.T  # (N, 1000)
+        heard = (SHARPNESS * torch.from_numpy(z_scores)).softmax(1)
         seen = (self._names_of(*some) for some in zip(images, regions, strict=True))  # (R, 1000) each
         return [(own @ sound + LEAST).log().numpy() for own, sound in zip(seen, heard, strict=True)]
 
@@ -104,6 +102,11 @@ class SoundNameEncoder(Composite):
             np.full((len(objects), 1), NOWHERE, np.float32),  # silence, which is nothing, has a direction too
         ]
         return np.concatenate(spread, 1)
+
+    @cached_property
+    def _names(self) -> np.ndarray:
+        """(1000, embed_dim) float32: what `encode_text` says of each name alone."""
+        return self._embed(torch.eye(self.classifier.num_names)).numpy()
 
     def _names_of(self, image: np.ndarray, regions: np.ndarray) -> torch.Tensor:
         """(H, W, 3) uint8 and (R, H, W) float32 -> (R, 1000) float32, adding up to 1."""
