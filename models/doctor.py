@@ -265,11 +265,14 @@ def steps(found: Readiness) -> list[str]:
 
 def playable(roles: Mapping[str, Mapping[str, Any]]) -> list[str]:
     """The methods that listen, by name, which can be asked with a config's roles; read of their files, as text."""
-    found, missing = [], [
-        ability
-        for role, (ability, _) in ABILITIES.items()
-        if role in roles and not hasattr(family_class(role, roles[role]["family"]), ability)
-    ]
+    found, missing = (
+        [],
+        [
+            ability
+            for role, (ability, _) in ABILITIES.items()
+            if role in roles and not hasattr(family_class(role, roles[role]["family"]), ability)
+        ],
+    )
     for path in sorted((ROOT / "methods").glob("[a-z]*.py")):
         text = path.read_text(encoding="utf-8")
         needs = re.search(r"^    requires = \((.*)\)", text, re.M)
