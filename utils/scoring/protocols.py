@@ -39,7 +39,7 @@ def _no_pairs(setting: Setting) -> str | None:
     return "it needs images that are heard with several sounds, and a manifest that says which belong together"
 
 
-_NO_NEGATIVES = "no sample has an empty ground truth, nor was the audio control silence, noise or offscreen asked for"
+_NO_NEGATIVES = "no sample has an empty ground truth, and no sound was replaced by silence, noise or one from offscreen"
 
 PROTOCOLS: Mapping[str, Protocol] = {
     "paper": Protocol(

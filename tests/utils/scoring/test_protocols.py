@@ -159,8 +159,8 @@ def test_protocols_that_say_nothing_are_refused_with_the_reason():
     assert list(columns) == ["paper", "avsbench", "sweep", "ssl", "dataset"]
     assert refused == {
         "pairs": "it needs images that are heard with several sounds, and a manifest that says which belong together",
-        "negatives": "no sample has an empty ground truth, nor was the audio control silence, noise or offscreen "
-        "asked for",
+        "negatives": "no sample has an empty ground truth, and no sound was replaced by silence, noise or one from "
+        "offscreen",
     }
     assert applicable((), CLIPS)[1].keys() == {"pairs"}  # a clip is no image
     assert applicable((), IMAGES)[1] == {}
