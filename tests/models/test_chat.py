@@ -6,12 +6,11 @@ from PIL import Image
 
 from models.audio_captioner.audio_chat import AudioChat
 from models.image_captioner.vision_chat import VisionChat
-from tests.checkpoints.published import write
 from utils.errors import UserError
 
 
 @pytest.fixture(scope="module")
-def folders(tmp_path_factory):
+def folders(tiny):
     """Kind -> folder of a tiny random checkpoint."""
     ids = {
         "qwen": "Qwen/Qwen2-Audio-7B-Instruct",
@@ -19,8 +18,7 @@ def folders(tmp_path_factory):
         "vision": "Qwen/Qwen3-VL-4B-Instruct",
         "whisper": "MU-NLPC/whisper-small-audio-captioning",
     }
-    root = tmp_path_factory.mktemp("chat")
-    return {kind: write(hub_id, root / kind, tiny=True) for kind, hub_id in ids.items()}
+    return {kind: tiny(hub_id) for kind, hub_id in ids.items()}
 
 
 @pytest.mark.parametrize(

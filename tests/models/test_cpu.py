@@ -22,7 +22,6 @@ from models.cpu import (
     one_by_one,
     split_large,
 )
-from tests.checkpoints.published import write
 from utils.types import Query
 
 
@@ -44,8 +43,8 @@ class Processor(TorchDispatchMode):
 
 
 @pytest.fixture(scope="module")
-def folder(tmp_path_factory):
-    return write("facebook/pe-av-small", tmp_path_factory.mktemp("half") / "pe_av", tiny=True)
+def folder(tiny):
+    return tiny("facebook/pe-av-small")
 
 
 @pytest.fixture

@@ -12,7 +12,6 @@ import torch
 from models.config import family_class
 from models.network import Pretrained, check_words
 from models.remembering import said_of
-from tests.checkpoints.published import write
 from utils.errors import NotFinite, UserError
 
 ALIKE = r"expected a tokenizer that tells dog from violin, found one that reads both alike; copy tokenizer.json again"
@@ -37,17 +36,12 @@ READERS = [  # role, family, part, hub id, what is said of a folder whose only v
 ]
 
 
-@pytest.fixture(scope="module")
-def root(tmp_path_factory):
-    return tmp_path_factory.mktemp("words")
-
-
 @pytest.fixture
-def damaged(root, tmp_path):
+def damaged(tiny, tmp_path):
     """Loads a family from a tiny network of a hub id, without some files and with others that say nothing."""
 
     def load(role, family, part, hub_id, without=(), stray=()):
-        folder = shutil.copytree(write(hub_id, root / hub_id.replace("/", "--"), tiny=True), tmp_path / "net")
+        folder = shutil.copytree(tiny(hub_id), tmp_path / "net")
         for name in without:
             (folder / name).unlink(missing_ok=True)
         for name in stray:

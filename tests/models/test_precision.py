@@ -32,7 +32,9 @@ NETWORKS = [  # role, family, hub ids: one, or one a part
     ("segmenter", "sam_clip", {"masks": "facebook/sam-vit-base", "scorer": "laion/CLIP-ViT-B-32-laion2B-s34B-b79K"}),
     ("segmenter", "sam3", "facebook/sam3"),
 ]
+SHORT = {"max_new_tokens": 3}
 SETTINGS = {
+    **dict.fromkeys(("whisper", "audio_chat", "blip", "florence2", "image_to_text", "vision_chat"), SHORT),
     "grounded_sam": {"box_threshold": 0.01},
     "sam_clip": {"points_per_side": 2, "stability_score_thresh": 0.0, "pred_iou_thresh": 0.0},
     "sam3": {"score_threshold": 0.01, "min_presence": 0.01},
@@ -112,7 +114,7 @@ def test_computing_in_cpu(tiny, role, family, hub_ids, monkeypatch):
             yield
 
     model = load(tiny, role, family, hub_ids)
-    exact = answer(role, model)
+    exact = answer(role, model) if role == "audio_text" else None
     monkeypatch.setattr(Pretrained, "inference", autocast)
     answered = answer(role, model)
     check(role, answered)

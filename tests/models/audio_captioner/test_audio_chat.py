@@ -7,7 +7,6 @@ import torch
 from models.audio_captioner.audio_chat import PROMPT, AudioChat, first_line
 from models.audio_input import join_sentences
 from models.roles import AudioCaptioner
-from tests.checkpoints.published import write
 from tests.models.captioners import assert_repeatable, without_a_tensor
 from utils.errors import UserError
 
@@ -26,8 +25,8 @@ def hub_id(request):
 
 
 @pytest.fixture(scope="module")
-def folder(hub_id, tmp_path_factory):
-    return write(hub_id, tmp_path_factory.mktemp("chat") / "audio", tiny=True)
+def folder(hub_id, tiny):
+    return tiny(hub_id)
 
 
 @pytest.fixture(scope="module")
@@ -35,7 +34,9 @@ def captioner(folder):
     return load(folder)
 
 
+@cache
 def load(folder, **settings):
+    """One of these settings, which serves every test that asks for them."""
     return AudioChat.from_pretrained(folder, **({"max_new_tokens": 6} | settings))
 
 
@@ -129,7 +130,7 @@ def test_a_missing_tensor_is_refused(folder, tmp_path):
 
 
 def test_nothing_is_printed(folder, sounds, capfd):
-    load(folder).caption(sounds[0][:2], sounds[1][:2])
+    load.__wrapped__(folder).caption(sounds[0][:2], sounds[1][:2])
     assert capfd.readouterr() == ("", "")
 
 

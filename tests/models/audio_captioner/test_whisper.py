@@ -8,15 +8,14 @@ import torch
 from models.audio_captioner.whisper import WhisperCaptioner
 from models.audio_input import join_sentences
 from models.roles import AudioCaptioner
-from tests.checkpoints.published import write
 from tests.checkpoints.whisper import TEXT_TOKENS, special_tokens
 from tests.models.captioners import assert_repeatable, without_a_tensor
 from utils.errors import UserError
 
 
 @pytest.fixture(scope="module")
-def captioner(loaded):
-    return loaded["audio_captioner"]
+def captioner(folders):
+    return WhisperCaptioner.from_pretrained(str(folders["audio_captioner"]), max_new_tokens=6)
 
 
 def test_one_caption_a_sound_the_same_alone_in_a_batch_and_twice(captioner, sounds):
@@ -68,7 +67,8 @@ def greedy(captioner, waveform, prompt_ids, steps, suppressed=()):
     return captioner.processor.tokenizer.decode(tokens[len(prompt_ids) :], skip_special_tokens=True).strip()
 
 
-def test_it_is_greedy_from_the_start_token(captioner, sounds):
+def test_it_is_greedy_from_the_start_token(loaded, sounds):
+    captioner = loaded["audio_captioner"]
     start = captioner.network.config.decoder_start_token_id
     assert captioner.prompt_ids == [start]
     assert captioner.caption(sounds[0][:1], [16000])[0] == greedy(captioner, sounds[0][0], [start], 63)
@@ -112,9 +112,9 @@ STYLE = {"language": "en", "task": "transcribe", "prompt": "clotho > caption: "}
 
 
 @pytest.fixture(scope="module")
-def published(tmp_path_factory):
+def published(tiny):
     """A tiny one with the tokens and settings of the published captioner."""
-    return write(PUBLISHED, tmp_path_factory.mktemp("whisper") / "small", tiny=True)
+    return tiny(PUBLISHED)
 
 
 def load(folder, **settings):

@@ -7,7 +7,6 @@ import torch
 
 from models.audio_tagger.audio_classification import AudioClassifier, label_names
 from models.roles import AudioTagger
-from tests.checkpoints.published import write
 from tests.checkpoints.tiny_config import LABELS, save_network
 from tests.models.long_sounds import mean_by_energy
 from utils.errors import NotFinite, UserError
@@ -109,9 +108,9 @@ def test_shorter_windows_can_be_set(folders, sounds):
 
 
 @pytest.fixture(scope="module")
-def ast_folder(tmp_path_factory):
+def ast_folder(tiny):
     """An AST with AudioSet's labels."""
-    return write(AST, tmp_path_factory.mktemp("ast") / "tiny", tiny=True)
+    return tiny(AST)
 
 
 @pytest.mark.parametrize("form", ["{name}", "LABEL_{index}", "{mid}"])

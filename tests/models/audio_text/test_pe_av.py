@@ -8,7 +8,6 @@ import torch
 from models.audio_text.pe_av import PeAvEncoder
 from models.remembering import Memory
 from models.roles import AudioTextEncoder
-from tests.checkpoints.published import write
 from tests.models.long_sounds import mean_by_energy, mean_embed
 from utils.errors import UserError
 
@@ -16,8 +15,8 @@ HUB_ID = "facebook/pe-av-small"
 
 
 @pytest.fixture(scope="module")
-def folder(tmp_path_factory):
-    return write(HUB_ID, tmp_path_factory.mktemp("pe_av") / "whole", tiny=True)
+def folder(tiny):
+    return tiny(HUB_ID)
 
 
 @pytest.fixture(scope="module")

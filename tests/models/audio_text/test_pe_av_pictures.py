@@ -11,16 +11,15 @@ import torch
 
 from models.audio_text.pe_av import PeAvEncoder
 from models.audio_text.pe_av_pictures import PeAvPicturesEncoder
-from tests.checkpoints.published import write
 from utils.errors import UserError
 
 RATE = 48000
 
 
 @pytest.fixture(scope="module")
-def folder(tmp_path_factory):
+def folder(tiny):
     with contextlib.redirect_stdout(io.StringIO()):  # the library prints remarks on its own docstrings
-        return write("facebook/pe-av-small", tmp_path_factory.mktemp("pe_av") / "whole", tiny=True)
+        return tiny("facebook/pe-av-small")
 
 
 @pytest.fixture(scope="module")

@@ -4,7 +4,6 @@ import torch
 
 from models.image_captioner.image_to_text import BlipCaptioner
 from models.roles import ImageCaptioner
-from tests.checkpoints.published import write
 from tests.models.captioners import assert_repeatable, without_a_tensor
 from utils.errors import UserError
 
@@ -62,13 +61,13 @@ def test_nothing_is_printed(captioner, images, capfd):
 
 
 @pytest.fixture(scope="module")
-def published(tmp_path_factory):
-    return write("Salesforce/blip-image-captioning-base", tmp_path_factory.mktemp("blip") / "base", tiny=True)
+def published(tiny):
+    return tiny("Salesforce/blip-image-captioning-base")
 
 
 @pytest.mark.parametrize("dtype", ["bfloat16", "float16"])
 def test_half_precision_answers(published, images, dtype):
-    captioner = BlipCaptioner.from_pretrained(published, dtype=dtype)
+    captioner = BlipCaptioner.from_pretrained(published, dtype=dtype, max_new_tokens=4)
     assert captioner.dtype == getattr(torch, dtype)
     assert_repeatable(captioner, images)
 

@@ -6,15 +6,14 @@ import torch
 
 from models.image_captioner.image_to_text import TASKS, Florence2Captioner
 from models.roles import ImageCaptioner
-from tests.checkpoints.published import write
 from tests.models.captioners import assert_repeatable, without_a_tensor
 from utils.errors import UserError
 from utils.language.phrases import bare_nouns
 
 
 @pytest.fixture(scope="module")
-def folder(tmp_path_factory):
-    return write("florence-community/Florence-2-base", tmp_path_factory.mktemp("florence") / "2", tiny=True)
+def folder(tiny):
+    return tiny("florence-community/Florence-2-base")
 
 
 @pytest.fixture(scope="module")
@@ -22,7 +21,9 @@ def captioner(folder):
     return load(folder)
 
 
+@cache
 def load(folder, **settings):
+    """One of these settings, which serves every test that asks for them."""
     return Florence2Captioner.from_pretrained(folder, **({"max_new_tokens": 8} | settings))
 
 
@@ -101,16 +102,17 @@ def test_nothing_found_is_an_empty_caption(folder, monkeypatch):
     assert captioner.caption([np.zeros((4, 4, 3), np.uint8)]) == [""]
 
 
-def test_each_task_is_asked_in_its_own_words(folder, images):
+def test_each_task_is_asked_in_its_own_words(folder, images, monkeypatch):
     tokenizer = load(folder).processor.tokenizer
-    asked = {task: tokenizer.decode(answered_inputs(folder, images[0], task)) for task in TASKS}
+    asked = {task: tokenizer.decode(answered_inputs(folder, images[0], task, monkeypatch)) for task in TASKS}
     assert len(set(asked.values())) == len(TASKS)
 
 
-def answered_inputs(folder, image, task):
-    captioner = load(folder, task=task)
-    seen = {}
-    captioner.network.generate = lambda **given: seen.update(given) or torch.tensor([[2, 0, 2]])
+def answered_inputs(folder, image, task, monkeypatch):
+    shared, seen = load(folder), {}
+    captioner = Florence2Captioner(shared.network, shared.processor, shared.provenance, task=task)
+    generate = lambda **given: seen.update(given) or torch.tensor([[2, 0, 2]])  # noqa: E731
+    monkeypatch.setattr(shared.network, "generate", generate)
     captioner.caption([image])
     return seen["input_ids"][0]
 

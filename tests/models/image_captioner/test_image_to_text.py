@@ -6,7 +6,6 @@ import torch
 
 from models.image_captioner.image_to_text import BlipCaptioner, ImageToText
 from models.roles import ImageCaptioner
-from tests.checkpoints.published import write
 from tests.checkpoints.vocabularies import word_piece
 from tests.models.captioners import assert_repeatable, without_a_tensor
 from utils.errors import UserError
@@ -32,13 +31,12 @@ def save_git(folder):
 
 
 @pytest.fixture(scope="module")
-def folders(tmp_path_factory):
+def folders(tiny):
     """Architecture -> folder of a tiny random checkpoint."""
-    root = tmp_path_factory.mktemp("image_to_text")
     return {
-        "blip2": write("Salesforce/blip2-opt-2.7b", root / "blip2", tiny=True),
-        "git": save_git(root / "git"),
-        "blip": write("Salesforce/blip-image-captioning-base", root / "blip", tiny=True),
+        "blip2": tiny("Salesforce/blip2-opt-2.7b"),
+        "git": tiny.saved(save_git),
+        "blip": tiny("Salesforce/blip-image-captioning-base"),
     }
 
 
@@ -47,7 +45,9 @@ def folder(request, folders):
     return folders[request.param]
 
 
+@cache
 def load(folder, **settings):
+    """One of these settings, which serves every test that asks for them."""
     return ImageToText.from_pretrained(folder, **({"max_new_tokens": 6} | settings))
 
 
@@ -141,5 +141,5 @@ def test_a_missing_tensor_is_refused(folders, tmp_path):
 
 
 def test_nothing_is_printed(folder, images, capfd):
-    load(folder, prompt="a photo of").caption(images[:2])
+    load.__wrapped__(folder, prompt="a photo of").caption(images[:2])
     assert capfd.readouterr() == ("", "")

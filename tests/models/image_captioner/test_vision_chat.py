@@ -6,7 +6,6 @@ import torch
 
 from models.image_captioner.vision_chat import PROMPT, VisionChat, as_caption, as_one_line, bounded, listed
 from models.roles import ImageCaptioner
-from tests.checkpoints.published import write
 from tests.models.captioners import assert_repeatable, without_a_tensor
 from utils.errors import UserError
 from utils.language.phrases import bare_nouns
@@ -23,8 +22,8 @@ def hub_id(request):
 
 
 @pytest.fixture(scope="module")
-def folder(hub_id, tmp_path_factory):
-    return write(hub_id, tmp_path_factory.mktemp("chat") / "vision", tiny=True)
+def folder(hub_id, tiny):
+    return tiny(hub_id)
 
 
 @pytest.fixture(scope="module")
@@ -32,7 +31,9 @@ def captioner(folder):
     return load(folder)
 
 
+@cache
 def load(folder, **settings):
+    """One of these settings, which serves every test that asks for them."""
     return VisionChat.from_pretrained(folder, **({"max_new_tokens": 6} | settings))
 
 
@@ -140,7 +141,7 @@ def test_a_missing_tensor_is_refused(folder, tmp_path):
 
 
 def test_nothing_is_printed(folder, images, capfd):
-    load(folder).caption(images[:2])
+    load.__wrapped__(folder).caption(images[:2])
     assert capfd.readouterr() == ("", "")
 
 

@@ -211,11 +211,15 @@ def test_each_region_is_embedded_once_for_all_queries(segmenter, images, monkeyp
 
 
 def test_settings_reach_the_networks(load, segmenter, images):
-    def answer(**settings):
-        return load(**settings).segment(images[:1], [queries(TEXTS[0])])[0]
+    def said(asked):
+        return asked.segment(images[:1], [queries(TEXTS[0])])[0]
 
-    usual = segmenter.segment(images[:1], [queries(TEXTS[0])])[0]
+    def answer(**settings):
+        return said(SamClipSegmenter(segmenter.networks, segmenter.provenance, **{**MANY, **settings}))
+
+    usual = said(segmenter)
     np.testing.assert_allclose(answer(), usual, atol=1e-6)
+    np.testing.assert_array_equal(said(load(points_per_side=1)), answer(points_per_side=1))
     for settings in (
         {"points_per_side": 1},
         {"max_proposals": 1},
