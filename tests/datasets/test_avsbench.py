@@ -362,11 +362,11 @@ def test_mistakes_end_in_one_sentence_and_2(tmp_path, capsys):
     assert ended.value.code == 2
 
 
-def test_an_imported_clip_is_evaluated(ms3, random_config, tmp_path):
+def test_an_imported_clip_is_evaluated(ms3, fake_models, tmp_path):
     write_list(ms3 / "ms3_meta_data.csv", [("video_id", "split"), MS3_CLIPS[0]])
     out, results = tmp_path / "out", tmp_path / "results"
     run("ms3", ms3, out)
-    arguments = ["--methods", "cross_modal", "--test_data_path", str(out), "--config", str(random_config)]
+    arguments = ["--methods", "cross_modal", "--test_data_path", str(out), "--draws", "50"]
     evaluation.main([*arguments, "--output_dir", str(results), "--device", "cpu"])
     found = json.loads((results / "results.json").read_text(encoding="utf-8"))
     assert (found["data"]["samples"], found["data"]["gt_empty"]) == (5, 2)

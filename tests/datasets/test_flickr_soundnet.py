@@ -200,9 +200,9 @@ def test_wrong_folders_end_in_one_sentence(source, tmp_path, capsys):
     assert not (tmp_path / "out").exists()
 
 
-def test_evaluation_reads_the_folder(source, random_config, tmp_path):
+def test_evaluation_reads_the_folder(source, fake_models, tmp_path):
     run(source, tmp_path / "out")
-    options = ["--config", str(random_config), "--methods", "cross_modal", "--limit", "4"]
+    options = ["--draws", "50", "--methods", "cross_modal", "--limit", "4"]
     results = evaluation.main(
         [*options, "--test_data_path", str(tmp_path / "out"), "--output_dir", str(tmp_path / "results")]
     )

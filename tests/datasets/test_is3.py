@@ -291,11 +291,11 @@ def test_a_source_of_another_kind_is_refused(tmp_path):
         convert(tmp_path / "nowhere", tmp_path / "out")
 
 
-def test_it_can_be_evaluated(source, random_config, tmp_path):
+def test_it_can_be_evaluated(source, fake_models, tmp_path):
     """Masks are halves of the image: everything has IoU 0.5 where there is one, and is wrong where nothing sounds."""
     annotate(source, *NEGATIVES)
     convert(source, tmp_path / "out")
-    options = ["--config", str(random_config), "--methods", "cross_modal", "--device", "cpu"]
+    options = ["--draws", "50", "--methods", "cross_modal", "--device", "cpu"]
     options += ["--test_data_path", str(tmp_path / "out"), "--output_dir", str(tmp_path / "results")]
     results = evaluation.main(options)
     data = json.loads((tmp_path / "results" / "results.json").read_text(encoding="utf-8"))["data"]

@@ -351,9 +351,9 @@ def test_ignored_pixels_do_not_count(source, tmp_path):
     assert score_sample(score_map, sample.gt_mask, gt_ignore=sample.gt_ignore).iou_fixed == 1
 
 
-def test_it_can_be_evaluated(source, random_config, tmp_path):
+def test_it_can_be_evaluated(source, fake_models, tmp_path):
     convert(source, tmp_path / "out", "--subset", "ms", "--protocol", "per_object")
-    options = ["--config", str(random_config), "--methods", "cross_modal", "--limit", "4", "--device", "cpu"]
+    options = ["--draws", "50", "--methods", "cross_modal", "--limit", "4", "--device", "cpu"]
     options += ["--test_data_path", str(tmp_path / "out"), "--output_dir", str(tmp_path / "results")]
     results = evaluation.main(options)
     data = json.loads((tmp_path / "results" / "results.json").read_text(encoding="utf-8"))["data"]

@@ -1,5 +1,6 @@
 import json
 import shutil
+from pathlib import Path
 
 import pytest
 from PIL import Image
@@ -18,7 +19,7 @@ def folders(tiny):
         "vision": "Qwen/Qwen3-VL-4B-Instruct",
         "whisper": "MU-NLPC/whisper-small-audio-captioning",
     }
-    return {kind: tiny(hub_id) for kind, hub_id in ids.items()}
+    return {kind: Path(tiny(hub_id)) for kind, hub_id in ids.items()}
 
 
 @pytest.mark.parametrize(

@@ -53,7 +53,7 @@ def maker():
 @pytest.fixture
 def quick(monkeypatch):
     """Small scenes, and a checkpoint and a line of the log every five steps."""
-    for name, value in {"SIZES": (48, 64), "BATCH": 4, "RATE": 5e-3, "WORKERS": 0}.items():
+    for name, value in {"SIZES": (64, 96), "BATCH": 4, "RATE": 5e-3, "WORKERS": 0}.items():
         monkeypatch.setattr(outlines, name, value)
     monkeypatch.setattr(outlines, "CHECKPOINT_STEPS", 5)
     monkeypatch.setattr(outlines, "LOG_STEPS", 5)
