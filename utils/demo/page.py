@@ -19,9 +19,11 @@ from utils.types import Answer
 
 MOST_BYTES = 100_000_000  # of a file that is dropped
 WAITING = 16  # questions at a time; whoever comes later is told to try again
+QUEUE = "networks"  # that pictures and videos share: Gradio has one for each button else
 KEPT = 3600  # seconds that dropped files stay
 LOCAL_FONTS = {"font": ("system-ui", "sans-serif"), "font_mono": ("monospace",)}  # a page that asks no other server
 STYLE = """
+.found .grid-wrap {max-height: none !important}
 .trail table {border-collapse: collapse; width: 100%; margin-bottom: 1em}
 .trail table, .trail tr, .trail td {border: 0 !important}
 .trail td {padding: .15em .6em .15em 0 !important; vertical-align: top}
@@ -52,15 +54,16 @@ def build(
     def answer(image: str | None, sound: str | None, names: Sequence[str]) -> tuple[list, str]:
         for given, what in ((image, "picture"), (sound, "sound"), (names, "method")):
             if not given:
-                raise gr.Error(f"expected a picture, a sound and a method, found no {what}; add one", duration=None)
+                raise _error(f"expected a picture, a sound and a method, found no {what}; add one")
         found = _told(lambda: ask(image, sound, names), image, sound)
         return [(one.picture, _title(one)) for one in found.values()], "".join(map(_story, found.values()))
 
     def answer_video(video: str | None, name: str) -> str:
         if not video:
-            raise gr.Error("expected a video, found none; drop or record one", duration=None)
-        folder = Path(tempfile.mkdtemp(dir=Path(video).parent))
-        return str(_told(lambda: ask_video(video, name, folder), video))
+            raise _error("expected a video, found none; drop or record one")
+        with tempfile.TemporaryDirectory(dir=Path(video).parent) as folder:  # where Gradio keeps what is dropped
+            made = _told(lambda: ask_video(video, name, Path(folder)), video)
+            return str(made.replace(Path(video).parent / made.name))
 
     listed = [(f"{name}: {what.partition(': ')[2] or what}", name) for name, what in methods.items()]
     with gr.Blocks(title="Which thing makes this sound?", analytics_enabled=False, delete_cache=(KEPT, KEPT)) as page:
@@ -68,23 +71,24 @@ def build(
         with gr.Tab("Picture and sound"):
             with gr.Row():
                 with gr.Column():
-                    image = gr.Image(type="filepath", label="Picture", height=320, buttons=["fullscreen"])
+                    image = _as_it_came(gr.Image(type="filepath", label="Picture", height=320, buttons=["fullscreen"]))
                     sound = gr.Audio(type="filepath", label="Sound", buttons=[])
                     names = gr.CheckboxGroup(listed, value=list(chosen), label="Methods")
                     button = gr.Button("What makes this sound?", variant="primary")
                 with gr.Column():
                     buttons = ["download", "fullscreen"]
-                    pictures = gr.Gallery(label="Found", columns=1, height="auto", format="png", buttons=buttons)
+                    shape = {"columns": 1, "height": "auto", "object_fit": "contain", "elem_classes": "found"}
+                    pictures = gr.Gallery(label="Found", format="png", buttons=buttons, **shape)
                     story = gr.HTML(elem_classes="trail")
             gr.Examples([[str(path) for path in pair] for pair in examples], [image, sound])
-            button.click(answer, [image, sound, names], [pictures, story], api_name="ask")
+            button.click(answer, [image, sound, names], [pictures, story], api_name="ask", concurrency_id=QUEUE)
         with gr.Tab("Video"), gr.Row():
             with gr.Column():
                 video = gr.Video(label="Video, with its sound", height=320, buttons=[])
                 name = gr.Dropdown(listed, value=chosen[0], label="Method")
                 start = gr.Button("What sounds, and when?", variant="primary")
             drawn = gr.Video(label="Found", height=420, buttons=["download"])
-            start.click(answer_video, [video, name], drawn, api_name="ask_video")
+            start.click(answer_video, [video, name], drawn, api_name="ask_video", concurrency_id=QUEUE)
     return page.queue(max_size=WAITING, default_concurrency_limit=1)
 
 
@@ -113,10 +117,14 @@ def serve(page: gr.Blocks, host: str, port: int, *, prevent_thread_lock: bool = 
             show_error=True,
             share=False,
             ssr_mode=False,
-            prevent_thread_lock=prevent_thread_lock,
+            quiet=True,
+            prevent_thread_lock=True,
         )
     except OSError as error:
         raise UserError(f"cannot serve on {host}, port {port}: {error}; take another --host or --port") from error
+    print(f"serving at {address} until Ctrl-C", flush=True)
+    if not prevent_thread_lock:
+        page.block_thread()
     return address
 
 
@@ -128,7 +136,19 @@ def _told(ask: Callable[[], Any], *paths: str) -> Any:
         said = str(error)
         for path in paths:
             said = said.replace(path, Path(path).name)
-        raise gr.Error(said, duration=None) from None
+        raise _error(said) from None
+
+
+def _error(said: str) -> gr.Error:
+    """A sentence on the page, which stays; in the terminal, no traceback."""
+    return gr.Error(said, duration=None, print_exception=False)
+
+
+def _as_it_came(image: gr.Image) -> gr.Image:
+    """Hands the dropped file over; Gradio would open and rewrite it, and tell of a broken one where it lies here."""
+    own = image.preprocess
+    image.preprocess = lambda given: given.path if given and given.path else own(given)
+    return image
 
 
 def _title(answer: Answer) -> str:

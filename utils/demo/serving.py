@@ -13,6 +13,7 @@ from utils.demo.looks import Pace
 from utils.demo.space import write_space
 from utils.demo.video import annotate
 from utils.errors import UserError
+from utils.files import file_name
 from utils.media.videos import open_video
 from utils.types import Answer
 
@@ -60,7 +61,8 @@ def serve_page(arguments: argparse.Namespace, session: Any, summaries: Mapping[s
         if opened.sound_starts_at is None:
             raise UserError(f"expected sound in the video {video}, found none; take another")
         pace = Pace(arguments.fps, arguments.look, threshold=arguments.threshold)
-        return annotate(opened, Path(video), predict, pace, folder / "sounding").files["video"]
+        stem = folder / file_name(opened.path.stem, f"_{name}")
+        return annotate(opened, opened.path, predict, pace, stem).files["video"]
 
     session.load(session.check(arguments.methods))
     folder = root / "datasets" / "examples"

@@ -6,22 +6,42 @@ import importlib
 import re
 import shutil
 import socket
+import threading
+import time
+from contextlib import contextmanager
 from pathlib import Path
 
 import numpy as np
 import pytest
-from PIL import Image
+from PIL import Image, UnidentifiedImageError
 
 from utils.errors import UserError
+from utils.media.images import opened
 from utils.types import Answer, Prediction, Sample
 
+ALONE = threading.Lock()
 METHODS = {"one": "finds the left half", "two": "finds <nothing>"}
+
+
+@contextmanager
+def alone(seconds: float = 0.0):
+    """For a while; two at a time are a fault."""
+    if not ALONE.acquire(blocking=False):
+        raise UserError("two at a time")
+    try:
+        time.sleep(seconds)
+        yield
+    finally:
+        ALONE.release()
 
 
 def ask(image: str, sound: str, names: list[str]) -> dict[str, Answer]:
     """The left half by method one, and nothing by the other."""
-    with Image.open(image) as picture:
-        pixels = np.asarray(picture.convert("RGB"))
+    try:
+        with alone(0.5 * (len(names) > 1)), opened(image) as picture:
+            pixels = np.asarray(picture.convert("RGB"))
+    except UnidentifiedImageError as error:
+        raise UserError(str(error)) from error
     if pixels.shape[1] > 100:
         raise UserError(f"cannot read the image {image}: it is too wide")
     mask = np.zeros(pixels.shape[:2], bool)
@@ -37,7 +57,9 @@ def ask(image: str, sound: str, names: list[str]) -> dict[str, Answer]:
 
 def ask_video(video: str, name: str, folder: Path) -> Path:
     """The video as it came."""
-    return Path(shutil.copy(video, folder / f"{name}.mp4"))
+    with alone(0.5):
+        (folder / "further.csv").write_text("")
+        return Path(shutil.copy(video, folder / f"{name}.mp4"))
 
 
 @pytest.fixture(scope="module")
@@ -53,7 +75,16 @@ def page(client):
 
 
 @pytest.fixture(scope="module")
-def served(page, client):
+def dropped(tmp_path_factory):
+    """Where Gradio keeps what is dropped."""
+    with pytest.MonkeyPatch.context() as patch:
+        folder = tmp_path_factory.mktemp("dropped")
+        patch.setenv("GRADIO_TEMP_DIR", str(folder))
+        yield folder
+
+
+@pytest.fixture(scope="module")
+def served(page, client, dropped):
     """A client of the page, which nobody but this machine reaches."""
     built = page.build("About the networks.", METHODS, ["one"], [], ask, ask_video)
     with socket.socket() as free:
@@ -95,6 +126,27 @@ def test_a_fault_is_told_without_the_folders_of_this_machine(served, client, fil
     with pytest.raises(client.exceptions.AppError) as told:
         served.predict(client.handle_file(str(tmp_path / "wide.png")), files[1], ["one"], api_name="/ask")
     assert str(told.value) == "cannot read the image wide.png: it is too wide"
+
+
+def test_a_broken_picture_is_told_by_what_reads_it_and_an_iphones_is_read(served, client, files, tmp_path):
+    (tmp_path / "broken.jpg").write_text("no picture")
+    with pytest.raises(client.exceptions.AppError, match="^cannot identify image file 'broken.jpg'$"):
+        served.predict(client.handle_file(str(tmp_path / "broken.jpg")), files[1], ["one"], api_name="/ask")
+    register = pytest.importorskip("pillow_heif").from_pillow
+    register(Image.new("RGB", (64, 64), "green")).save(tmp_path / "green.heic")
+    pictures, _ = served.predict(client.handle_file(str(tmp_path / "green.heic")), files[1], ["one"], api_name="/ask")
+    assert pictures[0]["caption"] == "one: 50.0% of the picture"
+
+
+def test_a_picture_and_a_video_wait_for_each_other_and_the_video_alone_is_kept(
+    served, client, files, dropped, tmp_path
+):
+    (tmp_path / "clip.mp4").write_bytes(b"moving pictures")
+    video = client.handle_file(str(tmp_path / "clip.mp4"))
+    jobs = [served.submit(*files, ["one", "two"], api_name="/ask"), served.submit(video, "two", api_name="/ask_video")]
+    assert all(job.result(timeout=30) for job in jobs)
+    assert next(dropped.rglob("two.mp4")).read_bytes() == b"moving pictures"
+    assert not [*dropped.rglob("further.csv")]
 
 
 def test_a_port_that_is_taken_ends_in_one_sentence(served, page):
