@@ -154,8 +154,8 @@ def main(argv: Sequence[str] | None = None) -> Any:
     """Runs what a command line describes: arguments without the script's name, or the process's own.
 
     Returns:
-        The Demo of a picture and a sound; where several are given, a list of them; of a video and a page, what
-        `run_video` and `serve_page` return.
+        The Demo of a picture and a sound; of several, of a video and of a page, what `run_several`, `run_video` and
+        `serve_page` return.
 
     Raises:
         UserError: a name, a setting or a file is wrong; where several are given, the others are answered before.
@@ -193,9 +193,9 @@ def main(argv: Sequence[str] | None = None) -> Any:
     if demo.comparison:
         say("", line("side by side", demo.comparison))
     if arguments.json:
-        from utils.demo.records import as_json
+        from utils.demo.records import as_json, plain
 
-        print(as_json(demo, session.config, threshold))
+        print(as_json(plain(demo, session.config, threshold)))
     return demo
 
 

@@ -35,11 +35,12 @@ def rows() -> list[dict[str, str]]:
 
 
 def test_a_folder_without_ground_truth_gives_masks_and_records(folder, capsys):
-    demos = run("--methods", "cross_modal", "centre")
+    found = run("--methods", "cross_modal", "centre")
     said = capsys.readouterr().out
     assert "left out, since there is no sound or image of the same name: image/mute.png" in said
     assert "2 of 2 pairs answered; to look through: outputs/demo/index.html" in said
-    assert len(demos) == 2 and len(folder.loaded) == 1  # networks are loaded once
+    assert len(json.loads(json.dumps(found))) == 2  # no pictures: of many, they would fill the memory
+    assert len(folder.loaded) == 1  # networks are loaded once
     share = folder.sample.gt_mask.mean()
     found = rows()
     assert [(row["stem"], row["method"]) for row in found[:3]] == [
@@ -69,6 +70,19 @@ def test_what_cannot_be_read_is_named_at_the_end_and_the_others_are_done(folder,
     error = capsys.readouterr().err
     assert "1 of 3 pairs could not be answered, bad.png with bad.wav: cannot read the image image/bad.png" in error
     assert error.count("\n") == 1 and [row["stem"] for row in rows()] == ["one", "t<w>o"]
+    assert run_script(lambda: run("--json")) == 2
+    assert [one["img_path"] for one in json.loads(capsys.readouterr().out)] == ["image/one.png", "image/t<w>o.png"]
+
+
+def test_after_a_run_that_could_answer_nothing_the_folder_is_still_ours(folder):
+    content = Path("input.wav").read_bytes()
+    for stem in ("one", "t<w>o"):
+        Path(f"wav/{stem}.wav").write_text("no sound")
+    assert run_script(lambda: run()) == 2 and not rows()
+    assert "No picture could be answered" in Path("outputs/demo/index.html").read_text(encoding="utf-8")
+    for stem in ("one", "t<w>o"):
+        Path(f"wav/{stem}.wav").write_bytes(content)
+    assert len(run()) == len(rows()) == 2
 
 
 def test_other_runs_into_the_folder_add_to_it_and_the_same_run_changes_nothing(folder):
@@ -89,8 +103,8 @@ def test_same_names_in_other_folders_keep_their_own_files(folder):
     Image.fromarray(folder.sample.image[:, ::-1]).save("b/image/one.png")
     shutil.copy("input.wav", "b/wav/one.wav")
     arguments = ["--img_path", "image", "b/image", "--wav_path", "wav", "b/wav"]
-    demos = inference_demo.main(["--config", "fake.yaml", *arguments])
-    paths = [demo.answers["cross_modal"].files["mask"] for demo in demos]
+    found = inference_demo.main(["--config", "fake.yaml", *arguments])
+    paths = [one["methods"]["cross_modal"]["files"]["mask"] for one in found]
     assert len(set(paths)) == 3
     flipped = np.asarray(Image.open(paths[2])) > 0
     np.testing.assert_array_equal(flipped, folder.sample.gt_mask[:, ::-1])

@@ -23,14 +23,13 @@ COLUMNS += ("config", "threshold")
 MARKS = {TABLE: ",".join(COLUMNS), LINES: '{"stem": ', PAGE: '<meta name="generator" content="sounding-object">'}
 
 
-def as_json(demos: Demo | list[Demo], config: Any, threshold: float) -> str:
-    """All that is known of one pair, or of each of a list; the config is a `models.config.Config`."""
-    several = isinstance(demos, list)
-    found = [_plain(demo, config, threshold) for demo in (demos if several else [demos])]
-    return json.dumps(found if several else found[0], indent=2, allow_nan=False)
+def as_json(found: Any) -> str:
+    """What `plain` gives, of one pair or of several, as --json prints it."""
+    return json.dumps(found, indent=2, allow_nan=False)
 
 
-def _plain(demo: Demo, config: Any, threshold: float) -> dict[str, Any]:
+def plain(demo: Demo, config: Any, threshold: float) -> dict[str, Any]:
+    """All that is known of one pair but pixels, as JSON takes it; the config is a `models.config.Config`."""
     return {
         "config": {"name": config.name, "path": str(config.path), "summary": config.summary},
         "img_path": str(demo.paths[0]),
@@ -78,15 +77,17 @@ def refuse_others(folder: Path) -> None:
     """Refuses (UserError) a folder in which a file that will be written is there already and is none of ours."""
     for name, mark in MARKS.items():
         path = folder / name
-        if path.is_symlink() or path.is_dir() or (path.exists() and not _begins_with(path, mark)):
+        if path.is_symlink() or path.is_dir() or (path.exists() and not _is_ours(path, mark)):
             raise UserError(
                 f"{path} was not written by this program and would be lost; name another folder by --output"
             )
 
 
-def _begins_with(path: Path, mark: str) -> bool:
+def _is_ours(path: Path, mark: str) -> bool:
+    """Whether the mark is at its beginning; an empty file, as predictions.jsonl without a row, is nobody's loss."""
     with path.open(encoding="utf-8", errors="replace") as file:
-        return mark in file.read(1000)
+        start = file.read(1000)
+    return not start or mark in start
 
 
 def merged(folder: Path, rows: Sequence[dict[str, Any]]) -> list[dict[str, Any]]:

@@ -138,9 +138,7 @@ def test_a_broken_picture_is_told_by_what_reads_it_and_an_iphones_is_read(served
     assert pictures[0]["caption"] == "one: 50.0% of the picture"
 
 
-def test_a_picture_and_a_video_wait_for_each_other_and_the_video_alone_is_kept(
-    served, client, files, dropped, tmp_path
-):
+def test_a_picture_and_a_video_wait_for_each_other_and_only_the_video_is_kept(served, client, files, dropped, tmp_path):
     (tmp_path / "clip.mp4").write_bytes(b"moving pictures")
     video = client.handle_file(str(tmp_path / "clip.mp4"))
     jobs = [served.submit(*files, ["one", "two"], api_name="/ask"), served.submit(video, "two", api_name="/ask_video")]
