@@ -168,7 +168,9 @@ def main(argv: Sequence[str] | None = None) -> Any:
     if arguments.serve or arguments.space:
         from utils.demo.serving import serve_page
 
-        summaries = {name: about for name, about in methods.summaries().items() if methods.listens(name)}
+        summaries = {
+            name: about for name, about in methods.summaries().items() if name in names or methods.listens(name)
+        }
         return serve_page(arguments, session, summaries, EXAMPLES.parents[1])
     if arguments.video:
         from utils.demo.run_video import run_video

@@ -15,7 +15,7 @@ PROMPT = re.compile(r"\b(?:a|the) (?:photo|picture|image) of (?:an? |the )?", re
 
 
 class Said(Protocol):
-    """A moment, see `utils.demo.video.Moment`."""
+    """A moment, see `utils.demo.looks.Moment`."""
 
     heard: str
     looked_for: str

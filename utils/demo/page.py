@@ -141,7 +141,7 @@ def _told(ask: Callable[[], Any], *paths: str) -> Any:
 
 def _error(said: str) -> gr.Error:
     """A sentence on the page, which stays; in the terminal, no traceback."""
-    return gr.Error(said, duration=None, print_exception=False)
+    return gr.Error(html.escape(said, quote=False), duration=None, print_exception=False)  # it takes HTML
 
 
 def _as_it_came(image: gr.Image) -> gr.Image:
