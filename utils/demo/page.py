@@ -121,7 +121,8 @@ def serve(page: gr.Blocks, host: str, port: int, *, prevent_thread_lock: bool = 
             prevent_thread_lock=True,
         )
     except OSError as error:
-        raise UserError(f"cannot serve on {host}, port {port}: {error}; take another --host or --port") from error
+        why = "the port is taken, or this machine has no such address"  # Gradio's own words are for programmers
+        raise UserError(f"cannot serve on {host}, port {port}: {why}; take another --host or --port") from error
     print(f"serving at {address} until Ctrl-C", flush=True)
     if not prevent_thread_lock:
         page.block_thread()

@@ -150,5 +150,8 @@ def test_a_picture_and_a_video_wait_for_each_other_and_only_the_video_is_kept(se
 def test_a_port_that_is_taken_ends_in_one_sentence(served, page):
     built = page.build("About.", METHODS, ["one"], [], ask, ask_video)
     port = int(served.src.rstrip("/").rpartition(":")[2])
-    with pytest.raises(UserError, match=f"cannot serve on 127.0.0.1, port {port}.*take another --host or --port"):
+    with pytest.raises(
+        UserError,
+        match=f"cannot serve on 127.0.0.1, port {port}: the port is taken.*take another",
+    ):
         page.serve(built, "127.0.0.1", port, prevent_thread_lock=True)
