@@ -101,7 +101,7 @@ def test_what_is_broken_cut_short_or_of_something_else_counts_as_none(cache, tmp
     assert cache.read(*CLAP, ["asked"]) == {"asked": "mended"}
 
 
-def test_no_bit_of_an_entry_can_turn_without_being_noticed(cache):
+def test_no_byte_of_an_entry_can_change_without_being_noticed(cache):
     """One or two of every byte; also where the archive's own checks see nothing: a shape in a header, a place in the
     directory.
     """
