@@ -56,7 +56,7 @@ def build(
             if not given:
                 raise _error(f"expected a picture, a sound and a method, found no {what}; add one")
         found = _told(lambda: ask(image, sound, names), image, sound)
-        return [(one.picture, _title(one)) for one in found.values()], "".join(map(_story, found.values()))
+        return [(one.overlay, _title(one)) for one in found.values()], "".join(map(_story, found.values()))
 
     def answer_video(video: str | None, name: str) -> str:
         if not video:
