@@ -390,3 +390,8 @@ def test_help_answers_at_once_and_lists_the_methods():
     code = "import sys, inference_demo; print({'torch', 'transformers', 'librosa', 'datasets'} & set(sys.modules))"
     done = subprocess.run([sys.executable, "-c", code], cwd=ROOT, capture_output=True, text=True)
     assert done.stdout.strip() == "set()", done.stderr
+
+
+def test_files_beside_a_page_are_not_passed_over():
+    with pytest.raises(UserError, match="expected --serve or --space alone"):
+        inference_demo.main(["--serve", "--video", "clip.mp4"])

@@ -36,6 +36,8 @@ def serve_page(arguments: argparse.Namespace, session: Any, summaries: Mapping[s
     Raises:
         UserError: Gradio is not installed, the port is taken, or the folder is not empty.
     """
+    if arguments.img_path or arguments.wav_path or arguments.video:
+        raise UserError("expected --serve or --space alone, found files beside it; leave them out")
     if find_spec("gradio") is None:
         raise UserError(f"expected Gradio, which draws the page, found none; {INSTALL}")
     if arguments.space:

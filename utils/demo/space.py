@@ -48,10 +48,12 @@ def write_space(root: Path, folder: Path) -> str:
         What to do with it.
 
     Raises:
-        UserError: the folder is there, or Gradio is not installed.
+        UserError: the folder has files, or is in one that is copied, or Gradio is not installed.
     """
     if folder.exists() and any(folder.iterdir()):
         raise UserError(f"expected an empty folder or none, found files in {folder}; name another one")
+    if any(folder.resolve().is_relative_to((root / part).resolve()) for part in PARTS):
+        raise UserError(f"expected a folder that is not copied itself, found {folder}; name one elsewhere")
     make_folder(folder)
     for part in PARTS:
         source, target = root / part, folder / part

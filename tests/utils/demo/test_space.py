@@ -33,3 +33,9 @@ def test_files_that_are_there_are_left_alone(tmp_path):
     with pytest.raises(UserError, match="expected an empty folder or none, found files"):
         write_space(ROOT, tmp_path)
     assert [path.name for path in tmp_path.iterdir()] == ["thesis.txt"]
+
+
+def test_a_folder_within_what_is_copied_is_refused():
+    with pytest.raises(UserError, match="expected a folder that is not copied itself"):
+        write_space(ROOT, ROOT / "models" / "space")
+    assert not (ROOT / "models" / "space").exists()
